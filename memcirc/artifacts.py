@@ -1,0 +1,135 @@
+"""The run directory: bytes and tables in and out, atomically, with done markers and a manifest.
+
+A file appears under its name only when it is whole (written beside it, then renamed). A stage's folder is finished
+when it holds ``done.json``, written last, with hashes of the stage's configuration, inputs and outputs. This module
+knows no types of ours.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DONE = "done.json"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it replaces ``path``, on any exception it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN and infinities become null."""
+    write_text(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; ValueError names a file that is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def finite(value: Any) -> Any:
+    """The same content with every float that is not finite replaced by None."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        return None
+    return value
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def content_hash(content: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a JSON-like value with sorted keys."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """One stage's folder: is it finished, and for which configuration and inputs?"""
+
+    path: Path
+
+    @property
+    def marker(self) -> Path:
+        return self.path / DONE
+
+    def is_done(self, config: Mapping[str, Any], inputs: Sequence[Path]) -> bool:
+        """Whether the stage has finished with this configuration and these input files.
+
+        Raises:
+            ValueError: it has finished with another configuration or other inputs (names the difference).
+        """
+        if not self.marker.is_file():
+            return False
+        done = read_json(self.marker)
+        differences = [
+            f"{key} was {done['config'].get(key)!r}, now {config.get(key)!r}"
+            for key in sorted({*done["config"], *config})
+            if finite(done["config"].get(key)) != finite(_plain(config.get(key)))
+        ]
+        differences += [
+            f"{path.name} has changed" for path in inputs if done["inputs"].get(path.name) != file_hash(path)
+        ]
+        if differences:
+            raise ValueError(
+                f"{self.path} was made with another configuration: {'; '.join(differences)}; "
+                "choose another --run_dir, or --force to make it anew"
+            )
+        return all(
+            (self.path / name).is_file() and file_hash(self.path / name) == digest
+            for name, digest in done["outputs"].items()
+        )
+
+    def start(self) -> None:
+        """Forget an earlier completion; outputs are replaced one by one when they are written."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.marker.unlink(missing_ok=True)
+
+    def finish(self, config: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path], seconds: float) -> None:
+        """Write the marker, last and atomically."""
+        write_json(
+            self.marker,
+            {
+                "config": _plain(config),
+                "inputs": {path.name: file_hash(path) for path in inputs},
+                "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
+                "seconds": round(seconds, 3),
+            },
+        )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON would give back: tuples as lists, paths as text."""
+    return json.loads(json.dumps(value, default=str))
