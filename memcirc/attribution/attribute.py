@@ -1,0 +1,68 @@
+"""Score every edge of a model on a set of pairs."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from memcirc.attribution.methods import METHODS, AttributionSettings, Task
+from memcirc.attribution.scores import EdgeScores
+from memcirc.graph import graph_of
+from memcirc.metrics import Answers
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+
+def attribute(
+    model: Model,
+    pairs: Pairs,
+    method: str = "mask-ig",
+    reference: Pairs | None = None,
+    reverse: bool = False,
+    per_example: bool = False,
+    **options: Any,
+) -> EdgeScores:
+    """Edge scores by one of the methods of :mod:`memcirc.attribution.methods`.
+
+    Args:
+        method: ``eap``, ``mask-ig``, ``clean-corrupted``, ``exact``, ``random``, ...
+        reference: pairs that mean ablations average over; default: ``pairs``.
+        reverse: swap the roles of clean and corrupt prompts.
+        per_example: also keep every pair's own scores, float [pairs, n_edges].
+        options: fields of :class:`AttributionSettings`: ``steps`` (mask-ig's k), ``objective`` (a differentiable
+            metric), ``ablation``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``, ``seed``.
+
+    Raises:
+        ValueError: no pairs, an unknown word, an answer outside the vocabulary, scores that are NaN, or a combination
+            that the method does not define.
+    """
+    settings = AttributionSettings(method=method, **options)
+    if not len(pairs):
+        raise ValueError("the pair set is empty; attribution needs at least one pair")
+    Answers.of(pairs, model.d_vocab)
+    data = swapped(pairs) if reverse else pairs
+    task = Task(model, data, settings, swapped(reference) if reverse and reference else reference, per_example)
+    values = METHODS[method](task).detach().cpu()
+    values = values if values.dtype == torch.float64 else values.float()
+    origin = {
+        **settings.statement(),
+        **model.statement(),
+        "reverse": reverse,
+        "pairs": len(pairs),
+        "data_fingerprint": pairs.fingerprint,
+        "split": pairs.header.get("split"),
+    }
+    if per_example:
+        return EdgeScores(graph_of(model), values.mean(0), origin, values)
+    return EdgeScores(graph_of(model), values, origin)
+
+
+def swapped(pairs: Pairs) -> Pairs:
+    """The same pairs with clean and corrupt prompts exchanged; answers stay."""
+    return replace(
+        pairs,
+        items=tuple(
+            replace(pair, clean_ids=pair.corrupt_ids, corrupt_ids=pair.clean_ids, clean=pair.corrupt, corrupt=pair.clean)
+            for pair in pairs
+        ),
+    )

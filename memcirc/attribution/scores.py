@@ -1,0 +1,107 @@
+"""Edge scores: one type, whoever computed them. A positive score means that patching the edge lowers the objective."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from memcirc.artifacts import atomic
+from memcirc.attribution.selection import By, check_size, greedy_ranking, ranking
+from memcirc.circuit import Circuit
+from memcirc.graph import Graph, GraphShape
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeScores:
+    """Scores of all edges of a graph.
+
+    ``values`` is float [n_edges] in canonical order (the mean over pairs), ``per_example`` float [pairs, n_edges] where
+    it was asked for; ``origin`` states method, objective, ablation, model and data.
+
+    Raises:
+        ValueError: a number of scores that is not the number of edges, or NaN among them.
+    """
+
+    graph: Graph
+    values: Tensor
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    per_example: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.values.shape) != (self.graph.n_edges,):
+            raise ValueError(f"scores of shape {tuple(self.values.shape)} for a graph of {self.graph.n_edges} edges")
+        if torch.isnan(self.values).any():
+            raise ValueError(f"{int(torch.isnan(self.values).sum())} of {self.graph.n_edges} edge scores are NaN")
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.values[self.graph.index(name)])
+
+    def as_dict(self) -> dict[str, float]:
+        """Every edge's name with its score, in canonical order."""
+        return dict(zip(self.graph.edges, self.values.tolist(), strict=True))
+
+    @cached_property
+    def _orders(self) -> dict[tuple[str, By], Tensor]:
+        return {}
+
+    def order(self, by: By = "abs", selection: str = "top") -> Tensor:
+        """int64 [n_edges]: the ranking whose first n edges are the circuit of size n (``top`` or ``greedy``)."""
+        if selection not in ("top", "greedy"):
+            raise ValueError(f"selection {selection!r} is not known; accepted: top, greedy")
+        if (selection, by) not in self._orders:
+            ranked = ranking(self.values, by) if selection == "top" else greedy_ranking(self.graph, self.values, by)
+            self._orders[selection, by] = ranked
+        return self._orders[selection, by]
+
+    def top(self, n: int, by: By = "abs") -> Circuit:
+        """Exactly the n highest edges; ties go to the earlier edge (source, then destination).
+
+        Raises:
+            ValueError: n outside 0..n_edges.
+        """
+        return self._first(n, by, "top")
+
+    def greedy(self, n: int, by: By = "abs") -> Circuit:
+        """Exactly n edges by greedy growth from the logits; every one of them leads there."""
+        return self._first(n, by, "greedy")
+
+    def _first(self, n: int, by: By, selection: str) -> Circuit:
+        check_size(n, self.graph.n_edges)
+        chosen = self.order(by, selection)[:n].tolist()
+        origin = {**self.origin, "selection": selection, "by": by}
+        return Circuit(frozenset(self.graph.edges[i] for i in chosen), origin)
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors with a JSON header, atomically."""
+        tensors = {"values": self.values.contiguous()}
+        if self.per_example is not None:
+            tensors["per_example"] = self.per_example.contiguous()
+        header = {"graph": json.dumps(asdict(self.graph.shape)), "origin": json.dumps(dict(self.origin), default=str)}
+        with atomic(Path(path)) as partial:
+            save_file(tensors, str(partial), metadata=header)
+
+
+def load_scores(path: str | Path) -> EdgeScores:
+    """Read what :meth:`EdgeScores.save` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a file of edge scores.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no edge scores at {path}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        graph = Graph(GraphShape(**json.loads(header["graph"])))
+        return EdgeScores(graph, tensors["values"], json.loads(header["origin"]), tensors.get("per_example"))
+    except Exception as error:
+        raise ValueError(f"{path}: not a file of memcirc edge scores ({error})") from None

@@ -1,0 +1,52 @@
+"""A circuit: an immutable set of edges, with what it came from."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcirc.graph import Graph
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A set of edges by name (``input->a0.h1<q>``).
+
+    ``origin`` says where it came from: method, objective, selection, data fingerprint, ...
+    """
+
+    edges: frozenset[str]
+    origin: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def from_edges(cls, names: Iterable[str], **origin: Any) -> "Circuit":
+        """A circuit of the given edge names; they are checked against a graph when it is run."""
+        return cls(frozenset(names), origin)
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.edges
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.edges))
+
+    def mask(self, graph: Graph) -> Tensor:
+        """bool [n_edges] in the graph's order, True for the circuit's edges; ValueError for an edge it lacks."""
+        return edge_mask(graph, self.edges)
+
+
+def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Tensor:
+    """bool [n_edges] in canonical order of a circuit or a collection of edge names.
+
+    Raises:
+        ValueError: an edge that the graph does not have (with the nearest names), or a string in place of a set.
+    """
+    if isinstance(circuit, str):
+        raise ValueError(f"a collection of edge names is needed, not the single string {circuit!r}")
+    mask = torch.zeros(graph.n_edges, dtype=torch.bool)
+    mask[graph.indices(frozenset(circuit.edges if isinstance(circuit, Circuit) else circuit))] = True
+    return mask

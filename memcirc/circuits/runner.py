@@ -1,0 +1,186 @@
+"""Run circuits, and the project's one definition of faithfulness.
+
+    f(C) = (m(C) - m(nothing)) / (m(everything) - m(nothing))
+
+with m the mean of a metric over pairs, and both ends measured under the same mode, ablation, direction and data as C: 0
+at no edge, 1 at all edges, for noising and denoising alike. It is the ratio of means; the mean of ratios is a
+diagnostic (:meth:`CircuitRunner.per_pair`).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcirc.attribution.selection import connected
+from memcirc.circuit import Circuit, edge_mask
+from memcirc.engines import engine_module
+from memcirc.graph import Graph, graph_of
+from memcirc.interventions import RunSettings
+from memcirc.metrics import (
+    Answers,
+    check_metric,
+    from_columns,
+    metric_values,
+    reads_columns,
+    reads_sequence,
+    sequence_logprob,
+)
+from memcirc.models import Model
+from memcirc.pairs.batches import batches, collate
+from memcirc.pairs.record import Pairs
+
+AnyCircuit = Circuit | Collection[str]
+
+SMALLEST_DENOMINATOR = 1e-6
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The mean of a metric over pairs with no edge of the circuit's kind at work, and with all."""
+
+    nothing: float
+    everything: float
+
+    def faithfulness(self, values: Tensor) -> Tensor:
+        """Means of the metric -> faithfulness, elementwise.
+
+        Raises:
+            ValueError: the ends coincide, so that the ratio means nothing.
+        """
+        span = self.everything - self.nothing
+        scale = max(abs(self.everything), abs(self.nothing), 1e-3)
+        if abs(span) <= SMALLEST_DENOMINATOR * scale:
+            raise ValueError(
+                f"faithfulness is not defined: the metric is {self.nothing:.6g} with no edge and {self.everything:.6g} "
+                "with all edges; these pairs do not contrast under this metric and ablation"
+            )
+        return (values - self.nothing) / span
+
+
+class CircuitRunner:
+    """Holds what circuits share (ablation values, both ends, prefixes); make one with :func:`circuit_runner`."""
+
+    def __init__(self, model: Model, pairs: Pairs, settings: RunSettings, reference: Pairs | None, **engine: Any) -> None:
+        if not len(pairs):
+            raise ValueError("the pair set is empty; a circuit is run on at least one pair")
+        self.model, self.pairs, self.settings = model, pairs, settings
+        self.graph: Graph = graph_of(model)
+        self.answers = Answers.of(pairs, model.d_vocab, model.device)
+        name, batch_size = engine.get("engine", "native"), engine.get("batch_size")
+        self._prepare = lambda sequence: engine_module(name).prepare(
+            model, pairs, settings, reference, batch_size, sequence
+        )
+        self._prepared: dict[bool, Any] = {}
+        self._ends: dict[str, Ends] = {}
+
+    def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
+        """bool [circuits, n_edges] of circuits, checked against the graph."""
+        if isinstance(circuits, Circuit) or (circuits and isinstance(circuits[0], str)):
+            raise ValueError("a sequence of circuits is needed; put a single circuit into a list")
+        masks = [edge_mask(self.graph, circuit) for circuit in circuits]
+        return torch.stack(masks) if masks else torch.zeros(0, self.graph.n_edges, dtype=torch.bool)
+
+    def logits(self, circuits: Sequence[AnyCircuit] | Tensor, answers_only: bool = False) -> Tensor:
+        """float [circuits, pairs, d_vocab] at each pair's answer position.
+
+        Args:
+            circuits: circuits, collections of edge names, or their masks, bool [circuits, n_edges].
+            answers_only: the answers' columns alone, [circuits, pairs, alternative], in the order of
+                :class:`memcirc.metrics.Answers`.
+
+        Raises:
+            ValueError: an edge that the graph does not have.
+        """
+        return self._run(circuits, False, answers_only)
+
+    def _run(self, circuits: Sequence[AnyCircuit] | Tensor, sequence: bool, answers_only: bool = False) -> Tensor:
+        if sequence not in self._prepared:
+            self._prepared[sequence] = self._prepare(sequence)
+        masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
+        if self.settings.dangling == "prune":
+            masks = torch.stack([connected(self.graph, mask) for mask in masks])
+        logits: Tensor = self._prepared[sequence].logits(masks, answers_only)
+        return logits
+
+    def per_pair(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
+        """float [circuits, pairs]: the metric of every circuit on every pair."""
+        check_metric(metric)
+        parts = [self._metric(chunk, metric) for chunk in _chunks(circuits)]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.pairs))
+
+    def _metric(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str) -> Tensor:
+        if reads_columns(metric):
+            return from_columns(metric, self.logits(circuits, answers_only=True), self.answers)
+        if reads_sequence(metric):
+            batch = collate(self.pairs.items, 0, self.model.device, sequence=True)
+            assert batch.targets is not None and batch.target_mask is not None
+            sign = -1 if metric.startswith("neg_") else 1
+            return sign * sequence_logprob(self._run(circuits, True), batch.targets, batch.target_mask)
+        reference = self._clean_logits if metric.endswith("kl") else None
+        return metric_values(metric, self.logits(circuits), self.answers, reference)
+
+    @cached_property
+    def _clean_logits(self) -> Tensor:
+        """float [pairs, d_vocab] of the model alone on the clean prompts: what ``kl`` compares with."""
+        parts = []
+        with torch.no_grad():
+            for batch in batches(self.pairs, CHUNK, self.model.device):
+                logits = self.model.hooked(batch.clean, prepend_bos=False)
+                parts.append(logits[torch.arange(len(batch)), batch.lengths - 1])
+        return torch.cat(parts)
+
+    def ends(self, metric: str = "logit_diff") -> Ends:
+        """Both ends of the metric, measured once."""
+        if metric not in self._ends:
+            masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
+            nothing, everything = self.per_pair(masks, metric).double().mean(1).tolist()
+            self._ends[metric] = Ends(nothing, everything)
+        return self._ends[metric]
+
+    def faithfulness(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
+        """float64 [circuits]: the definition above.
+
+        Raises:
+            ValueError: an edge that the graph does not have, or ends that coincide.
+        """
+        values = self.per_pair(circuits, metric).double().mean(1).cpu()
+        return self.ends(metric).faithfulness(values)
+
+
+def _chunks(circuits: Sequence[AnyCircuit] | Tensor) -> list[Any]:
+    return [circuits[start : start + CHUNK] for start in range(0, len(circuits), CHUNK)]
+
+
+def circuit_runner(
+    model: Model,
+    pairs: Pairs,
+    *,
+    mode: str,
+    ablation: str = "resample",
+    reverse: bool = False,
+    reference: Pairs | None = None,
+    dangling: str = "keep",
+    engine: str = "native",
+    batch_size: int | None = None,
+) -> CircuitRunner:
+    """A runner of circuits on pairs; see :class:`memcirc.interventions.RunSettings` for the words.
+
+    Args:
+        mode: ``tree`` (ablate the rest) or ``edge`` (patch the circuit's edges alone); always said.
+        reference: pairs that mean ablations average over; default: ``pairs``.
+
+    Raises:
+        ValueError: an unknown word, no pairs, an answer outside the vocabulary, an unsupported combination.
+    """
+    settings = RunSettings(mode, ablation, reverse, dangling)  # type: ignore[arg-type]
+    return CircuitRunner(model, pairs, settings, reference, engine=engine, batch_size=batch_size)
+
+
+def run_circuit(model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Any) -> Tensor:
+    """Run one circuit: float [pairs, d_vocab] at each pair's answer position. Options as for :func:`circuit_runner`."""
+    return circuit_runner(model, pairs, mode=mode, **options).logits([circuit])[0]
