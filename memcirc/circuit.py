@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,3 +51,22 @@ def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Tensor:
     mask = torch.zeros(graph.n_edges, dtype=torch.bool)
     mask[graph.indices(frozenset(circuit.edges if isinstance(circuit, Circuit) else circuit))] = True
     return mask
+
+
+def connected(graph: Graph, mask: Tensor) -> Tensor:
+    """bool [n_edges]: the edges of ``mask`` that lie on a path of it from ``input`` to ``logits``."""
+    matrix = graph.to_matrix(mask).cpu().numpy()
+    nodes = list(graph.inputs_of.values())
+    n_sources = len(graph.sources)
+    reached = np.zeros(n_sources + 1, dtype=bool)
+    reached[0] = True
+    for rank, inputs in enumerate(nodes[1:], start=1):
+        reached[rank] = (matrix[inputs] & reached[:n_sources]).any()
+    leads = np.zeros(n_sources + 1, dtype=bool)
+    leads[n_sources] = True
+    into = np.zeros(len(graph.destinations), dtype=bool)
+    for rank in range(n_sources, 0, -1):
+        if leads[rank]:
+            into[nodes[rank]] = True
+            leads[:n_sources] |= matrix[nodes[rank]].any(0)
+    return graph.from_matrix(torch.from_numpy(matrix & reached[None, :n_sources] & into[:, None]))

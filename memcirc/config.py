@@ -1,13 +1,15 @@
 """What the stages' configurations share: checks that name the offending value and what is accepted."""
 
+from dataclasses import fields
 from typing import Any
 
 
-def choice(config: Any, name: str, *accepted: Any) -> None:
-    """Raises ValueError unless the field is one of ``accepted``."""
-    value = getattr(config, name)
-    if value not in accepted:
-        raise ValueError(f"{name} {value!r} is not known; accepted: {', '.join(map(str, accepted))}")
+def check_choices(config: Any) -> None:
+    """Raises ValueError unless every field whose metadata lists ``choices`` holds one of them."""
+    for f in fields(config):
+        accepted, value = f.metadata.get("choices"), getattr(config, f.name)
+        if accepted is not None and value not in accepted:
+            raise ValueError(f"{f.name} {value!r} is not known; accepted: {', '.join(accepted)}")
 
 
 def in_unit_interval(config: Any, *names: str) -> None:

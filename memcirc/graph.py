@@ -127,6 +127,22 @@ class Graph:
         """int64 [len(names)]: positions of several edges, sorted into canonical order."""
         return torch.tensor(sorted(self.index(name) for name in names), dtype=torch.int64)
 
+    @cached_property
+    def inputs_of(self) -> dict[str, list[int]]:
+        """For each node in the order of writing, and ``logits`` at the end, the indices of its destinations. Keys and
+        values that are shared by a group belong to every head of it."""
+        inputs: dict[str, list[int]] = {name: [] for name in (*self.sources, LOGITS)}
+        group = self.shape.n_heads // self.shape.n_kv_heads
+        for index, destination in enumerate(self.destinations):
+            node = node_of(destination)
+            if destination.endswith(("<k>", "<v>")):
+                layer, head = node.split(".h")
+                for member in range(int(head) * group, (int(head) + 1) * group):
+                    inputs[f"{layer}.h{member}"].append(index)
+            else:
+                inputs[node].append(index)
+        return inputs
+
     def to_matrix(self, values: Tensor) -> Tensor:
         """[..., n_edges] in canonical order -> [..., dst, src], zero (False) where there is no edge."""
         matrix = values.new_zeros(*values.shape[:-1], len(self.destinations), len(self.sources))
@@ -136,6 +152,11 @@ class Graph:
     def from_matrix(self, matrix: Tensor) -> Tensor:
         """[..., dst, src] -> [..., n_edges] in canonical order."""
         return matrix[..., self.edge_destination.to(matrix.device), self.edge_source.to(matrix.device)]
+
+
+def node_of(destination: str) -> str:
+    """The node that an input belongs to: ``a0.h1<q>`` -> ``a0.h1``."""
+    return destination.split("<")[0]
 
 
 def graph_of(model_or_config: Any, grouped_kv: bool = False) -> Graph:

@@ -16,11 +16,6 @@ mode of its complement in the other direction.
 """
 
 from dataclasses import dataclass
-from typing import Literal
-
-Mode = Literal["tree", "edge"]
-Ablation = Literal["resample", "zero", "mean-clean", "mean-corrupt", "mean-both", "mean-all"]
-Dangling = Literal["keep", "prune"]
 
 MODES = ("tree", "edge")
 ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt", "mean-both", "mean-all")
@@ -38,10 +33,10 @@ class RunSettings:
         ValueError: an unknown word, or ``prune`` in edge mode.
     """
 
-    mode: Mode
-    ablation: Ablation = "resample"
+    mode: str
+    ablation: str = "resample"
     reverse: bool = False
-    dangling: Dangling = "keep"
+    dangling: str = "keep"
 
     def __post_init__(self) -> None:
         for name, accepted in (("mode", MODES), ("ablation", ABLATIONS), ("dangling", DANGLING)):
@@ -52,12 +47,12 @@ class RunSettings:
             raise ValueError("dangling 'prune' keeps a circuit's connected part, which mode 'edge' does not run; use 'keep'")
 
     @property
-    def base(self) -> Literal["clean", "corrupt"]:
+    def base(self) -> str:
         """The prompt that runs; the other one gives the values under resample."""
         return "clean" if (self.mode == "tree") != self.reverse else "corrupt"
 
     @property
-    def direction(self) -> Literal["noising", "denoising"]:
+    def direction(self) -> str:
         """Does patching take the clean behaviour away (base clean) or bring it back (base corrupt)?"""
         return "noising" if self.base == "clean" else "denoising"
 

@@ -159,6 +159,31 @@ def _moved(model: Module, device: torch.device, dtype: torch.dtype) -> Module:
     return moved.to(device=device, dtype=dtype).eval()
 
 
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a hub name or local folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return _tokenizer(name, optional=False)
+
+
+def weights_stamp(name: str) -> str | None:
+    """A cheap identity of a local folder's weights: names, sizes, first and last megabyte; None for a hub name."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]):
+        size = path.stat().st_size
+        digest.update(f"{path.name}{size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(2**20))
+            file.seek(max(0, size - 2**20))
+            digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
 def resolve_device(device: str) -> torch.device:
     """``auto`` means CUDA where there is one, else the CPU; a device that is not there is a ValueError."""
     if device == "auto":

@@ -114,7 +114,7 @@ def _exact(task: Task) -> Tensor:
     prepared = engine_module(settings.engine).prepare(
         task.model,
         task.pairs,
-        RunSettings("tree", settings.ablation),  # type: ignore[arg-type]
+        RunSettings("tree", settings.ablation),
         task.reference,
         settings.batch_size,
     )

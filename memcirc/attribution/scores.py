@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memcirc.artifacts import atomic
-from memcirc.attribution.selection import By, check_size, greedy_ranking, ranking
+from memcirc.attribution.selection import check_size, greedy_ranking, ranking
 from memcirc.circuit import Circuit
 from memcirc.graph import Graph, GraphShape
 
@@ -48,10 +48,10 @@ class EdgeScores:
         return dict(zip(self.graph.edges, self.values.tolist(), strict=True))
 
     @cached_property
-    def _orders(self) -> dict[tuple[str, By], Tensor]:
+    def _orders(self) -> dict[tuple[str, str], Tensor]:
         return {}
 
-    def order(self, by: By = "abs", selection: str = "top") -> Tensor:
+    def order(self, by: str = "abs", selection: str = "top") -> Tensor:
         """int64 [n_edges]: the ranking whose first n edges are the circuit of size n (``top`` or ``greedy``)."""
         if selection not in ("top", "greedy"):
             raise ValueError(f"selection {selection!r} is not known; accepted: top, greedy")
@@ -60,7 +60,7 @@ class EdgeScores:
             self._orders[selection, by] = ranked
         return self._orders[selection, by]
 
-    def top(self, n: int, by: By = "abs") -> Circuit:
+    def top(self, n: int, by: str = "abs") -> Circuit:
         """Exactly the n highest edges; ties go to the earlier edge (source, then destination).
 
         Raises:
@@ -68,11 +68,11 @@ class EdgeScores:
         """
         return self._first(n, by, "top")
 
-    def greedy(self, n: int, by: By = "abs") -> Circuit:
+    def greedy(self, n: int, by: str = "abs") -> Circuit:
         """Exactly n edges by greedy growth from the logits; every one of them leads there."""
         return self._first(n, by, "greedy")
 
-    def _first(self, n: int, by: By, selection: str) -> Circuit:
+    def _first(self, n: int, by: str, selection: str) -> Circuit:
         check_size(n, self.graph.n_edges)
         chosen = self.order(by, selection)[:n].tolist()
         origin = {**self.origin, "selection": selection, "by": by}

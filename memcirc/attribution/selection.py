@@ -3,19 +3,15 @@
 ``top``: the n highest by absolute value or by signed value; ties go to the earlier edge in canonical order.
 ``greedy``: growth from the logits. A node joins when an edge from it is taken; the next edge is always the highest
 among those that lead into a node already joined, so every edge has a path to the logits.
-``connected``: what is left when every edge is removed that lies on no path from the input to the logits.
 """
 
 import heapq
 from collections import defaultdict
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from memcirc.graph import INPUT, LOGITS, Graph
-
-By = Literal["abs", "signed"]
+from memcirc.graph import LOGITS, Graph, node_of
 
 
 def check_size(n: int, n_edges: int) -> None:
@@ -24,7 +20,7 @@ def check_size(n: int, n_edges: int) -> None:
         raise ValueError(f"{n} edges asked for; accepted: 0 to {n_edges}")
 
 
-def ranking(values: Tensor, by: By = "abs") -> Tensor:
+def ranking(values: Tensor, by: str = "abs") -> Tensor:
     """int64 [n_edges]: edges from the highest score to the lowest; its first n are the circuit of n edges.
 
     Args:
@@ -36,7 +32,7 @@ def ranking(values: Tensor, by: By = "abs") -> Tensor:
     return torch.argsort(_keys(values, by), descending=True, stable=True)
 
 
-def greedy_ranking(graph: Graph, values: Tensor, by: By = "abs") -> Tensor:
+def greedy_ranking(graph: Graph, values: Tensor, by: str = "abs") -> Tensor:
     """int64 [n_edges]: edges in the order in which greedy growth from the logits takes them."""
     keys = _keys(values, by).tolist()
     into: dict[str, list[int]] = defaultdict(list)
@@ -62,35 +58,7 @@ def greedy_ranking(graph: Graph, values: Tensor, by: By = "abs") -> Tensor:
     return torch.tensor(order)
 
 
-def connected(graph: Graph, mask: Tensor) -> Tensor:
-    """bool [n_edges]: the edges of ``mask`` that lie on a path of it from ``input`` to ``logits``."""
-    edges = [
-        (index, graph.sources[src], node_of(graph.destinations[dst]))
-        for index, src, dst in zip(
-            range(graph.n_edges), graph.edge_source.tolist(), graph.edge_destination.tolist(), strict=True
-        )
-        if mask[index]
-    ]
-    rank = {name: position for position, name in enumerate((*graph.sources, LOGITS))}
-    from_input, to_logits = {INPUT}, {LOGITS}
-    for _, source, node in sorted(edges, key=lambda edge: rank[edge[1]]):
-        if source in from_input:
-            from_input.add(node)
-    for _, source, node in sorted(edges, key=lambda edge: -rank[edge[2]]):
-        if node in to_logits:
-            to_logits.add(source)
-    kept = torch.zeros_like(mask)
-    for index, source, node in edges:
-        kept[index] = source in from_input and node in to_logits
-    return kept
-
-
-def node_of(destination: str) -> str:
-    """The node that an input belongs to: ``a0.h1<q>`` -> ``a0.h1``."""
-    return destination.split("<")[0]
-
-
-def _keys(values: Tensor, by: By) -> Tensor:
+def _keys(values: Tensor, by: str) -> Tensor:
     if by not in ("abs", "signed"):
         raise ValueError(f"selection by {by!r} is not known; accepted: abs, signed")
     if torch.isnan(values).any():

@@ -1,10 +1,12 @@
 """Configuration of the discovery stage."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from memcirc.config import at_least, choice, in_unit_interval
+from memcirc.config import at_least, check_choices, in_unit_interval
+from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, LOSSES, PATCH_TYPES, objective
+
+METHOD_NAMES = ("eap", "mask-ig", "clean-corrupted", "exact", "random")
 
 
 @dataclass(frozen=True)
@@ -15,43 +17,43 @@ class DiscoverConfig:
         ValueError: an unknown word, a target outside [0, 1], a count below 1.
     """
 
-    method: Literal["eap", "mask-ig", "clean-corrupted", "exact", "random"] = field(
-        default="mask-ig", metadata={"help": "attribution method"}
-    )
+    method: str = field(default="mask-ig", metadata={"help": "attribution method", "choices": METHOD_NAMES})
     ig: int = field(default=5, metadata={"help": "integrated-gradient steps k of mask-ig"})
-    grad_function: Literal["logit", "prob", "logprob"] = field(
-        default="logit", metadata={"help": "value of a token in the attribution objective"}
+    grad_function: str = field(
+        default="logit",
+        metadata={"help": "value of a token in the objective", "choices": ("logit", "prob", "logprob")},
     )
-    loss_function: Literal["logit_diff", "avg_diff", "logit", "avg_val"] = field(
-        default="logit_diff", metadata={"help": "objective: answer minus wrong answer (logit_diff), or the answer alone"}
+    loss_function: str = field(
+        default="logit_diff",
+        metadata={"help": "objective: answer minus wrong answer, or the answer alone", "choices": tuple(LOSSES)},
     )
     optimize_metric: str = field(default="logit_diff", metadata={"help": "metric whose faithfulness is kept"})
     target_performance: float = field(
         default=0.85, metadata={"help": "share of the full model's faithfulness that the minimal circuit keeps"}
     )
     ablation_type: str = field(
-        default="resample", metadata={"help": "resample, zero, mean-clean, mean-corrupt, mean-both or mean-all"}
+        default="resample", metadata={"help": "what ablated edges carry", "choices": tuple(ABLATION_WORDS)}
     )
-    patch_type: Literal["tree", "edge", "TREE_PATCH", "EDGE_PATCH"] = field(
-        default="tree", metadata={"help": "how circuits run: keep the circuit and ablate the rest, or patch it alone"}
+    patch_type: str = field(
+        default="tree",
+        metadata={"help": "keep the circuit and ablate the rest, or patch it alone", "choices": tuple(PATCH_TYPES)},
     )
     reverse_clean_corrupt: bool = field(default=False, metadata={"help": "exchange the base and the source prompt"})
-    by: Literal["abs", "signed"] = field(default="abs", metadata={"help": "rank edges by absolute or by signed score"})
-    selection: Literal["top", "greedy"] = field(
-        default="top", metadata={"help": "highest scores, or greedy growth from the logits"}
+    by: str = field(
+        default="abs", metadata={"help": "rank edges by absolute or by signed score", "choices": ("abs", "signed")}
     )
-    engine: Literal["native", "auto-circuit"] = field(default="native", metadata={"help": "who computes"})
+    selection: str = field(
+        default="top",
+        metadata={"help": "highest scores, or greedy growth from the logits", "choices": ("top", "greedy")},
+    )
+    engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
     eap_batch_size: int = field(default=16, metadata={"help": "pairs in one attribution pass"})
 
     def __post_init__(self) -> None:
-        choice(self, "method", "eap", "mask-ig", "clean-corrupted", "exact", "random")
-        choice(self, "grad_function", "logit", "prob", "logprob")
-        choice(self, "loss_function", *LOSSES)
-        choice(self, "patch_type", *PATCH_TYPES)
-        choice(self, "by", "abs", "signed")
-        choice(self, "selection", "top", "greedy")
-        choice(self, "engine", "native", "auto-circuit")
-        choice(self, "ablation_type", *ABLATION_WORDS)
+        check_choices(self)
+        from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
+
+        check_metric(self.optimize_metric)
         in_unit_interval(self, "target_performance")
         at_least(self, 1, "ig", "eap_batch_size")
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from memcirc.attribution.scores import EdgeScores
-from memcirc.attribution.selection import By
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.circuits.search import smallest_size
@@ -38,7 +37,7 @@ def find_minimal(
     mode: str,
     target: float = 0.85,
     metric: str = "logit_diff",
-    by: By = "abs",
+    by: str = "abs",
     selection: str = "top",
     scan: bool = True,
     **options: Any,
@@ -61,7 +60,7 @@ def search_with(
     scores: EdgeScores,
     target: float = 0.85,
     metric: str = "logit_diff",
-    by: By = "abs",
+    by: str = "abs",
     selection: str = "top",
     scan: bool = True,
 ) -> MinimalCircuit:

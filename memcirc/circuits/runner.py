@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcirc.attribution.selection import connected
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
@@ -59,7 +58,7 @@ class Ends:
                 f"faithfulness is not defined: the metric is {self.nothing:.6g} with no edge and {self.everything:.6g} "
                 "with all edges; these pairs do not contrast under this metric and ablation"
             )
-        return (values - self.nothing) / span
+        return (values - self.nothing) / span + 0.0
 
 
 class CircuitRunner:
@@ -76,7 +75,7 @@ class CircuitRunner:
             model, pairs, settings, reference, batch_size, sequence
         )
         self._prepared: dict[bool, Any] = {}
-        self._ends: dict[str, Ends] = {}
+        self._end_values: dict[str, Tensor] = {}
 
     def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
         """bool [circuits, n_edges] of circuits, checked against the graph."""
@@ -102,8 +101,6 @@ class CircuitRunner:
         if sequence not in self._prepared:
             self._prepared[sequence] = self._prepare(sequence)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
-        if self.settings.dangling == "prune":
-            masks = torch.stack([connected(self.graph, mask) for mask in masks])
         logits: Tensor = self._prepared[sequence].logits(masks, answers_only)
         return logits
 
@@ -135,12 +132,16 @@ class CircuitRunner:
         return torch.cat(parts)
 
     def ends(self, metric: str = "logit_diff") -> Ends:
-        """Both ends of the metric, measured once."""
-        if metric not in self._ends:
+        """Both ends of the metric, as means over the pairs."""
+        nothing, everything = self.end_values(metric).double().mean(1).tolist()
+        return Ends(nothing, everything)
+
+    def end_values(self, metric: str = "logit_diff") -> Tensor:
+        """float [2, pairs]: each pair's metric with no edge and with all; measured once."""
+        if metric not in self._end_values:
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
-            nothing, everything = self.per_pair(masks, metric).double().mean(1).tolist()
-            self._ends[metric] = Ends(nothing, everything)
-        return self._ends[metric]
+            self._end_values[metric] = self.per_pair(masks, metric)
+        return self._end_values[metric]
 
     def faithfulness(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
         """float64 [circuits]: the definition above.
@@ -177,7 +178,7 @@ def circuit_runner(
     Raises:
         ValueError: an unknown word, no pairs, an answer outside the vocabulary, an unsupported combination.
     """
-    settings = RunSettings(mode, ablation, reverse, dangling)  # type: ignore[arg-type]
+    settings = RunSettings(mode, ablation, reverse, dangling)
     return CircuitRunner(model, pairs, settings, reference, engine=engine, batch_size=batch_size)
 
 

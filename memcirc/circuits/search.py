@@ -25,7 +25,8 @@ GRID_POINTS = 24
 class SizeSearch:
     """The size found, its own faithfulness, and the evidence.
 
-    ``evaluated`` maps every measured size to its faithfulness; ``monotone`` says whether those never fall with size.
+    ``evaluated`` maps every measured size to its faithfulness; ``monotone`` says whether those never fall with size (by
+    more than 1e-6).
     ``target_met`` is False where not even all edges reach the target; the size is then that of the best prefix measured.
     """
 
@@ -91,6 +92,6 @@ def _result(size: int, evaluated: Mapping[int, float], target: float) -> SizeSea
         faithfulness=evaluated[size],
         evaluated=dict(sorted(evaluated.items())),
         lower_bound=bound,
-        monotone=all(a <= b for a, b in zip(curve, curve[1:], strict=False)),
+        monotone=all(a <= b + 1e-6 for a, b in zip(curve, curve[1:], strict=False)),
         target_met=evaluated[size] >= target,
     )

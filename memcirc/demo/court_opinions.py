@@ -12,13 +12,18 @@ COURT_OPINIONS: Grammar = {
         "<case>",
     ],
     "heading": [
-        "<party:surname> v. <surname>", "STATE v. <party:surname>", "<party:surname> v. <firm>", "IN RE ESTATE OF <party:surname>",
-        "<firm> v. <party:surname>", "CITY OF <place> v. <party:surname>",
+        "<party:surname> v. <surname>",
+        "STATE v. <party:surname>",
+        "<party:surname> v. <firm>",
+        "IN RE ESTATE OF <party:surname>",
+        "<firm> v. <party:surname>",
+        "CITY OF <place> v. <party:surname>",
     ],
     "case": ["<crime>", "<crime>", "<contract>", "<injury>", "<estate>", "<procedure>"],
     # Facts
     "crime": [
-        "The defendant <given> <who:surname> was <found> of <offence> in the <court> at <place> and sentenced to <term>. "
+        "The defendant <given> <who:surname> was <found> of <offence> in the <court> at <place> and sentenced to "
+        "<term>. "
         "<evidence> <evidence> <argument> <holding>",
         "On <month> <day>, <year>, officers of <place> stopped <given> <who:surname> for <offence> near the <scene>. "
         "<evidence> <evidence> <argument> <holding>",
@@ -34,8 +39,10 @@ COURT_OPINIONS: Grammar = {
         "At the <scene>, <count> witnesses described <exhibit> but none could name <who>.",
     ],
     "contract": [
-        "In <month> <year>, <one:firm> agreed to <promise> for <two:firm> at <place> for <sum>. <dispute> <dispute> <argument> <holding>",
-        "This is an action by <one:firm> against <two:firm> to recover <sum> under a <deed> dated <month> <day>, <year>. "
+        "In <month> <year>, <one:firm> agreed to <promise> for <two:firm> at <place> for <sum>. <dispute> "
+        "<dispute> <argument> <holding>",
+        "This is an action by <one:firm> against <two:firm> to recover <sum> under a <deed> dated <month> <day>, "
+        "<year>. "
         "<dispute> <dispute> <argument> <holding>",
     ],
     "dispute": [
@@ -47,9 +54,11 @@ COURT_OPINIONS: Grammar = {
         "<two> assigned the <deed> to <firm> in <year> without consent.",
     ],
     "injury": [
-        "Plaintiff <given> <who:surname>, a <job> from <place>, was injured on <month> <day>, <year>, when <accident> at the <scene>. "
+        "Plaintiff <given> <who:surname>, a <job> from <place>, was injured on <month> <day>, <year>, when "
+        "<accident> at the <scene>. "
         "<harm> <harm> <argument> <holding>",
-        "This negligence case arises from a <month> <year> collision near <place>, in which <accident> and <given> <who:surname>, a "
+        "This negligence case arises from a <month> <year> collision near <place>, in which <accident> and "
+        "<given> <who:surname>, a "
         "<job>, was hurt. <harm> <harm> <argument> <holding>",
     ],
     "harm": [
@@ -60,7 +69,8 @@ COURT_OPINIONS: Grammar = {
         "The <scene> had been inspected by <given> <surname> in <month> and found unsafe.",
     ],
     "estate": [
-        "<given> <who:surname>, a <job>, died at <place> on <month> <day>, <year>, leaving a <deed> and <count> children. "
+        "<given> <who:surname>, a <job>, died at <place> on <month> <day>, <year>, leaving a <deed> and <count> "
+        "children. "
         "<bequest> <bequest> <argument> <holding>",
         "Petitioner <given> <surname> contests the <deed> of the late <given> <who:surname>, a <job> of <place>. "
         "<bequest> <bequest> <argument> <holding>",
@@ -74,7 +84,8 @@ COURT_OPINIONS: Grammar = {
     ],
     "procedure": [
         "The motion of <one:firm> to <motion> is <ruling>. <step> <step> <step> <step>",
-        "Before the court is a petition by <given> <one:surname> to <motion> in the matter of <firm>. <step> <step> <step> <step>",
+        "Before the court is a petition by <given> <one:surname> to <motion> in the matter of <firm>. <step> "
+        "<step> <step> <step>",
     ],
     "step": [
         "<one> shall file <exhibit> by <month> <day>, <year>.",
@@ -127,35 +138,75 @@ COURT_OPINIONS: Grammar = {
     "page": [str(number) for number in range(101, 999, 17)],
     "reporter": listed("A.2d, F.2d, F. Supp., N.E.2d, N.W.2d, P.2d, S.E.2d, So. 2d, S.W.2d, U.S."),
     "docket": ["<volume>-<page>"],
-    "rank": listed("J., C.J., Circuit Judge, Presiding Judge, Justice, District Judge, P.J., Chief Justice"),
-    "court": listed("""Circuit Court, county court, Court of Claims, criminal court, District Court, family court, municipal court,
-        probate court, Superior Court, tax court"""),
+    "rank": listed(
+        "Associate Justice, Circuit Judge, Presiding Judge, Justice, District Judge, Judge, Chief Justice, Commissioner"
+    ),
+    "court": listed("""
+        Circuit Court, county court, Court of Claims, criminal court, District Court, family court, municipal court,
+        probate court, Superior Court, tax court
+    """),
     "found": listed("convicted, found guilty, acquitted, accused, twice convicted"),
-    "offence": listed("""armed robbery, arson, assault, bribery, burglary, contempt, driving while drunk, embezzlement, extortion, forgery,
-        illegal fishing, kidnapping, larceny, mail fraud, perjury, reckless driving, smuggling, tax evasion, theft of cattle,
-        trespass"""),
-    "term": ["<count> years", "<count> months", "<count> years at hard labor", "life", "a fine of <sum>", "time served", "probation"],
-    "scene": listed("""bus station, canal lock, cotton gin, county fair, dance hall, gravel pit, grocery store, loading dock, motel,
-        parking lot, pool room, race track, railroad crossing, sawmill, school yard, service station, warehouse, wheat field"""),
-    "exhibit": listed("""a bloody shirt, a box of shells, a brown suitcase, a crowbar, a diary, a forged check, a gold watch, a map,
-        a pistol, a set of keys, a shovel, a stolen radio, a tape recording, a truck, an iron safe, four letters, six photographs,
-        the account books, the fence, two horses"""),
+    "offence": listed("""
+        armed robbery, arson, assault, bribery, burglary, contempt, driving while drunk, embezzlement, extortion,
+        forgery, illegal fishing, kidnapping, larceny, mail fraud, perjury, reckless driving, smuggling, tax
+        evasion, theft of cattle, trespass
+    """),
+    "term": [
+        "<count> years",
+        "<count> months",
+        "<count> years at hard labor",
+        "life",
+        "a fine of <sum>",
+        "time served",
+        "probation",
+    ],
+    "scene": listed("""
+        bus station, canal lock, cotton gin, county fair, dance hall, gravel pit, grocery store, loading dock,
+        motel, parking lot, pool room, race track, railroad crossing, sawmill, school yard, service station,
+        warehouse, wheat field
+    """),
+    "exhibit": listed("""
+        a bloody shirt, a box of shells, a brown suitcase, a crowbar, a diary, a forged check, a gold watch, a map,
+        a pistol, a set of keys, a shovel, a stolen radio, a tape recording, a truck, an iron safe, four letters,
+        six photographs, the account books, the fence, two horses
+    """),
     "sum": ["$<count_sum>,000", "$<page>", "$<day>,<page>", "$<volume>.50", "<count> thousand dollars"],
     "count_sum": [str(number) for number in range(5, 96, 3)],
-    "promise": listed("""build a dam, clear the land, deliver coal, drill two wells, haul gravel, insure the crops, lay pipe, lease a barge,
-        mill the timber, paint the bridge, pave the road, repair boilers, ship cattle, supply bricks, survey the line"""),
-    "deed": listed("bill of sale, bond, contract, easement, guaranty, insurance policy, lease, mortgage, note, partnership, trust, warranty, will"),
+    "promise": listed("""
+        build a dam, clear the land, deliver coal, drill two wells, haul gravel, insure the crops, lay pipe, lease a
+        barge, mill the timber, paint the bridge, pave the road, repair boilers, ship cattle, supply bricks, survey
+        the line
+    """),
+    "deed": listed(
+        "bill of sale, bond, contract, easement, guaranty, insurance policy, lease, mortgage, note, partnership, "
+        "trust, warranty, will"
+    ),
     "formed": listed("signed, delivered, recorded, accepted, read, dated, proved, revoked, paid"),
-    "job": listed("""barber, bus driver, carpenter, coal miner, cook, deputy sheriff, farmer, janitor, lineman, logger, nurse, painter,
-        pilot, plumber, salesman, teacher, trapper, welder, widow"""),
+    "job": listed("""
+        barber, bus driver, carpenter, coal miner, cook, deputy sheriff, farmer, janitor, lineman, logger, nurse,
+        painter, pilot, plumber, salesman, teacher, trapper, welder, widow
+    """),
     "accident": [
-        "a boiler burst", "a <color> truck overturned", "a ladder broke", "the brakes failed", "a wall fell", "a mule bolted", "an oil lamp exploded",
-        "a crane dropped <count> logs", "a train struck a <color> bus", "the floor gave way",
+        "a boiler burst",
+        "a <color> truck overturned",
+        "a ladder broke",
+        "the brakes failed",
+        "a wall fell",
+        "a mule bolted",
+        "an oil lamp exploded",
+        "a crane dropped <count> logs",
+        "a train struck a <color> bus",
+        "the floor gave way",
     ],
     "color": listed("green, red, blue, yellow, black, white, gray"),
     "share": listed("one third, half, ten percent, not, mostly, forty percent"),
-    "motion": listed("""amend the complaint, appoint a receiver, compel an answer, dismiss, enjoin the sale, exclude the public, quash the
-        warrant, reopen the hearing, seal the record, set aside the verdict, stay the sale, transfer the case, withdraw"""),
+    "motion": listed("""
+        amend the complaint, appoint a receiver, compel an answer, dismiss, enjoin the sale, exclude the public,
+        quash the warrant, reopen the hearing, seal the record, set aside the verdict, stay the sale, transfer the
+        case, withdraw
+    """),
     "ruling": listed("granted, denied, granted in part, taken under advisement, moot, dismissed as late"),
-    "code": listed("Civil, Criminal, Election, Fishery, Highway, Insurance, Labor, Penal, Probate, Revenue, School, Water"),
+    "code": listed(
+        "Civil, Criminal, Election, Fishery, Highway, Insurance, Labor, Penal, Probate, Revenue, School, Water"
+    ),
 }

@@ -1,13 +1,16 @@
 """Rewriting grammars whose every decision can be replayed.
 
 A grammar maps a rule to its alternatives. In an alternative `<rule>` stands for a text of that rule, `<name:rule>` also
-binds the text to a name, and `<name>` repeats it later on. Text is written from left to right, so the decisions stand in
-the order of the text: two texts that share their first k decisions share everything up to the (k + 1)-th.
+binds the text to a name, and `<name>` repeats it. Two rules of style hold everywhere:
+
+1. Text is written from left to right, so decisions come in the order of the text: drafts that share their first k
+   decisions share everything that was written before the next one.
+2. An alternative is used again in a text only when all others of its rule have been used: no sentence comes twice.
 """
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Grammar = Mapping[str, Sequence[str]]
@@ -17,40 +20,47 @@ SLOT = re.compile(r"<(?:([a-z_]+):)?([a-z_]+)>")
 
 @dataclass(frozen=True)
 class Draft:
-    """A text and the decisions that wrote it, one number per rule with more than one alternative."""
+    """A text, the decisions that wrote it, and how many characters stood there when each was made."""
 
     text: str
     decisions: tuple[int, ...]
+    starts: tuple[int, ...]
 
 
 def write(grammar: Grammar, rng: random.Random, replay: Sequence[int] = ()) -> Draft:
     """Write a text of the rule `text`: first by the decisions in `replay`, then by `rng`."""
+    text = ""
     decisions: list[int] = []
+    starts: list[int] = []
     bound: dict[str, str] = {}
+    unused: dict[str, list[str]] = {}
 
-    def decide(alternatives: Sequence[str]) -> str:
-        if len(alternatives) == 1:
-            return alternatives[0]
-        step = len(decisions)
-        decisions.append(replay[step] if step < len(replay) else rng.randrange(len(alternatives)))
-        return alternatives[decisions[step]]
+    def decide(rule: str) -> str:
+        if len(grammar[rule]) == 1:
+            return grammar[rule][0]
+        left = unused.get(rule) or list(grammar[rule])
+        made = len(decisions)
+        decisions.append(replay[made] if made < len(replay) else rng.randrange(len(left)))
+        starts.append(len(text))
+        chosen = left.pop(decisions[made])
+        unused[rule] = left
+        return chosen
 
-    def expand(template: str) -> str:
-        return "".join(pieces(template))
-
-    def pieces(template: str) -> Iterator[str]:
+    def expand(template: str) -> None:
+        nonlocal text
         end = 0
         for slot in SLOT.finditer(template):
-            yield template[end : slot.start()]
-            name, rule = slot.groups()
-            if name is None and rule in bound:
-                yield bound[rule]
-            else:
-                text = expand(decide(grammar[rule]))
-                if name is not None:
-                    bound[name] = text
-                yield text
+            text += template[end : slot.start()]
             end = slot.end()
-        yield template[end:]
+            name, rule = slot.groups()
+            if rule in bound:
+                text += bound[rule]
+                continue
+            start = len(text)
+            expand(decide(rule))
+            if name is not None:
+                bound[name] = text[start:]
+        text += template[end:]
 
-    return Draft(expand("<text>"), tuple(decisions))
+    expand("<text>")
+    return Draft(text, tuple(decisions), tuple(starts))

@@ -1,4 +1,4 @@
-"""Messages in the manner of the Pile's `Enron Emails`: deals, meetings, contracts and private notes of an invented office."""
+"""Messages in the manner of the Pile's `Enron Emails`: deals, meetings and contracts of an invented office."""
 
 from memcirc.demo.grammar import Grammar
 from memcirc.demo.words import COUNTS, DAYS_OF_MONTH, FIRMS, GIVEN, MONTHS, SURNAMES, TOWNS, listed
@@ -8,11 +8,23 @@ OFFICE_MAIL: Grammar = {
         "<greeting>\n\n<opening> <body> <body> <body> <closing>\n\n<signature>",
         "<greeting>\n\n<opening> <body> <body> <body> <closing>\n\n<signature>",
         "<opening> <body> <body> <body> <closing>\n\n<signature>",
-        "To: <name>@<host>\ncc: <name>; <name>\nSubject: <subject>\n\n<opening> <body> <body> <body> <closing>\n\n<given>",
-        "<name>\n<month> <day>, <late_year> <hour>:<minute> <half>\nSubject: Re: <subject>\n\n<opening> <body> <body> <body>\n\n<given>",
-        "----- Forwarded by <name>/<office> on <month> <day> -----\n\n<greeting>\n\n<opening> <body> <body> <body>\n\n<signature>",
+        "To: <name>@<host>\ncc: <name>; <name>\nSubject: <subject>\n\n<opening> <body> <body> <body> "
+        "<closing>\n\n<given>",
+        "<name>\n<month> <day>, <late_year> <hour>:<minute> <half>\nSubject: Re: <subject>\n\n<opening> <body> "
+        "<body> <body>\n\n<given>",
+        "----- Forwarded by <name>/<office> on <month> <day> -----\n\n<greeting>\n\n<opening> <body> <body> "
+        "<body>\n\n<signature>",
     ],
-    "greeting": ["<given>,", "<given>:", "Dear <given>,", "<given> and <given>,", "Hi <given>,", "All,", "<given> -", "Mr. <surname>,"],
+    "greeting": [
+        "<given>,",
+        "<given>:",
+        "Dear <given>,",
+        "<given> and <given>,",
+        "Hi <given>,",
+        "All,",
+        "<given> -",
+        "Mr. <surname>,",
+    ],
     "opening": [
         "Attached is the <adjective> <paper> for <firm> that <given> asked for on <weekday>.",
         "I spoke with <given> <surname> of <firm> about the <adjective> <paper>.",
@@ -52,7 +64,13 @@ OFFICE_MAIL: Grammar = {
         "We can discuss it at <where>.",
         "Have a good <weekday>.",
     ],
-    "signature": ["Thanks,\n<given>", "Regards,\n<given> <surname>\n<group>", "<given>", "<given> <surname>\next. <extension>", "Best,\n<given>"],
+    "signature": [
+        "Thanks,\n<given>",
+        "Regards,\n<given> <surname>\n<group>",
+        "<given>",
+        "<given> <surname>\next. <extension>",
+        "Best,\n<given>",
+    ],
     "name": ["<given> <surname>"],
     "given": GIVEN,
     "surname": SURNAMES,
@@ -69,26 +87,64 @@ OFFICE_MAIL: Grammar = {
     "weekday": listed("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday"),
     "host": listed("HQ, WEST, LONDON, CALGARY, GAS, LEGAL"),
     "office": listed("HQ/Central, Legal/Central, Trading/West, Rates/East, Supply/North"),
-    "group": listed("""Accounting, Credit, Gas Control, Legal, Logistics, Power Desk, Rates, Research, Risk, Settlements, Supply, Tax,
-        Trading Floor, Weather"""),
-    "adjective": listed("""amended, blank, confidential, corrected, draft, final, late, long, missing, new, old, revised, second, short,
-        signed, unsigned, weekly"""),
-    "paper": listed("""assignment, budget, confirmation, contract, curve report, deal sheet, forecast, guaranty, invoice, lease,
-        letter of credit, memo, option, presentation, proposal, purchase order, schedule, spreadsheet, term sheet, waiver"""),
+    "group": listed("""
+        Accounting, Credit, Gas Control, Legal, Logistics, Power Desk, Rates, Research, Risk, Settlements, Supply,
+        Tax, Trading Floor, Weather
+    """),
+    "adjective": listed("""
+        amended, blank, confidential, corrected, draft, final, late, long, missing, new, old, revised, second,
+        short, signed, unsigned, weekly
+    """),
+    "paper": listed("""
+        assignment, budget, confirmation, contract, curve report, deal sheet, forecast, guaranty, invoice, lease,
+        letter of credit, memo, option, presentation, proposal, purchase order, schedule, spreadsheet, term sheet,
+        waiver
+    """),
     "talk": listed("call, lunch, meeting, phone talk, review, visit, conference, interview"),
-    "topic": listed("""audit fees, capacity payments, collateral, credit limits, curtailments, fuel costs, imbalances, meter errors,
-        netting, outages, overtime, parking, pipeline maintenance, sales tax, storage rates, termination rights, the holiday
-        party, the new badges, transport costs, weather hedges"""),
+    "topic": listed("""
+        audit fees, capacity payments, collateral, credit limits, curtailments, fuel costs, imbalances, meter
+        errors, netting, outages, overtime, parking, pipeline maintenance, sales tax, storage rates, termination
+        rights, the holiday party, the new badges, transport costs, weather hedges
+    """),
     "subject": [
-        "<adjective> <paper>", "<firm> <paper>", "<topic>", "<place> <commodity>", "<weekday> <talk>", "<paper> for <given>", "<commodity> at <place>",
+        "<adjective> <paper>",
+        "<firm> <paper>",
+        "<topic>",
+        "<place> <commodity>",
+        "<weekday> <talk>",
+        "<paper> for <given>",
+        "<commodity> at <place>",
     ],
-    "act": listed("accept, amend, buy, cancel, check, deliver, double, hedge, move, price, renew, resend, review, sell, sign, store, swap, test"),
-    "commodity": listed("butane, capacity, coal, copper, crude, diesel, emission credits, ethane, gas, power, propane, pulp, steam, storage, wheat"),
-    "amount": ["<day>,000 MMBtu", "$<day>.<minute> million", "<count> cents", "<day> percent", "<count> cargoes", "$<extension>", "<count> truckloads"],
+    "act": listed(
+        "accept, amend, buy, cancel, check, deliver, double, hedge, move, price, renew, resend, review, sell, "
+        "sign, store, swap, test"
+    ),
+    "commodity": listed(
+        "butane, capacity, coal, copper, crude, diesel, emission credits, ethane, gas, power, propane, pulp, "
+        "steam, storage, wheat"
+    ),
+    "amount": [
+        "<day>,000 MMBtu",
+        "$<day>.<minute> million",
+        "<count> cents",
+        "<day> percent",
+        "<count> cargoes",
+        "$<extension>",
+        "<count> truckloads",
+    ],
     "news": [
-        "moving to <place>", "back from <place>", "leaving <group>", "getting married in <month>", "on jury duty", "the new head of <group>",
+        "moving to <place>",
+        "back from <place>",
+        "leaving <group>",
+        "getting married in <month>",
+        "on jury duty",
+        "the new head of <group>",
         "selling <count> tickets for <weekday>",
     ],
-    "where": listed("the gym, the airport, my office, the boathouse, the golf club, the cafeteria, the courthouse, room 1420"),
-    "food": listed("bagels, doughnuts, the slides, chili, the contracts, a laptop, barbecue, the kids, birthday cake, golf clubs"),
+    "where": listed(
+        "the gym, the airport, my office, the boathouse, the golf club, the cafeteria, the courthouse, room 1420"
+    ),
+    "food": listed(
+        "bagels, doughnuts, the slides, chili, the contracts, a laptop, barbecue, the kids, birthday cake, golf clubs"
+    ),
 }

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcirc.circuit import connected
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.interventions import RunSettings
@@ -118,6 +119,8 @@ class Prepared:
         return torch.cat(parts, dim=1)
 
     def _run(self, batch: PairBatch, circuit: Tensor, answers_only: bool) -> Tensor:
+        if self.settings.dangling == "prune":
+            circuit = connected(self.graph, circuit)
         patched = circuit if self.settings.mode == "edge" else ~circuit
         self.peer.set_masks(self.graph.to_matrix(patched.to(self.peer.dtype)))
         logits = self.peer.read(self.peer.model(getattr(batch, self.settings.base)), batch)
@@ -133,7 +136,7 @@ def prepare(
     batch_size: int | None = None,
     sequence: bool = False,
 ) -> Prepared:
-    """Compute once what all circuits share. A node without kept inputs outputs what it computes (``dangling="keep"``)."""
+    """Compute once what all circuits share."""
     peer = _Peer(model)
     means = peer.means(settings.ablation, reference or pairs, batch_size)
     other = "corrupt" if settings.base == "clean" else "clean"

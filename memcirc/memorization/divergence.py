@@ -16,7 +16,7 @@ differs from the truth: the continuation from L is the truth up to j, then what 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,6 @@ from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.generation import check_ids, check_length, continue_from, teacher_forced
 from memcirc.memorization.scores import as_passages
 from memcirc.models import Model
-
-ScoreName = Literal["bleu", "memorization"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def divergence_points(
     ids: Any,
     prompt_tokens: int = 50,
     generation_tokens: int = 50,
-    metric: ScoreName = "bleu",
+    metric: str = "bleu",
     drop: float = 0.3,
     batch_size: int = 64,
 ) -> list[DivergencePoint | None]:
@@ -88,7 +86,7 @@ class _Search:
     passages: np.ndarray
     guesses: np.ndarray
     prompt_tokens: int
-    metric: ScoreName
+    metric: str
     drop: float
     batch_size: int
 

@@ -84,8 +84,8 @@ def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndar
         if shortest < width:
             raise ValueError(f"a passage has {shortest} tokens; {prompt_tokens} + {generation_tokens} are needed")
         ids = [list(row[:width]) for row in ids]
-    passages = np.asarray(ids, dtype=np.int64).reshape(len(ids), -1)[:, :width]
-    if len(passages) and passages.shape[1] < width:
+    passages = np.asarray(ids, dtype=np.int64).reshape(len(ids), -1 if len(ids) else width)[:, :width]
+    if passages.shape[1] < width:
         raise ValueError(f"passages have {passages.shape[1]} tokens; {prompt_tokens} + {generation_tokens} are needed")
     return passages
 

@@ -1,30 +1,30 @@
 """Configuration of the stage that makes contrastive pairs."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from memcirc.config import at_least, choice, in_unit_interval
+from memcirc.config import at_least, check_choices, in_unit_interval
 
 
 @dataclass(frozen=True)
 class PairsConfig:
-    """Which passages become pairs, and how.
+    """Which passages become pairs, and how. ``contrastive_mode``: where recitation breaks off, or memorized against not
+    memorized; a run sets it for each of its tasks.
 
     Raises:
         ValueError: a threshold outside [0, 1], a low threshold above the high one, an unknown word.
     """
 
-    contrastive_mode: Literal["divergence", "dataset"] = field(
-        default="divergence", metadata={"help": "where recitation breaks off, or memorized against not memorized"}
-    )
+    contrastive_mode: str = field(default="divergence", metadata={"choices": ("divergence", "dataset")})
     threshold: float = field(default=0.75, metadata={"help": "lowest score of a memorized passage"})
     low_threshold: float = field(default=0.1, metadata={"help": "highest score of a passage that is not memorized"})
-    metric: Literal["bleu", "memorization"] = field(
-        default="bleu", metadata={"help": "score of passages and of continuations"}
+    metric: str = field(
+        default="bleu",
+        metadata={"help": "score of passages and of continuations", "choices": ("bleu", "memorization")},
     )
     drop: float = field(default=0.3, metadata={"help": "relative drop of the score at a divergence point"})
-    similarity: Literal["embedding", "jaccard"] = field(
-        default="embedding", metadata={"help": "what makes a passage that is not memorized alike"}
+    similarity: str = field(
+        default="embedding",
+        metadata={"help": "what makes a passage that is not memorized alike", "choices": ("embedding", "jaccard")},
     )
     use_divergence: bool = field(
         default=True, metadata={"help": "dataset mode: cut both prompts at the divergence point"}
@@ -33,9 +33,7 @@ class PairsConfig:
     split_seed: int = field(default=0, metadata={"help": "seed of the split into train, validation and test"})
 
     def __post_init__(self) -> None:
-        choice(self, "contrastive_mode", "divergence", "dataset")
-        choice(self, "metric", "bleu", "memorization")
-        choice(self, "similarity", "embedding", "jaccard")
+        check_choices(self)
         in_unit_interval(self, "threshold", "low_threshold", "drop")
         if self.low_threshold >= self.threshold:
             raise ValueError(f"low_threshold {self.low_threshold} must be below threshold {self.threshold}")

@@ -56,7 +56,7 @@ def make_pairs(
     Raises:
         ValueError: no passage reaches the threshold, or no pair is left (both name the counts).
     """
-    config = PairsConfig(contrastive_mode=mode, **options)  # type: ignore[arg-type]
+    config = PairsConfig(contrastive_mode=mode, **options)
     scored = _Scored(model, table, config)
     if scored.memorized.size == 0:
         raise ValueError(
@@ -126,6 +126,9 @@ class _Scored:
             else:
                 yield int(row), point
 
+    def prompt(self, row: int, length: int) -> tuple[int, ...]:
+        return tuple(self.tokens[row, :length].tolist())
+
     def origin(self, row: int) -> dict[str, Any]:
         return {"doc_id": self.doc_ids[row], "subset": self.subsets[row], "copies": self.copies[row]}
 
@@ -142,7 +145,7 @@ def _branch_pairs(
         if len(truth) < 2:
             dropped["passage ends at its divergence point"] += 1
             continue
-        context = tuple(scored.tokens[row, : point.length])
+        context = scored.prompt(row, point.length)
         yield Pair(
             clean_ids=(*context, truth[0]),
             corrupt_ids=(*context, said[0]),
@@ -173,12 +176,13 @@ def _withheld_pairs(
             dropped["no passage of low score says the same token there"] += 1
             continue
         best = fits[np.argmax(similarities[fits])]
+        other = int(low[best])
         yield Pair(
-            clean_ids=tuple(scored.tokens[row, :d]),
-            corrupt_ids=tuple(scored.tokens[low[best], :d]),
+            clean_ids=scored.prompt(row, d),
+            corrupt_ids=scored.prompt(other, d),
             answer_ids=(point.model_continuation[0],),
             wrong_answer_ids=(token,),
-            corrupt_doc_id=scored.doc_ids[low[best]],
+            corrupt_doc_id=scored.doc_ids[other],
             divergence=d,
             score_before=point.score_before,
             score_after=point.score_after,
@@ -199,20 +203,21 @@ def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
         windows = scored.tokens[involved, : n + 1]
         said[involved] = next_tokens(scored.model, windows, config.contrastive_batch_size)[:, n]
     free = np.ones(len(low), dtype=bool)
-    for similarities, row in zip(alike, scored.memorized, strict=True):
+    for similarities, row in zip(alike, scored.memorized.tolist(), strict=True):
         if not free.any():
             dropped["no unused passage of low score"] += 1
             continue
         best = int(np.argmax(np.where(free, similarities, -np.inf)))
         free[best] = False
+        other = int(low[best])
         yield Pair(
-            clean_ids=tuple(prompts[row]),
-            corrupt_ids=tuple(prompts[low[best]]),
+            clean_ids=scored.prompt(row, n),
+            corrupt_ids=scored.prompt(other, n),
             answer_ids=(int(said[row]),),
-            wrong_answer_ids=(int(said[low[best]]),),
-            corrupt_doc_id=scored.doc_ids[low[best]],
+            wrong_answer_ids=(int(said[other]),),
+            corrupt_doc_id=scored.doc_ids[other],
             similarity=float(similarities[best]),
-            **scored.origin(int(row)),
+            **scored.origin(row),
         )
 
 

@@ -4,19 +4,16 @@ Both give one matrix of features whose products are similarities, so that neighb
 products: unit-norm embeddings, or for Jaccard |A & B| / |A | B| from the 0/1 incidence matrices of token sets.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 
 from memcirc.models import Model
 
-Similarity = Literal["embedding", "jaccard"]
 SIMILARITIES = ("embedding", "jaccard")
 
 
 def similarity_matrix(
-    model: Model, left: np.ndarray, right: np.ndarray, kind: Similarity, batch_size: int = 64
+    model: Model, left: np.ndarray, right: np.ndarray, kind: str, batch_size: int = 64
 ) -> np.ndarray:
     """float32 [left, right] of similarities between passages of equal length, int64 [n, pos] each.
 

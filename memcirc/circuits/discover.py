@@ -1,0 +1,76 @@
+"""The discovery stage: attribution sees the train split, the size is chosen on the validation split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from memcirc.attribution.attribute import attribute
+from memcirc.attribution.scores import EdgeScores
+from memcirc.circuits.config import DiscoverConfig
+from memcirc.circuits.minimal import MinimalCircuit, find_minimal
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Edge scores and the minimal circuit of each mode."""
+
+    scores: EdgeScores
+    minimal: dict[str, MinimalCircuit]
+
+
+def discover(
+    model: Model, train: Pairs, validation: Pairs, config: DiscoverConfig, modes: tuple[str, ...] = ("tree", "edge")
+) -> Discovery:
+    """Score the edges and find the minimal circuits.
+
+    Args:
+        train: pairs for attribution; mean ablations average over them, here and in the search.
+        validation: pairs on which the size is chosen.
+    """
+    scores = attribute(
+        model,
+        train,
+        method=config.method,
+        steps=config.ig,
+        objective=config.objective,
+        ablation=config.ablation,
+        reverse=config.reverse_clean_corrupt,
+        engine=config.engine,
+        batch_size=config.eap_batch_size,
+    )
+    minimal = {
+        mode: find_minimal(
+            model,
+            validation,
+            scores,
+            mode=mode,
+            target=config.target_performance,
+            metric=config.optimize_metric,
+            by=config.by,
+            selection=config.selection,
+            ablation=config.ablation,
+            reverse=config.reverse_clean_corrupt,
+            reference=train,
+            engine=config.engine,
+        )
+        for mode in modes
+    }
+    return Discovery(scores, minimal)
+
+
+def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, validation: Pairs) -> dict[str, Any]:
+    """What a circuit's file says of how it was found."""
+    return {
+        "mode": mode,
+        "reverse": config.reverse_clean_corrupt,
+        "ablation": config.ablation,
+        "metric": config.optimize_metric,
+        "target": config.target_performance,
+        "target_met": minimal.target_met,
+        "faithfulness": minimal.faithfulness,
+        "lower_bound": minimal.lower_bound,
+        "monotone": minimal.monotone,
+        "evaluated": {str(size): value for size, value in minimal.evaluated.items()},
+        "size_chosen_on": {"split": "validation", "pairs": len(validation), "data_fingerprint": validation.fingerprint},
+    }

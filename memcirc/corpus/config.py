@@ -1,0 +1,55 @@
+"""Which documents become windows, and how."""
+
+from dataclasses import dataclass, field
+
+from memcirc.corpus.subsets import is_subset, subset_name
+
+WINDOWS_OF_A_DOCUMENT = ("first", "all")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What `prepare` reads and cuts; each field is an option of the command line."""
+
+    dataset: str = field(
+        default="timaeus/pile-wikipedia_en",
+        metadata={
+            "help": "local file or folder (jsonl, jsonl.zst, json, parquet, txt), Pile subset, or data set on the hub"
+        },
+    )
+    subset: str | None = field(default=None, metadata={"help": "keep documents of this Pile subset only"})
+    split: str | None = field(
+        default=None, metadata={"help": "split of a hub data set (default: train, or the only one)"}
+    )
+    text_column: str = field(default="text", metadata={"help": "column that holds the text"})
+    prompt_tokens: int = field(default=50, metadata={"help": "tokens of the prompt"})
+    generation_tokens: int = field(default=50, metadata={"help": "tokens of the continuation"})
+    windows: str = field(default="first", metadata={"help": "windows of a document: first, or all that do not overlap"})
+    bos: bool = field(default=False, metadata={"help": "begin each window with BOS, counted as a token of the prompt"})
+    max_documents: int | None = field(default=None, metadata={"help": "stop after this many documents"})
+    max_windows: int | None = field(default=None, metadata={"help": "stop after this many distinct windows"})
+    sample: float = field(default=1.0, metadata={"help": "share of the documents to take, by chance"})
+    seed: int = field(default=0, metadata={"help": "seed of that chance"})
+
+    def __post_init__(self) -> None:
+        if self.subset is not None:
+            subset_name(self.subset)
+        if self.windows not in WINDOWS_OF_A_DOCUMENT:
+            raise ValueError(f"windows {self.windows!r}: accepted are {' and '.join(WINDOWS_OF_A_DOCUMENT)}")
+        for name in ("prompt_tokens", "generation_tokens", "max_documents", "max_windows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} {value}: accepted is 1 or more")
+        if not 0 < self.sample <= 1:
+            raise ValueError(f"sample {self.sample}: accepted is more than 0 and at most 1")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a window."""
+        return self.prompt_tokens + self.generation_tokens
+
+    @property
+    def only_subset(self) -> str | None:
+        """Exact name of the subset asked for, by option or as the data set."""
+        asked = self.subset or (self.dataset if is_subset(self.dataset) else None)
+        return None if asked is None else subset_name(asked)

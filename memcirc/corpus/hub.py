@@ -1,0 +1,61 @@
+"""Rows of a data set on the Hugging Face hub, or of a local clone of one, streamed by the `datasets` library."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from memcirc.corpus.files import Row
+from memcirc.corpus.subsets import MIXED_DATASET, PILE_SUBSETS
+
+CLONE_MARKS = ("README.md", ".gitattributes")
+
+NEEDS_SCRIPT = f"needs a loading script, which `datasets` no longer runs: use {MIXED_DATASET!r}"
+DEAD_DATASETS = {"EleutherAI/pile": NEEDS_SCRIPT, "the_pile": NEEDS_SCRIPT}
+WITHOUT_SUBSETS = {
+    "EleutherAI/the_pile_deduplicated": f"does not say which subset a document is from: use {MIXED_DATASET!r}"
+}
+ACCEPTED = (
+    "accepted are a local file or folder, the name of a data set on the hub if that can be reached, and a Pile subset: "
+    + ", ".join(PILE_SUBSETS)
+)
+
+
+def is_clone(folder: Path) -> bool:
+    """Whether a local folder is laid out as on the hub, with a data card."""
+    return any((folder / mark).is_file() for mark in CLONE_MARKS)
+
+
+def rows_of_dataset(name: str, split: str | None = None, subset: str | None = None) -> Iterator[tuple[str, Row]]:
+    """(place, row) for every row of a split; without `split`, of `train` or of the only one.
+
+    Raises:
+        FileNotFoundError: the data set is not found, or the hub is not reached.
+        ValueError: a split that it does not have, a broken file, or a data set that cannot serve what is asked.
+    """
+    refusal = DEAD_DATASETS.get(name) or (WITHOUT_SUBSETS.get(name) if subset else None)
+    if refusal:
+        raise ValueError(f"data set {name!r} {refusal}")
+
+    import datasets
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        splits = datasets.load_dataset(name, streaming=True)
+    except (OSError, HFValidationError) as error:
+        raise FileNotFoundError(f"data set {name!r} not found ({in_one_line(error)}): {ACCEPTED}") from None
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"data set {name!r} cannot be read ({in_one_line(error)})") from None
+
+    only = next(iter(splits)) if len(splits) == 1 else "train"
+    chosen = split or only
+    if chosen not in splits:
+        raise ValueError(f"data set {name!r} has no split {chosen!r}: accepted are {', '.join(map(str, splits))}")
+    try:
+        for number, row in enumerate(splits[chosen], start=1):
+            yield f"{name}, row {number}", row
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise ValueError(f"data set {name!r} breaks off ({in_one_line(error.__cause__ or error)})") from None
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, or what it is."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,186 @@
+"""From a corpus to a file of distinct windows, in two passes and flat memory.
+
+1. Documents are streamed, filtered by subset, tokenized once (no BOS unless asked) and cut; too short ones are counted.
+2. A window that was seen before (by a 128-bit hash of its tokens) only raises its count; a new one is appended to a
+   temporary file. Memory holds a hash and a count per distinct window, and one row group.
+3. A second pass over that file adds the column of counts. The result appears under its name when it is whole.
+"""
+
+import json
+import random
+import sys
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b, sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from memcirc.artifacts import atomic
+from memcirc.corpus.config import PrepareConfig
+from memcirc.corpus.sources import Document, documents
+from memcirc.corpus.subsets import licence_note
+from memcirc.corpus.windows import METADATA_KEY, cut, schema_of
+
+ROW_GROUP = 4096
+TOKENIZED_AT_ONCE = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PrepareStats:
+    """What became of the documents. `fingerprint` is a SHA-256 over config, tokens and counts."""
+
+    documents: int
+    other_subset: int
+    too_short: int
+    windows: int
+    distinct: int
+    fingerprint: str
+    licence_note: str | None
+
+
+def prepare(
+    config: PrepareConfig, tokenizer: PreTrainedTokenizerBase, out_path: Path, progress: bool | None = None
+) -> PrepareStats:
+    """Cut a corpus into windows and write the distinct ones to `out_path` (parquet, columns of `windows.schema_of`).
+
+    Raises:
+        FileNotFoundError: no such corpus.
+        ValueError: it cannot be read, or gives no window; names what was found and what is accepted.
+    """
+    if config.bos and tokenizer.bos_token_id is None:
+        raise ValueError("bos is asked for, but the tokenizer has no BOS token")
+    tally: Counter[str] = Counter()
+    counts = array("q")
+    bar = tqdm(
+        chosen(config, tally),
+        desc="cutting windows",
+        unit="doc",
+        disable=not (sys.stderr.isatty() if progress is None else progress),
+    )
+    with atomic(out_path) as whole, tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".windows-") as folder:
+        draft = Path(folder) / "draft.parquet"
+        digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
+        new = islice(distinct_rows(config, tokenized(bar, tokenizer), tokenizer, tally, counts), config.max_windows)
+        write_draft(draft, config, new, digest)
+        if not counts:
+            raise ValueError(nothing_left(config, tally))
+        digest.update(counts.tobytes())
+        stats = PrepareStats(
+            documents=tally["documents"],
+            other_subset=tally["other_subset"],
+            too_short=tally["too_short"],
+            windows=tally["windows"],
+            distinct=len(counts),
+            fingerprint=digest.hexdigest(),
+            licence_note=licence_note(config.only_subset) if config.only_subset else None,
+        )
+        write_counted(whole, draft, counts, {"config": asdict(config), "stats": asdict(stats)})
+    return stats
+
+
+def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
+    """Documents of the subset asked for and of the sample; the others are counted."""
+    rng = random.Random(config.seed)
+    found = documents(config.dataset, config.subset, config.split, config.text_column)
+    for document in found:
+        if config.only_subset and document.subset and document.subset != config.only_subset:
+            tally["other_subset"] += 1
+        elif config.sample == 1 or rng.random() < config.sample:
+            tally["documents"] += 1
+            yield document
+            if tally["documents"] == config.max_documents:
+                return
+
+
+def tokenized(
+    source: Iterable[Document], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[Document, Sequence[int]]]:
+    """Documents with their ids; those that come as ids keep them."""
+    for block in blocks(source, TOKENIZED_AT_ONCE):
+        texts = [document.text for document in block if document.text is not None]
+        encoded = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else ())
+        for document in block:
+            yield document, document.tokens if document.tokens is not None else next(encoded)
+
+
+def distinct_rows(
+    config: PrepareConfig,
+    source: Iterable[tuple[Document, Sequence[int]]],
+    tokenizer: PreTrainedTokenizerBase,
+    tally: "Counter[str]",
+    counts: "array[int]",
+) -> Iterator[dict[str, Any]]:
+    """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences."""
+    bos = tokenizer.bos_token_id if config.bos else None
+    row_of: dict[bytes, int] = {}
+    for document, ids in source:
+        offset = None
+        for offset, window in cut(ids, config.tokens, config.windows == "all", bos):
+            tally["windows"] += 1
+            key = blake2b(np.asarray(window, np.int32).tobytes(), digest_size=16).digest()
+            row = row_of.setdefault(key, len(row_of))
+            if row < len(counts):
+                counts[row] += 1
+                continue
+            counts.append(1)
+            copies, family = document.meta.get("copies"), document.meta.get("family")
+            yield {
+                "window_id": row,
+                "doc_id": document.doc_id,
+                "subset": document.subset or config.only_subset,
+                "offset": offset,
+                "tokens": window,
+                "copies": copies if isinstance(copies, int) else None,
+                "family": None if family is None else str(family),
+            }
+        tally["too_short"] += offset is None
+
+
+def write_draft(path: Path, config: PrepareConfig, rows: Iterable[dict[str, Any]], digest: Any) -> None:
+    """First pass: rows without counts, their tokens added to the digest."""
+    schema = schema_of(config.tokens)
+    schema = schema.remove(schema.get_field_index("duplicates"))
+    with pq.ParquetWriter(path, schema) as writer:
+        for block in blocks(rows, ROW_GROUP):
+            digest.update(np.asarray([row["tokens"] for row in block], np.int32).tobytes())
+            writer.write_table(pa.Table.from_pylist(block, schema), row_group_size=ROW_GROUP)
+
+
+def write_counted(path: Path, draft: Path, counts: "array[int]", origin: dict[str, Any]) -> None:
+    """Second pass: the same row groups with the column `duplicates`, and what made them in the file's metadata."""
+    with pq.ParquetFile(draft) as source:
+        schema = source.schema_arrow.append(pa.field("duplicates", pa.int64()))
+        schema = schema.with_metadata({METADATA_KEY: json.dumps(origin).encode()})
+        with pq.ParquetWriter(path, schema) as writer:
+            for group in range(source.num_row_groups):
+                duplicates = pa.array(counts[group * ROW_GROUP : (group + 1) * ROW_GROUP], pa.int64())
+                columns = [*source.read_row_group(group).columns, duplicates]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=ROW_GROUP)
+
+
+def nothing_left(config: PrepareConfig, tally: "Counter[str]") -> str:
+    """Why no window came out, in one line."""
+    others = f", {tally['other_subset']} of other subsets than {config.only_subset!r}" if config.only_subset else ""
+    return (
+        f"{config.dataset!r} gives no window of {config.tokens} tokens: {tally['documents']} documents read, "
+        f"{tally['too_short']} of them too short{others}; accepted are documents of at least {config.tokens} tokens"
+    )
+
+
+def blocks(source: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` entries, the last one shorter."""
+    entries = iter(source)
+    while block := list(islice(entries, size)):
+        yield block

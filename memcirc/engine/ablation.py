@@ -1,0 +1,185 @@
+"""The values p_s that a patched edge carries, and their totals P_d.
+
+For a destination d, P_d = b_d + the sum of all p_s before it, where b_d is the sum of the attention output biases
+before d (they belong to no source). Values are kept as :class:`memcirc.engine.plain.Outputs`, heads as z, totals as
+:class:`memcirc.engine.plain.Residuals`; an axis of length 1 is the same for all pairs (or positions).
+
+- ``resample``: the other prompt's activations: the totals are that run's residuals;
+- ``zero``: nothing;
+- ``mean-clean``, ``mean-corrupt``, ``mean-both``: means over the reference's prompts, position by position, at each
+  position over the prompts that reach it;
+- ``mean-all``: one mean over both prompts and all positions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcirc.engine.frame import Frame, frames
+from memcirc.engine.layers import normed
+from memcirc.engine.plain import Heads, Outputs, Prefix, Residuals, plain_run, project
+from memcirc.engine.weights import Weights
+from memcirc.interventions import ABLATIONS
+from memcirc.pairs.record import Pairs
+
+PROMPTS = {
+    "mean-clean": ("clean",),
+    "mean-corrupt": ("corrupt",),
+    "mean-both": ("clean", "corrupt"),
+    "mean-all": ("clean", "corrupt"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Ablation values of a batch and their totals."""
+
+    outputs: Outputs
+    totals: Residuals
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Mean source outputs [pos, ...] of a reference set; one position where the mean runs over positions."""
+
+    embed: Tensor
+    z: tuple[Tensor, ...]
+    mlp: tuple[Tensor, ...]
+
+    @property
+    def constant(self) -> bool:
+        return len(self.embed) == 1
+
+
+ValuesOf = Callable[[Frame, Prefix], tuple[Values, Heads | None]]
+
+
+def ablation_values(
+    weights: Weights, pairs: Pairs, ablation: str, reference: Pairs | None, base: str, sequence: bool
+) -> ValuesOf:
+    """How a batch gets its ablation values, and the queries, keys and values of branches at rest where the same pass
+    gives them. Means are taken here, once.
+
+    Raises:
+        ValueError: unknown ablation; a reference for an ablation that takes no mean.
+    """
+    if ablation not in ABLATIONS:
+        raise ValueError(f"ablation {ablation!r} is not known; accepted: {', '.join(ABLATIONS)}")
+    if reference is not None and not ablation.startswith("mean"):
+        raise ValueError(f"ablation {ablation!r} takes no mean, so it takes no reference pairs")
+    if ablation == "resample":
+        other = "corrupt" if base == "clean" else "clean"
+
+        def resampled(frame: Frame, prefix: Prefix) -> tuple[Values, Heads | None]:
+            run = plain_run(weights, frame, embedding(weights, frame, other), prefix)
+            return Values(run.outputs, run.residuals), run.heads
+
+        return resampled
+    if ablation == "zero":
+        values = zeros(weights)
+        return lambda frame, prefix: (values, None)
+    means = mean_outputs(weights, pairs if reference is None else reference, ablation, sequence)
+    return lambda frame, prefix: (mean_values(weights, frame, means), None)
+
+
+def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
+    """Queries, keys and values of branches that read the totals alone."""
+    queries, keys, values = [], [], []
+    for layer, total in enumerate(totals.attention):
+        hat, _ = normed(weights, total)
+        last = layer == len(weights.blocks) - 1
+        query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if last else hat)
+        queries.append(query)
+        keys.append(key)
+        values.append(value)
+    return Heads(tuple(queries), tuple(keys), tuple(values))
+
+
+def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bool) -> Means:
+    """Stream the reference once and average the source outputs of its prompts, with their answers where all have one
+    and whole answers are read."""
+    sequence = sequence and all(pair.answer_sequence_ids for pair in reference)
+    sums: list[Tensor] = []
+    count = torch.zeros(weights.n_ctx, 1, dtype=torch.float64, device=weights.device)
+    for frame in frames(weights, reference, None, share_prefix=False, sequence=sequence):
+        width = frame.clean.shape[1]
+        for prompt in PROMPTS[ablation]:
+            run = plain_run(weights, frame, embedding(weights, frame, prompt), whole=True).outputs
+            count[:width, 0] += frame.attended.sum(0)
+            for i, output in enumerate((run.embed, *run.z, *run.mlp)):
+                if i == len(sums):
+                    sums.append(count.new_zeros(weights.n_ctx, output.shape[-1]))
+                kept = output[:, 0].double() * frame.attended[:, :, None]
+                sums[i][:width] += kept.sum(0)
+    reached = int((count > 0).sum())
+    if ablation == "mean-all":
+        means = [total.sum(0, keepdim=True) / count.sum() for total in sums]
+    else:
+        means = [total[:reached] / count[:reached] for total in sums]
+    means = [mean.to(weights.stream_dtype) for mean in means]
+    n_layers = len(weights.blocks)
+    return Means(means[0], tuple(means[1 : 1 + n_layers]), tuple(means[1 + n_layers :]))
+
+
+def embedding(weights: Weights, frame: Frame, prompt: str) -> Tensor:
+    """float [batch, 1, pos, d_model], output of ``input`` on the ``clean`` or ``corrupt`` prompt."""
+    ids = frame.clean if prompt == "clean" else frame.corrupt
+    return weights.embed(ids, frame.position)[:, None]
+
+
+def zeros(weights: Weights) -> Values:
+    """The values of zero ablation; the totals are biases alone."""
+    shape = weights.graph.shape
+
+    def zero(width: int) -> Tensor:
+        return torch.zeros(1, 1, 1, width, dtype=weights.stream_dtype, device=weights.device)
+
+    columns = zero(weights.n_heads * weights.d_head)
+    outputs = Outputs(
+        zero(weights.d_model), (columns,) * shape.n_layers, (zero(weights.d_model),) * (shape.n_layers * shape.has_mlp)
+    )
+    return Values(outputs, totals_of(weights, outputs))
+
+
+def mean_values(weights: Weights, frame: Frame, means: Means) -> Values:
+    """A reference's means at the positions of a batch.
+
+    Raises:
+        ValueError: a pair is longer than every prompt of the reference.
+    """
+    if means.constant:
+        embed, z, mlp = ([x[None, None] for x in group] for group in ((means.embed,), means.z, means.mlp))
+        outputs = Outputs(embed[0], tuple(z), tuple(mlp))
+        return Values(outputs, totals_of(weights, outputs))
+    longest = int(frame.position.max()) + 1
+    if longest > len(means.embed):
+        raise ValueError(
+            f"a pair has {longest} positions but the reference's longest prompt {len(means.embed)}; "
+            "means per position need a reference at least as long (or use mean-all)"
+        )
+    read = frame.at_read(frame.position, 1)
+    where = [frame.position] * (len(weights.blocks) - 1) + [read]
+    outputs = Outputs(
+        means.embed[frame.position][:, None],
+        tuple(z[position][:, None] for z, position in zip(means.z, where, strict=True)),
+        tuple(m[position][:, None] for m, position in zip(means.mlp, where, strict=bool(means.mlp))),
+    )
+    return Values(outputs, totals_of(weights, outputs, lambda x: frame.at_read(x, 2)))
+
+
+def totals_of(weights: Weights, outputs: Outputs, at_read: Callable[[Tensor], Tensor] = lambda x: x) -> Residuals:
+    """P_d of all destinations, from the values themselves."""
+    shape = weights.graph.shape
+    before_attention, before_mlp = [], []
+    total = outputs.embed
+    for layer, block in enumerate(weights.blocks):
+        before_attention.append(total)
+        total = at_read(total) if layer == shape.n_layers - 1 else total
+        attended = total + block.out(outputs.z[layer])
+        if shape.has_mlp:
+            before_mlp.append(total if shape.parallel else attended)
+            attended = attended + outputs.mlp[layer]
+        total = attended
+    return Residuals(tuple(before_attention), tuple(before_mlp), total)

@@ -1,0 +1,203 @@
+"""Which tokens a run computes: the positions of a batch from each pair's first difference on.
+
+Under ``resample`` and causal attention nothing changes before the first position where clean and corrupt differ,
+whatever is patched. The keys and values of that prefix are computed once for each pair
+(:class:`memcirc.engine.plain.Prefix`) and only the rest of the prompt, the pair's suffix, is ever run. A batch of
+suffixes is right-padded; each position knows its place in the prompt, and attention reads a mask over the padded
+prefix followed by the padded suffix.
+
+The last block needs its queries, its MLP and all that follows only where a metric reads. Its rows are those of
+``read``; the keys and values it reads come from all positions.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from memcirc.engine.weights import Rotation, Weights
+from memcirc.metrics import Answers
+from memcirc.pairs.batches import collate
+from memcirc.pairs.record import Pair, Pairs
+
+WORTH_A_PREFIX = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A batch of suffixes.
+
+    ``index`` are the pairs' places in their set; ``read`` are the positions, within the suffix, whose logits a metric
+    reads; ``visible`` tells for each window (None: global attention) what a query sees of prefix and suffix.
+    """
+
+    index: Int[Tensor, " batch"]
+    clean: Int[Tensor, "batch pos"]
+    corrupt: Int[Tensor, "batch pos"]
+    position: Int[Tensor, "batch pos"]
+    attended: Bool[Tensor, "batch pos"]
+    read: Int[Tensor, "batch step"]
+    prefix: Int[Tensor, "batch prefix"]
+    start: Int[Tensor, " batch"]
+    visible: Mapping[int | None, Bool[Tensor, "batch pos key"]]
+    rotation: Rotation | None
+    answers: Answers
+    targets: Int[Tensor, "batch step"] | None = None
+    target_mask: Bool[Tensor, "batch step"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def read_visible(self) -> dict[int | None, Tensor]:
+        """``visible`` of the queries at ``read``."""
+        return {window: self.at_read(mask, 1) for window, mask in self.visible.items()}
+
+    @cached_property
+    def read_rotation(self) -> Rotation | None:
+        return self.rotation and Rotation(
+            self.at_read(self.rotation.cos, 1), self.at_read(self.rotation.sin, 1), self.rotation.adjacent
+        )
+
+    @property
+    def reads_everything(self) -> bool:
+        """Every position is read, so that the last block is like the others."""
+        return self.read.shape == self.clean.shape
+
+    def at_read(self, x: Tensor, dim: int) -> Tensor:
+        """Select the read positions of ``x`` along its axis ``dim``; axis 0 is the batch. An axis of length 1 is the
+        same for all pairs, or at all positions."""
+        if self.reads_everything or x.shape[dim] == 1:
+            return x
+        if x.shape[0] == 1 and len(self) > 1:
+            x = x.expand(len(self), *x.shape[1:])
+        shape = [1] * x.ndim
+        shape[0], shape[dim] = self.read.shape
+        index = self.read.view(shape).expand(*x.shape[:dim], self.read.shape[1], *x.shape[dim + 1 :])
+        return x.gather(dim, index)
+
+    def from_read(self, x: Tensor, dim: int) -> Tensor:
+        """The transpose of :meth:`at_read`: rows added into zeros of the full frame."""
+        if self.reads_everything:
+            return x
+        shape = [1] * x.ndim
+        shape[0], shape[dim] = self.read.shape
+        full = x.new_zeros(*x.shape[:dim], self.clean.shape[1], *x.shape[dim + 1 :])
+        return full.scatter_add_(dim, self.read.view(shape).expand_as(x), x)
+
+
+def frames(
+    weights: Weights, pairs: Pairs, batch_size: int | None, share_prefix: bool, sequence: bool
+) -> Iterator[Frame]:
+    """Yield all pairs, batch by batch, those of like suffix length together.
+
+    Args:
+        batch_size: pairs in a batch; default: as many as keep a batch's source outputs below 256 MiB.
+        share_prefix: leave out what clean and corrupt have in common (exact under ``resample`` with causal attention).
+        sequence: teacher-force each pair's whole answer and read all of it.
+
+    Raises:
+        ValueError: an empty set; a batch size below 1; prompts longer than the model's context; an id outside the
+            vocabulary.
+    """
+    check_pairs(weights, pairs, sequence)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is out of range; accepted: 1 and above")
+    starts = _starts(pairs, share_prefix and weights.causal, sequence)
+    widths = [_length(pair, sequence) - start for pair, start in zip(pairs, starts, strict=True)]
+    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
+    order = sorted(range(len(pairs)), key=lambda i: (widths[i], starts[i]))
+    first = 0
+    while first < len(order):
+        size = batch_size or default_batch_size(weights, order[first:], widths)
+        members = order[first : first + size]
+        yield _frame(weights, pairs, answers, members, [starts[i] for i in members], sequence)
+        first += size
+
+
+def default_batch_size(weights: Weights, order: list[int], widths: list[int]) -> int:
+    """As many of the next pairs as keep the outputs of all sources below 256 MiB."""
+    row_bytes = len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+    rows = max(1, (256 << 20) // row_bytes)
+    size = 1
+    while size < len(order) and (size + 1) * widths[order[size]] <= rows:
+        size += 1
+    return size
+
+
+def check_pairs(weights: Weights, pairs: Pairs, sequence: bool) -> None:
+    """Raises ValueError for an empty set, a prompt too long for the model, or an id outside its vocabulary."""
+    if not len(pairs):
+        raise ValueError("the pair set is empty; at least one pair is needed")
+    d_vocab = weights.embedding.shape[0]
+    for pair in pairs:
+        ids = pair.clean_ids + pair.corrupt_ids + (pair.answer_sequence_ids if sequence else ())
+        outside = next((i for i in ids if not 0 <= i < d_vocab), None)
+        if outside is not None:
+            raise ValueError(f"pair {pair.doc_id!r}: token id {outside} is outside the vocabulary 0..{d_vocab - 1}")
+        if _length(pair, sequence) > weights.n_ctx:
+            raise ValueError(
+                f"pair {pair.doc_id!r} has {_length(pair, sequence)} positions; the model reads at most {weights.n_ctx}"
+            )
+
+
+def _length(pair: Pair, sequence: bool) -> int:
+    return len(pair) + (max(len(pair.answer_sequence_ids), 1) - 1 if sequence else 0)
+
+
+def _starts(pairs: Pairs, share_prefix: bool, sequence: bool) -> list[int]:
+    """Where each pair's suffix begins: 0 for all where a prefix pass would save too little."""
+    starts = [min(pair.shared_prefix, len(pair) - 1) for pair in pairs]
+    total = sum(_length(pair, sequence) for pair in pairs)
+    if not share_prefix or total - sum(starts) > WORTH_A_PREFIX * total:
+        return [0] * len(pairs)
+    return starts
+
+
+def _frame(
+    weights: Weights, pairs: Pairs, answers: Answers, members: list[int], starts: list[int], sequence: bool
+) -> Frame:
+    device = weights.device
+    items = tuple(pairs[i] for i in members)
+    batch = collate(items, 0, device, sequence)
+    index, start = torch.tensor(members, device=device), torch.tensor(starts, device=device)
+    width = int((batch.lengths - start).max())
+    offset = torch.arange(width, device=device)
+    position = torch.minimum(start[:, None] + offset, batch.lengths[:, None] - 1)
+    attended = offset < (batch.lengths - start)[:, None]
+    return Frame(
+        index=index,
+        clean=batch.clean.gather(1, position),
+        corrupt=batch.corrupt.gather(1, position),
+        position=position,
+        attended=attended,
+        read=batch.read - start[:, None],
+        prefix=batch.clean[:, : max(starts)],
+        start=start,
+        visible=_visible(weights, position, attended, start, max(starts)),
+        rotation=weights.rotary and weights.rotary.at(position),
+        answers=answers[index],
+        targets=batch.targets,
+        target_mask=batch.target_mask,
+    )
+
+
+def _visible(
+    weights: Weights, position: Tensor, attended: Tensor, start: Tensor, n_prefix: int
+) -> dict[int | None, Tensor]:
+    """For each kind of attention in the model, bool [batch, pos, prefix + pos]."""
+    batch, width = position.shape
+    before = torch.arange(n_prefix, device=position.device).expand(batch, -1)
+    offset = torch.arange(width, device=position.device)
+    key = torch.cat([before, start[:, None] + offset], dim=1)[:, None, :]
+    query = (start[:, None] + offset)[:, :, None]
+    present = torch.cat([before < start[:, None], attended], dim=1)[:, None, :]
+    if weights.causal:
+        seen = (key <= query) & torch.cat([before < start[:, None], torch.ones_like(attended)], dim=1)[:, None, :]
+    else:
+        seen = present.expand(-1, width, -1)
+    windows = {block.window for block in weights.blocks}
+    return {w: seen if w is None else seen & (key > query - w) for w in windows}

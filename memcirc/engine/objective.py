@@ -1,0 +1,60 @@
+"""The loss that attribution differentiates, L = -objective, and its gradient at the final residual."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from memcirc.engine.frame import Frame
+from memcirc.engine.layers import final_normed
+from memcirc.engine.weights import Weights
+from memcirc.metrics import from_columns, metric_values, reads_columns, reads_sequence, sequence_logprob
+
+
+def logits_at_read(
+    weights: Weights, final: Float[Tensor, "batch variant step d_model"]
+) -> Float[Tensor, "batch variant step d_vocab"]:
+    return weights.unembed(final_normed(weights, final)).to(weights.stream_dtype)
+
+
+def answer_logits(
+    weights: Weights, frame: Frame, final: Float[Tensor, "batch variant step d_model"]
+) -> Float[Tensor, "batch variant step alternative"]:
+    """The logits of each pair's answers alone."""
+    hat = final_normed(weights, final).to(weights.dtype)
+    columns = weights.unembed.weight.T[frame.answers.columns]
+    bias = weights.unembed.bias[frame.answers.columns]
+    return (torch.einsum("bvsd,bad->bvsa", hat, columns) + bias[:, None, None]).to(weights.stream_dtype)
+
+
+def objective_values(
+    weights: Weights,
+    frame: Frame,
+    final: Float[Tensor, "batch variant step d_model"],
+    objective: str,
+    reference: Float[Tensor, "batch d_vocab"] | None,
+) -> Float[Tensor, "variant batch"]:
+    """The objective of each pair in each variant; ``reference`` are the logits that ``kl`` compares with."""
+    if reads_columns(objective):
+        return from_columns(objective, answer_logits(weights, frame, final)[:, :, 0].transpose(0, 1), frame.answers)
+    logits = rearrange(logits_at_read(weights, final), "batch variant step vocab -> variant batch step vocab")
+    if reads_sequence(objective):
+        assert frame.targets is not None and frame.target_mask is not None
+        sign = -1 if objective.startswith("neg_") else 1
+        return sign * sequence_logprob(logits, frame.targets, frame.target_mask)
+    return metric_values(objective, logits[:, :, 0], frame.answers, reference)
+
+
+def loss_gradient(
+    weights: Weights,
+    frame: Frame,
+    final: Float[Tensor, "batch variant step d_model"],
+    objective: str,
+    reference: Float[Tensor, "batch d_vocab"] | None,
+) -> Float[Tensor, "batch variant step d_model"]:
+    """Gradient of -objective at the final residual, each pair's own."""
+    with torch.enable_grad():
+        final = final.detach().requires_grad_(True)
+        loss = -objective_values(weights, frame, final, objective, reference).sum()
+        (gradient,) = torch.autograd.grad(loss, final)
+    return gradient

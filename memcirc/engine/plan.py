@@ -1,0 +1,166 @@
+"""What a set of circuits needs computed, and from which sums.
+
+Say that an edge *carries* the run's own output c_s where it is not patched: in ``tree`` mode the circuit's edges, in
+``edge`` mode all others. With carried edges K, P_d the total of the ablation values and delta_s = c_s - p_s, every
+branch input is
+
+    x_d = P_d + sum over carried s of delta_s  =  P_d + T_d - sum over the others of delta_s,   T_d = sum of all delta_s.
+
+1. Nodes at rest: where a node whose inputs are all patched outputs its ablation value (always under ``resample``, by
+   choice with ``dangling="prune"``), delta is 0: edges from it are dropped, and what then reads nothing is at rest too.
+2. Dead nodes: what no path of carried edges leads from to the logits is not computed.
+3. Of the two sums the one with fewer terms is taken. Destinations that carry the same edges share one input.
+
+Several circuits are planned together: a node is computed if one of them needs it, and an input is shared if it is the
+same in all of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memcirc.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The distinct inputs of some destinations, those with few terms first. ``of`` maps a destination's index to its
+    input; ``signs`` int8 [circuit, input, src] are the coefficients of the sources' deltas; ``total`` tells which
+    inputs start from T_d."""
+
+    of: dict[int, int]
+    signs: np.ndarray
+    total: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.total)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerInputs:
+    """Inputs of a layer's destinations. Queries, keys and values share one group, and a parallel MLP is of it too;
+    in the last layer, whose queries are needed at fewer positions, keys and values stand apart."""
+
+    key_value: Inputs
+    query: Inputs
+    mlp: Inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """``computed`` bool [src]; ``referenced`` bool [src]: named alone in a sum; ``summed`` bool [src]: part of a T_d."""
+
+    graph: Graph
+    n_circuits: int
+    computed: np.ndarray
+    referenced: np.ndarray
+    summed: np.ndarray
+    layers: tuple[LayerInputs, ...]
+    final: Inputs
+
+
+def plan(graph: Graph, carried: np.ndarray, rests: bool) -> Plan:
+    """Plan a run of circuits given by what they carry, bool [circuit, dst, src].
+
+    Args:
+        rests: a node without carried inputs outputs its ablation value.
+    """
+    carried = carried.copy()
+    if rests:
+        _drop_resting(graph, carried)
+    _drop_dead(graph, carried)
+    computed = carried.any((0, 1))
+    layers = tuple(_layer_inputs(graph, carried, computed, layer) for layer in range(graph.shape.n_layers))
+    final = _distinct(graph, carried, computed, [len(graph.destinations) - 1])
+    referenced, summed = np.zeros_like(computed), np.zeros_like(computed)
+    for group in (final, *(group for layer in layers for group in (layer.key_value, layer.query, layer.mlp))):
+        referenced |= (group.signs != 0).any((0, 1))
+        for destination, index in group.of.items():
+            if group.total[index]:
+                summed[: graph.n_visible[destination]] = True
+    return Plan(graph, len(carried), computed, referenced, summed & computed, layers, final)
+
+
+def _layer_inputs(graph: Graph, carried: np.ndarray, computed: np.ndarray, layer: int) -> LayerInputs:
+    q, k, v, m = layer_rows(graph, layer)
+    beside = [m] if graph.shape.has_mlp and graph.shape.parallel else []
+    after = [m] if graph.shape.has_mlp and not graph.shape.parallel else []
+    if layer < graph.shape.n_layers - 1:
+        key_value = query = _distinct(graph, carried, computed, [*range(q.start, v.stop), *beside])
+    else:
+        key_value = _distinct(graph, carried, computed, [*range(k.start, v.stop)])
+        query = _distinct(graph, carried, computed, [*range(q.start, q.stop), *beside])
+    return LayerInputs(key_value, query, query if beside else _distinct(graph, carried, computed, after))
+
+
+def heads_of(graph: Graph, layer: int) -> slice:
+    """Source indices of a layer's heads; its MLP follows."""
+    first = 1 + layer * (graph.shape.n_heads + graph.shape.has_mlp)
+    return slice(first, first + graph.shape.n_heads)
+
+
+def layer_rows(graph: Graph, layer: int) -> tuple[slice, slice, slice, int]:
+    """Destination indices of a layer's queries, keys, values and MLP."""
+    shape = graph.shape
+    q = layer * (shape.n_heads + 2 * shape.n_kv_heads + shape.has_mlp)
+    k = q + shape.n_heads
+    v = k + shape.n_kv_heads
+    return slice(q, k), slice(k, v), slice(v, v + shape.n_kv_heads), v + shape.n_kv_heads
+
+
+def _drop_resting(graph: Graph, carried: np.ndarray) -> None:
+    """Step 1, from the first layer up, each circuit on its own."""
+    groups = graph.shape.n_heads // graph.shape.n_kv_heads
+    live = np.zeros((len(carried), carried.shape[2]), dtype=bool)
+    live[:, 0] = True
+    for layer in range(graph.shape.n_layers):
+        q, k, v, m = layer_rows(graph, layer)
+        heads = heads_of(graph, layer)
+        reads = (carried[:, q.start : v.stop] & live[:, None]).any(2)
+        n_q, n_kv = graph.shape.n_heads, graph.shape.n_kv_heads
+        grouped = reads[:, n_q : n_q + n_kv] | reads[:, n_q + n_kv :]
+        live[:, heads] = reads[:, :n_q] | grouped.repeat(groups, axis=1)
+        if graph.shape.has_mlp:
+            live[:, heads.stop] = (carried[:, m] & live).any(1)
+    carried &= live[:, None]
+
+
+def _drop_dead(graph: Graph, carried: np.ndarray) -> None:
+    """Step 2, from the logits down, each circuit on its own."""
+    groups = graph.shape.n_heads // graph.shape.n_kv_heads
+    needed = carried[:, -1].copy()
+    for layer in reversed(range(graph.shape.n_layers)):
+        q, k, v, m = layer_rows(graph, layer)
+        heads = heads_of(graph, layer)
+        if graph.shape.has_mlp:
+            carried[:, m] &= needed[:, heads.stop, None]
+            needed |= carried[:, m]
+        wanted = needed[:, heads]
+        wanted_groups = wanted.reshape(len(wanted), -1, groups).any(2)
+        carried[:, q] &= wanted[:, :, None]
+        carried[:, k] &= wanted_groups[:, :, None]
+        carried[:, v] &= wanted_groups[:, :, None]
+        needed |= carried[:, q.start : v.stop].any(1)
+
+
+def _distinct(graph: Graph, carried: np.ndarray, computed: np.ndarray, members: list[int]) -> Inputs:
+    """Step 3 for the destinations of one group; those that carry nothing in any circuit have no input of their own."""
+    found: dict[bytes, list[int]] = {}
+    for destination in members:
+        rows = carried[:, destination]
+        if rows.any():
+            found.setdefault(rows.tobytes(), []).append(destination)
+    inputs = []
+    for shared in found.values():
+        rows = carried[:, shared[0]]
+        others = computed & ~rows
+        others[:, graph.n_visible[shared[0]] :] = False
+        total = bool(others.sum() < rows.sum())
+        signs = -others.astype(np.int8) if total else rows.astype(np.int8)
+        inputs.append((np.count_nonzero(signs), total, signs, shared))
+    inputs.sort(key=lambda each: each[0])
+    stacked = np.zeros((len(carried), len(inputs), carried.shape[2]), dtype=np.int8)
+    for index, (_, _, signs, _) in enumerate(inputs):
+        stacked[:, index] = signs
+    of = {destination: index for index, (_, _, _, shared) in enumerate(inputs) for destination in shared}
+    return Inputs(of, stacked, tuple(total for _, total, _, _ in inputs))

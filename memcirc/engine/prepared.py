@@ -1,0 +1,158 @@
+"""Circuits on prepared pairs: what all runs share is computed once for each batch and kept.
+
+Shared are the prefix's keys and values, the base prompts' embeddings, the ablation values with their totals, and the
+queries, keys and values of branches at rest. Batches are kept as long as they fit ``KEPT_BYTES``, the others are
+computed anew for every call, so that memory does not grow with the number of pairs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
+from memcirc.engine.circuits import Ready, run_plan
+from memcirc.engine.frame import Frame, frames
+from memcirc.engine.objective import answer_logits, logits_at_read
+from memcirc.engine.plain import prefix_pass
+from memcirc.engine.plan import plan
+from memcirc.engine.weights import Weights, weights_of
+from memcirc.interventions import RunSettings
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+KEPT_BYTES = 512 << 20
+DELTA_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Pairs made ready for many circuits; make one with :func:`prepare`."""
+
+    weights: Weights
+    pairs: Pairs
+    settings: RunSettings
+    values_of: ValuesOf
+    batch_size: int | None
+    sequence: bool
+    kept: dict[int, Ready] = field(default_factory=dict)
+
+    def logits(self, kept: Bool[Tensor, "circuit edge"], answers_only: bool = False) -> Tensor:
+        """Run circuits.
+
+        Args:
+            kept: a circuit's edges in the graph's order, one row a circuit.
+            answers_only: the answers' columns alone, in the layout of :class:`memcirc.metrics.Answers`.
+
+        Returns:
+            float [circuits, pairs, d_vocab] at each pair's answer position, or [circuits, pairs, alternative]; with
+            ``sequence`` a step axis stands before the last.
+        """
+        carried = self._carried(kept)
+        width = self._n_steps()
+        result: Tensor | None = None
+        with torch.inference_mode(False), torch.no_grad():
+            for ready in self._ready():
+                for rows, final in self._finals(ready, carried):
+                    logits = self._read(ready.frame, final, answers_only)
+                    if result is None:
+                        result = logits.new_zeros(len(kept), len(self.pairs), width, logits.shape[-1])
+                    steps = logits.shape[2]
+                    result[rows[:, None], ready.frame.index, :steps] = logits.transpose(0, 1)
+        assert result is not None
+        return result if self.sequence else result[:, :, 0]
+
+    def _carried(self, kept: Tensor) -> np.ndarray:
+        """bool [circuit, dst, src]: which edges carry the run's own outputs."""
+        own = kept if self.settings.mode == "tree" else ~kept
+        return self.weights.graph.to_matrix(own.cpu()).numpy()
+
+    def _finals(self, ready: Ready, carried: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+        """Several circuits at a time, those of like size together: their rows and their final residuals."""
+        rests = self.settings.ablation == "resample" or self.settings.dangling == "prune"
+        order = np.argsort(carried.sum((1, 2)), kind="stable")
+        size = _circuits_at_once(self.weights, ready.frame)
+        for first in range(0, len(order), size):
+            rows = order[first : first + size]
+            yield torch.from_numpy(rows), run_plan(self.weights, ready, plan(self.weights.graph, carried[rows], rests))
+
+    def _read(self, frame: Frame, final: Tensor, answers_only: bool) -> Float[Tensor, "batch circuit step column"]:
+        if answers_only:
+            return answer_logits(self.weights, frame, final)
+        return logits_at_read(self.weights, final)
+
+    def _n_steps(self) -> int:
+        return max(len(pair.answer_sequence_ids) for pair in self.pairs) if self.sequence else 1
+
+    def _ready(self) -> Iterator[Ready]:
+        """All batches, from memory or computed."""
+        share = self.settings.ablation == "resample"
+        for i, frame in enumerate(frames(self.weights, self.pairs, self.batch_size, share, self.sequence)):
+            ready = self.kept.get(i)
+            if ready is None:
+                ready = self._make_ready(frame)
+                if sum(map(_bytes, self.kept.values())) + _bytes(ready) <= KEPT_BYTES:
+                    self.kept[i] = ready
+            yield ready
+
+    def _make_ready(self, frame: Frame) -> Ready:
+        prefix = prefix_pass(self.weights, frame)
+        values, rest = self.values_of(frame, prefix)
+        embed = embedding(self.weights, frame, self.settings.base)
+        return Ready(frame, prefix, embed, values, rest or rest_heads(self.weights, frame, values.totals))
+
+
+def prepare(
+    model: Model,
+    pairs: Pairs,
+    settings: RunSettings,
+    reference: Pairs | None = None,
+    batch_size: int | None = None,
+    sequence: bool = False,
+) -> Prepared:
+    """Compute what all circuits share (batch by batch, when first used).
+
+    Args:
+        settings: mode, ablation, direction, dangling nodes.
+        reference: pairs that the means are taken over; default: ``pairs``.
+        batch_size: pairs at a time; default: as many as keep the source outputs below 256 MiB.
+        sequence: teacher-force each pair's whole answer and read every step.
+
+    Raises:
+        ValueError: unusable pairs, or a reference where no mean is taken.
+    """
+    weights = weights_of(model)
+    with torch.inference_mode(False), torch.no_grad():
+        values_of = ablation_values(weights, pairs, settings.ablation, reference, settings.base, sequence)
+    prepared = Prepared(weights, pairs, settings, values_of, batch_size, sequence)
+    with torch.inference_mode(False), torch.no_grad():
+        for _ in prepared._ready():
+            pass
+    return prepared
+
+
+def _circuits_at_once(weights: Weights, frame: Frame) -> int:
+    """As many as keep the deltas of all sources below 256 MiB."""
+    one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+    return max(1, DELTA_BYTES // one)
+
+
+def _bytes(ready: Ready) -> int:
+    """Memory of a ready batch, shared tensors counted once."""
+    seen: dict[int, int] = {}
+
+    def visit(part: object) -> None:
+        if isinstance(part, Tensor):
+            seen[part.untyped_storage().data_ptr()] = part.untyped_storage().nbytes()
+        elif isinstance(part, Sequence) and not isinstance(part, str):
+            for each in part:
+                visit(each)
+        elif hasattr(part, "__dataclass_fields__"):
+            for name in part.__dataclass_fields__:
+                visit(getattr(part, name))
+
+    visit(ready)
+    return sum(seen.values())

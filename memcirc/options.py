@@ -1,0 +1,56 @@
+"""Frozen configurations as command-line options and as YAML, from one definition.
+
+A field becomes an option when its metadata holds ``help``; ``flags`` are further spellings. Options may be written with
+``_`` or ``-``. What the user did not say stays absent, so that a run's stored configuration fills the gaps.
+"""
+
+import argparse
+import types
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+Config = TypeVar("Config")
+
+
+def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> None:
+    """Add an option for every field of a configuration that carries help; defaults are stated, not set."""
+    group = parser.add_argument_group(title)
+    known = {flag for action in parser._actions for flag in action.option_strings}
+    for f in fields(config):
+        if "help" not in f.metadata or f"--{f.name}" in known:
+            continue
+        spellings = [f"--{f.name}", *f.metadata.get("flags", ())]
+        flags = [flag for name in spellings for flag in dict.fromkeys((name, "--" + name[2:].replace("_", "-")))]
+        group.add_argument(*flags, dest=f.name, default=argparse.SUPPRESS, **_kind(f))
+
+
+def _kind(f: "Field[Any]") -> dict[str, Any]:
+    kind = _without_none(f.type)
+    default = "" if f.default in (None, "", False) else f" (default: {f.default})"
+    text = f.metadata["help"].replace("%", "%%") + default
+    if kind is bool:
+        return {"help": text, "action": argparse.BooleanOptionalAction}
+    if "choices" in f.metadata:
+        return {"help": text, "metavar": "{" + ",".join(f.metadata["choices"]) + "}"}
+    return {"help": text, "type": kind, "metavar": "N" if kind is int else "X" if kind is float else "TEXT"}
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(kind for kind in get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def build(config: type[Config], *sources: Mapping[str, Any]) -> Config:
+    """A configuration from several mappings, later ones winning; keys of other configurations are passed over."""
+    names = {f.name for f in fields(config)}  # type: ignore[arg-type]
+    merged = {key: value for source in sources for key, value in source.items() if key in names}
+    return config(**merged)
+
+
+def refuse_unknown(content: Mapping[str, Any], accepted: set[str], where: str) -> None:
+    """Raises ValueError for a key that no configuration has."""
+    for key in content:
+        if key not in accepted:
+            raise ValueError(f"{where}: {key!r} is not known; accepted: {', '.join(sorted(accepted))}")

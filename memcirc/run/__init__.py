@@ -1,0 +1,1 @@
+"""A run: the stages in order, on one directory."""

@@ -1,0 +1,60 @@
+"""Configuration of the verification stage."""
+
+from dataclasses import dataclass, field
+
+from memcirc.config import at_least, check_choices
+from memcirc.engines import ENGINES
+from memcirc.study import ABLATION_WORDS, PATCH_TYPES
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """What is verified, and how. Without further options: the run's own circuits on its test split.
+
+    Raises:
+        ValueError: an unknown word, or a count below 1.
+    """
+
+    prune_scores_path: str = field(default="", metadata={"help": "edge scores to use in place of the run's own"})
+    edge_count: int | None = field(default=None, metadata={"help": "size of the circuit in place of the minimal one"})
+    dataset_path: str = field(default="", metadata={"help": "file of pairs in place of the run's test split"})
+    dataset_size: int | None = field(default=None, metadata={"help": "use the first pairs only"})
+    optimize_metric: str = field(default="logit_diff", metadata={"help": "metric of faithfulness"})
+    ablation_type: str = field(
+        default="all", metadata={"help": "what ablated edges carry", "choices": ("all", *ABLATION_WORDS)}
+    )
+    patch_type: str = field(
+        default="all", metadata={"help": "ways to run the circuit", "choices": ("all", *PATCH_TYPES)}
+    )
+    reverse_clean_corrupt: str = field(
+        default="all",
+        metadata={"help": "exchange the base and the source prompt; all is both", "choices": ("all", "yes", "no")},
+    )
+    random_circuits: int = field(default=100, metadata={"help": "random circuits of the same size"})
+    curve_points: int = field(default=16, metadata={"help": "sizes on the faithfulness curve"})
+    engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
+    seed: int = field(default=0, metadata={"help": "seed of the random circuits"})
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
+
+        check_metric(self.optimize_metric)
+        at_least(self, 1, "random_circuits", "curve_points")
+        for name in ("edge_count", "dataset_size"):
+            if getattr(self, name) is not None:
+                at_least(self, 1, name)
+
+    @property
+    def ablations(self) -> tuple[str, ...]:
+        if self.ablation_type == "all":
+            return ("resample", "zero", "mean-clean", "mean-corrupt")
+        return (ABLATION_WORDS[self.ablation_type],)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return ("tree", "edge") if self.patch_type == "all" else (PATCH_TYPES[self.patch_type],)
+
+    @property
+    def directions(self) -> tuple[bool, ...]:
+        return {"all": (False, True), "yes": (True,), "no": (False,)}[self.reverse_clean_corrupt]

@@ -1,0 +1,213 @@
+"""Verify a circuit: what it keeps, in every way to run it, and what chance keeps.
+
+Checks:
+
+- ``faithfulness``: the circuit in every combination of ablation and direction, each with its own ends;
+- ``random``: against random circuits of the same size, under resample;
+- ``curve``: the ranking's prefixes over a logarithmic grid of sizes, with random circuits beside them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from memcirc.artifacts import finite
+from memcirc.attribution.scores import EdgeScores
+from memcirc.circuit import Circuit
+from memcirc.circuits.minimal import prefix_masks
+from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+from memcirc.verification.faithfulness import Measurement, measure
+from memcirc.verification.random_circuits import (
+    RandomComparison,
+    disconnected_share,
+    rank_among,
+    spread,
+    uniform_circuits,
+)
+
+CHECKS = ("faithfulness", "random", "curve")
+CURVE_CIRCUITS = 20
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Faithfulness of the ranking's prefixes, and mean and 95th percentile of random circuits of the same sizes."""
+
+    mode: str
+    ablation: str
+    reverse: bool
+    metric: str
+    sizes: Sequence[int]
+    faithfulness: Sequence[float]
+    random_mean: Sequence[float]
+    random_q95: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Every number with what it was measured under. ``statement`` names model, data, split, circuit and seed."""
+
+    statement: Mapping[str, Any]
+    faithfulness: Sequence[Measurement] = ()
+    random: Sequence[RandomComparison] = ()
+    curve: Sequence[Curve] = ()
+    refused: Sequence[str] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The content as plain values, ready for a file."""
+        content: dict[str, Any] = finite(asdict(self))
+        return content
+
+    def merged(self, other: "Verification") -> "Verification":
+        """Both verifications' numbers under one statement."""
+        return Verification(
+            {**self.statement, **other.statement},
+            (*self.faithfulness, *other.faithfulness),
+            (*self.random, *other.random),
+            (*self.curve, *other.curve),
+            (*self.refused, *other.refused),
+        )
+
+
+def verify(
+    model: Model,
+    pairs: Pairs,
+    circuit_or_scores: Circuit | EdgeScores,
+    *,
+    mode: str,
+    circuit: Circuit | None = None,
+    checks: Sequence[str] = CHECKS,
+    ablations: Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
+    directions: Sequence[bool] = (False, True),
+    metric: str = "logit_diff",
+    n_random: int = 100,
+    curve_points: int = 16,
+    reference: Pairs | None = None,
+    seed: int = 0,
+    engine: str = "native",
+) -> Verification:
+    """Run the checks on the given pairs (the test split).
+
+    Args:
+        circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
+        circuit: the circuit to measure where scores are given.
+        directions: values of ``reverse``.
+        n_random: random circuits drawn for the comparison.
+        reference: pairs that mean ablations average over; default: ``pairs``.
+
+    Raises:
+        ValueError: an unknown check, or neither a circuit nor a size for one. What a single check cannot do is listed
+            in ``refused``; the rest is still measured.
+    """
+    unknown = [check for check in checks if check not in CHECKS]
+    if unknown:
+        raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")
+    scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
+    subject = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
+    if subject is None:
+        raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
+    result = Verification(_statement(model, pairs, subject, mode, seed))
+    for ablation in ablations:
+        for reverse in directions:
+            runner = circuit_runner(
+                model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
+            )
+            label = f"{mode}, {ablation}, {runner.settings.direction}"
+            try:
+                result = result.merged(_checked(runner, subject, scores, checks, metric, n_random, curve_points, seed))
+            except ValueError as error:
+                result = result.merged(Verification({}, refused=(f"{label}: {error}",)))
+    return result
+
+
+def _statement(model: Model, pairs: Pairs, circuit: Circuit, mode: str, seed: int) -> dict[str, Any]:
+    return {
+        **model.statement(),
+        "n_pairs": len(pairs),
+        "split": pairs.header.get("split"),
+        "bos": pairs.header.get("bos"),
+        "data_fingerprint": pairs.fingerprint,
+        "n_edges": len(circuit),
+        "mode": mode,
+        "origin": dict(circuit.origin),
+        "averaging": "ratio of means over pairs",
+        "positions": "all edges at every position",
+        "seed": seed,
+    }
+
+
+def _checked(
+    runner: CircuitRunner,
+    circuit: Circuit,
+    scores: EdgeScores | None,
+    checks: Sequence[str],
+    metric: str,
+    n_random: int,
+    curve_points: int,
+    seed: int,
+) -> Verification:
+    measured, random, curve = (), (), ()
+    found = measure(runner, circuit, metric)
+    if "faithfulness" in checks:
+        measured = (found,)
+    if runner.settings.ablation == "resample":
+        generator = torch.Generator().manual_seed(seed)
+        if "random" in checks and found.faithfulness is not None:
+            random = (compare_with_random(runner, found, n_random, generator),)
+        if "curve" in checks and scores is not None:
+            curve = (faithfulness_curve(runner, scores, metric, curve_points, generator),)
+    return Verification({}, measured, random, curve)
+
+
+def compare_with_random(
+    runner: CircuitRunner, found: Measurement, n_circuits: int, generator: torch.Generator
+) -> RandomComparison:
+    """A measured circuit against ``n_circuits`` uniform ones of its size, run in the same way."""
+    assert found.faithfulness is not None
+    masks = uniform_circuits(runner.graph, found.n_edges, n_circuits, generator)
+    values = runner.faithfulness(masks, found.metric).numpy()
+    return RandomComparison(
+        kind="uniform",
+        mode=found.mode,
+        ablation=found.ablation,
+        reverse=found.reverse,
+        direction=found.direction,
+        metric=found.metric,
+        n_edges=found.n_edges,
+        n_circuits=n_circuits,
+        found=found.faithfulness,
+        disconnected=disconnected_share(runner.graph, masks),
+        **spread(values),
+        **rank_among(found.faithfulness, values),
+    )
+
+
+def faithfulness_curve(
+    runner: CircuitRunner, scores: EdgeScores, metric: str, n_points: int, generator: torch.Generator
+) -> Curve:
+    """Prefixes of the ranking over a logarithmic grid from 1 edge to all, with ``CURVE_CIRCUITS`` random ones a size."""
+    sizes = np.unique(np.geomspace(1, runner.graph.n_edges, n_points).round().astype(int)).tolist()
+    by, selection = scores.origin.get("by", "abs"), scores.origin.get("selection", "top")
+    values = runner.faithfulness(prefix_masks(scores.order(by, selection), sizes), metric).tolist()
+    random = np.stack(
+        [
+            runner.faithfulness(uniform_circuits(runner.graph, size, CURVE_CIRCUITS, generator), metric).numpy()
+            for size in sizes
+        ]
+    )
+    settings = runner.settings
+    return Curve(
+        settings.mode,
+        settings.ablation,
+        settings.reverse,
+        metric,
+        sizes,
+        values,
+        random.mean(1).tolist(),
+        np.quantile(random, 0.95, axis=1).tolist(),
+    )

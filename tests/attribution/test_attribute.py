@@ -1,0 +1,114 @@
+"""Both engines against hand-worked micro-models and against the literal definition."""
+
+import pytest
+import torch
+
+from memcirc.attribution.attribute import attribute, swapped
+from memcirc.attribution.methods import METHODS
+from memcirc.circuits.config import METHOD_NAMES
+from memcirc.circuits.runner import run_circuit
+from memcirc.graph import graph_of
+from memcirc.pairs.record import Pairs
+from tests.micro_models import m1, m2
+from tests.models import random_pairs, small_model
+
+ENGINES = ["native", "auto-circuit"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("method", "steps", "expected"),
+    [
+        ("eap", 1, {"input->logits": 2, "a0.h0->logits": 1, "input->a0.h0<v>": 1, "input->a0.h0<q>": 0, "input->a0.h0<k>": 0}),
+        ("mask-ig", 4, {"input->logits": 10, "a0.h0->logits": 2.5, "input->a0.h0<v>": 2.5, "input->a0.h0<q>": 0}),
+        ("clean-corrupted", 1, {"input->logits": 2, "a0.h0->logits": 0.5}),
+    ],
+)  # fmt: skip
+def test_m1_gives_the_numbers_worked_by_hand(engine: str, method: str, steps: int, expected: dict[str, float]) -> None:
+    model, pairs = m1()
+    scores = attribute(model, pairs, method, steps=steps, engine=engine)
+    assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("eap", {"input->m0": 9, "m0->logits": 6, "input->logits": 3}),
+        ("mask-ig", {"input->m0": 20.25, "m0->logits": 11.25, "input->logits": 15}),
+    ],
+)
+def test_m2_gives_the_numbers_worked_by_hand(engine: str, method: str, expected: dict[str, float]) -> None:
+    model, pairs = m2()
+    scores = attribute(model, pairs, method, steps=4, engine=engine)
+    assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_data_sets_score_is_the_mean_over_its_pairs_whatever_the_batches(engine: str) -> None:
+    model, pairs = small_model("gpt2"), random_pairs(5, lengths=(4, 6))
+    single = [attribute(model, Pairs((pair,)), "eap", engine=engine).values for pair in pairs]
+    for size in (1, 2, 5):
+        together = attribute(model, pairs, "eap", engine=engine, batch_size=size)
+        torch.testing.assert_close(together.values, torch.stack(single).mean(0), atol=1e-11, rtol=0)
+    per_example = attribute(model, pairs, "eap", engine=engine, per_example=True).per_example
+    torch.testing.assert_close(per_example, torch.stack(single), atol=1e-11, rtol=0)
+
+
+def test_exact_is_the_loss_of_the_metric_when_one_edge_is_ablated() -> None:
+    model, pairs = small_model("attention_only"), random_pairs(2)
+    graph, scores = graph_of(model), attribute(model, pairs, "exact")
+    answers = [(pair.answer_ids[0], pair.wrong_answer_ids[0]) for pair in pairs]
+
+    def mean_difference(logits: torch.Tensor) -> float:
+        return float(torch.stack([row[a] - row[w] for row, (a, w) in zip(logits, answers, strict=True)]).mean())
+
+    whole = mean_difference(run_circuit(model, pairs, graph.edges, mode="tree"))
+    for name in graph.edges[::17]:
+        without = run_circuit(model, pairs, frozenset(graph.edges) - {name}, mode="tree")
+        assert scores[name] == pytest.approx(whole - mean_difference(without), abs=1e-9)
+
+
+def test_random_scores_depend_on_the_seed_alone() -> None:
+    model, pairs = small_model("attention_only"), random_pairs(2)
+    first, again, other = (attribute(model, pairs, "random", seed=seed).values for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_reverse_exchanges_the_prompts_and_keeps_the_answers() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    reverse, by_hand = attribute(model, pairs, "eap", reverse=True), attribute(model, swapped(pairs), "eap")
+    assert torch.equal(reverse.values, by_hand.values)
+
+
+def test_the_origin_states_what_was_done() -> None:
+    model, pairs = small_model("attention_only"), random_pairs(2)
+    origin = attribute(model, pairs, "mask-ig", steps=3).origin
+    assert (origin["method"], origin["steps"], origin["ablation"], origin["pairs"]) == ("mask-ig", 3, "resample", 2)
+    assert origin["data_fingerprint"] == pairs.fingerprint
+
+
+def test_the_command_line_knows_every_method() -> None:
+    assert tuple(METHODS) == METHOD_NAMES
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "acdc"}, "method 'acdc' is not known; accepted: eap"),
+        ({"ablation": "median"}, "ablation 'median' is not known; accepted: resample"),
+        ({"engine": "cuda"}, "engine 'cuda' is not known; accepted: native"),
+        ({"objective": "correct"}, "metric 'correct' is not known"),
+        ({"steps": 0}, "steps is 0; at least 1"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
+    model, pairs = m1()
+    with pytest.raises(ValueError, match=message):
+        attribute(model, pairs, **options)  # type: ignore[arg-type]
+
+
+def test_no_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match="the pair set is empty"):
+        attribute(m1()[0], Pairs(()))

@@ -1,0 +1,161 @@
+"""Circuits on both engines: hand-worked outputs, ends, identities, faithfulness."""
+
+import pytest
+import torch
+
+from memcirc.circuits.minimal import find_minimal, prefix_masks
+from memcirc.circuits.runner import Ends, circuit_runner, run_circuit
+from memcirc.graph import graph_of
+from memcirc.interventions import ABLATIONS, MODES, RunSettings
+from memcirc.pairs.record import Pair, Pairs
+from memcirc.attribution.attribute import attribute
+from tests.micro_models import m1
+from tests.models import random_pairs, small_model
+
+ENGINES = ["native", "auto-circuit"]
+I_L, V, A_L = "input->logits", "input->a0.h0<v>", "a0.h0->logits"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("tree", [0, 2, 0, 0, 1, 3]), ("edge", [0, 2, 1, 1, 1, 3])],
+)
+def test_m1_circuits_give_the_objectives_worked_by_hand(engine: str, mode: str, expected: list[float]) -> None:
+    model, pairs = m1()
+    circuits = [set(), {I_L}, {V}, {A_L}, {V, A_L}, set(graph_of(model).edges)]
+    logits = circuit_runner(model, pairs, mode=mode, engine=engine).logits(circuits)
+    assert (logits[:, 0, 1] - logits[:, 0, 0]).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_faithfulness_is_zero_at_no_edge_and_one_at_all(engine: str, mode: str, ablation: str, reverse: bool) -> None:
+    model, pairs = small_model("gpt_neo"), random_pairs(3, lengths=(4, 6))
+    runner = circuit_runner(model, pairs, mode=mode, ablation=ablation, reverse=reverse, engine=engine)
+    assert runner.faithfulness([set(), runner.graph.edges]).tolist() == pytest.approx([0, 1], abs=1e-12)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("ablation", ["resample", "zero", "mean-corrupt"])
+def test_edge_of_a_circuit_is_tree_of_its_complement_in_the_other_direction(ablation: str, reverse: bool) -> None:
+    model, pairs = small_model("gpt_neox"), random_pairs(3, lengths=(4, 6))
+    graph = graph_of(model)
+    chosen = frozenset(graph.edges[::3])
+    edge = run_circuit(model, pairs, chosen, mode="edge", ablation=ablation, reverse=reverse)
+    tree = run_circuit(model, pairs, frozenset(graph.edges) - chosen, mode="tree", ablation=ablation, reverse=not reverse)
+    torch.testing.assert_close(edge, tree, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_ungrouped", "attention_only"])
+def test_both_engines_agree_on_faithfulness(name: str) -> None:
+    model, pairs = small_model(name), random_pairs(3, lengths=(5, 7))
+    circuits = [frozenset(graph_of(model).edges[i::4]) for i in range(4)]
+    for mode in MODES:
+        ours, theirs = (circuit_runner(model, pairs, mode=mode, engine=e).per_pair(circuits) for e in ENGINES)
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
+
+
+def test_pruning_dangling_nodes_equals_running_the_connected_part() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    whole = frozenset(graph_of(model).edges[::2])
+    without_roots = {name for name in whole if not name.startswith("input->")}
+    pruned = run_circuit(model, pairs, without_roots, mode="tree", ablation="zero", dangling="prune")
+    torch.testing.assert_close(pruned, run_circuit(model, pairs, set(), mode="tree", ablation="zero"))
+
+
+def test_metrics_of_whole_answers_are_run_teacher_forced() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(2, steps=3)
+    runner = circuit_runner(model, pairs, mode="tree")
+    value = runner.per_pair([runner.graph.edges], "sequence_logprob")[0]
+    for pair, logprob in zip(pairs, value, strict=True):
+        ids = torch.tensor([[*pair.clean_ids, *pair.answer_sequence_ids]])
+        logprobs = model.hooked(ids[:, :-1], prepend_bos=False).log_softmax(-1)[0, len(pair) - 1 :]
+        expected = sum(logprobs[i, t] for i, t in enumerate(pair.answer_sequence_ids))
+        assert float(logprob) == pytest.approx(float(expected), abs=1e-9)
+
+
+def test_kl_is_zero_for_the_whole_model_on_the_clean_prompt() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    runner = circuit_runner(model, pairs, mode="tree")
+    assert runner.per_pair([runner.graph.edges], "kl").abs().max() < 1e-12
+
+
+def test_ends_that_coincide_are_refused() -> None:
+    model = small_model("gpt2")
+    same = Pairs((Pair((1, 2), (1, 2), (3,), (4,)),))
+    with pytest.raises(ValueError, match="faithfulness is not defined"):
+        circuit_runner(model, same, mode="tree").faithfulness([set()])
+
+
+def test_faithfulness_is_the_ratio_of_means_of_negative_metrics_too() -> None:
+    assert Ends(-4.0, -2.0).faithfulness(torch.tensor([-3.0])).tolist() == [0.5]
+
+
+def test_a_minimal_circuit_carries_its_own_measurement() -> None:
+    model, pairs = small_model("attention_only"), random_pairs(4)
+    scores = attribute(model, pairs, "eap")
+    found = find_minimal(model, pairs, scores, mode="tree", target=0.8)
+    assert len(found.circuit) == found.n_edges
+    again = circuit_runner(model, pairs, mode="tree").faithfulness([found.circuit])
+    assert float(again[0]) == pytest.approx(found.faithfulness, abs=1e-9)
+    assert found.faithfulness >= 0.8
+
+
+def test_scores_of_another_graph_are_refused() -> None:
+    model, pairs = m1()
+    other = attribute(small_model("gpt2"), random_pairs(1), "random")
+    with pytest.raises(ValueError, match="not the same graph"):
+        find_minimal(model, pairs, other, mode="tree")
+
+
+def test_prefix_masks_are_the_first_edges_of_the_ranking() -> None:
+    assert prefix_masks(torch.tensor([2, 0, 1]), [0, 1, 2]).tolist() == [
+        [False, False, False],
+        [False, False, True],
+        [True, False, True],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("circuit", "message"),
+    [({"input->m9"}, "no edge 'input->m9'"), ("input->m0", "put a single circuit into a list")],
+)
+def test_circuits_that_are_none_are_refused(circuit: object, message: str) -> None:
+    model, pairs = m1()
+    with pytest.raises(ValueError, match=message):
+        run_circuit(model, pairs, circuit, mode="tree")  # type: ignore[arg-type]
+
+
+def test_edge_names_in_place_of_circuits_are_refused() -> None:
+    model, pairs = m1()
+    with pytest.raises(ValueError, match="put a single circuit into a list"):
+        circuit_runner(model, pairs, mode="tree").logits([I_L])
+
+
+def test_an_answer_outside_the_vocabulary_is_refused() -> None:
+    model, _ = m1()
+    with pytest.raises(ValueError, match="answer id 7 is outside the vocabulary"):
+        circuit_runner(model, Pairs((Pair((0,), (1,), (7,), (0,)),)), mode="tree")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"mode": "node"}, "mode 'node' is not known; accepted: tree, edge"),
+        ({"mode": "tree", "ablation": "noise"}, "ablation 'noise' is not known"),
+        ({"mode": "edge", "dangling": "prune"}, "which mode 'edge' does not run"),
+    ],
+)
+def test_bad_settings_are_refused(words: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RunSettings(**words)
+
+
+def test_settings_name_base_and_direction() -> None:
+    settings = [RunSettings(mode, reverse=reverse) for mode in MODES for reverse in (False, True)]
+    assert [s.base for s in settings] == ["clean", "corrupt", "corrupt", "clean"]
+    assert [s.direction for s in settings] == ["noising", "denoising", "denoising", "noising"]
+    assert RunSettings("edge", "zero").caveat == "ablates the circuit on the corrupt run"

@@ -1,0 +1,72 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from memcirc.artifacts import StageFolder, atomic, content_hash, read_json, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(KeyboardInterrupt), atomic(target) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_json_never_holds_nan_or_infinity(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [float("inf"), 1.5], "c": (1,)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [None, 1.5], "c": [1]}
+
+
+def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(ValueError, match=r"a\.json: not JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def finished(tmp_path: Path, config: dict[str, object]) -> tuple[StageFolder, Path, Path]:
+    source, folder = tmp_path / "in.txt", StageFolder(tmp_path / "stage")
+    source.write_text("in")
+    folder.start()
+    output = folder.path / "out.txt"
+    output.write_text("out")
+    folder.finish(config, [source], [output], 1.0)
+    return folder, source, output
+
+
+def test_a_finished_stage_is_done_for_the_same_configuration_and_inputs(tmp_path: Path) -> None:
+    folder, source, _ = finished(tmp_path, {"a": 1, "b": (1, 2)})
+    assert folder.is_done({"a": 1, "b": (1, 2)}, [source])
+
+
+def test_another_configuration_is_refused_with_the_difference_named(tmp_path: Path) -> None:
+    folder, source, _ = finished(tmp_path, {"a": 1})
+    with pytest.raises(ValueError, match="a was 1, now 2"):
+        folder.is_done({"a": 2}, [source])
+
+
+def test_a_changed_input_is_refused_by_name(tmp_path: Path) -> None:
+    folder, source, _ = finished(tmp_path, {"a": 1})
+    source.write_text("other")
+    with pytest.raises(ValueError, match=r"in\.txt has changed"):
+        folder.is_done({"a": 1}, [source])
+
+
+def test_a_damaged_output_means_not_done(tmp_path: Path) -> None:
+    folder, source, output = finished(tmp_path, {"a": 1})
+    output.write_text("cut sh")
+    assert not folder.is_done({"a": 1}, [source])
+
+
+def test_a_started_stage_is_no_longer_done(tmp_path: Path) -> None:
+    folder, source, _ = finished(tmp_path, {"a": 1})
+    folder.start()
+    assert not folder.is_done({"a": 1}, [source])
+
+
+def test_the_content_hash_ignores_the_order_of_keys() -> None:
+    assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1}) != content_hash({"a": 2, "b": 1})

@@ -1,0 +1,87 @@
+"""The house keeps its order: imports run one way, documents name what exists, importing is cheap."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import memcirc
+
+ROOT = Path(__file__).parent.parent
+ROOMS = [
+    ("config", "study", "options", "artifacts"),
+    ("models",),
+    ("demo",),
+    ("corpus",),
+    ("memorization",),
+    ("pairs",),
+    ("graph", "metrics", "interventions", "circuit"),
+    ("engine",),
+    ("interop",),
+    ("engines",),
+    ("attribution",),
+    ("circuits",),
+    ("verification",),
+    ("report",),
+    ("run",),
+    ("doctor", "cli", "__main__"),
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "memcirc" else [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("memcirc.")}
+    return found
+
+
+def test_a_module_imports_only_from_rooms_at_or_above_its_own() -> None:
+    wrong = []
+    for path in sorted((ROOT / "memcirc").rglob("*.py")):
+        room = path.relative_to(ROOT / "memcirc").parts[0].removesuffix(".py")
+        if room != "__init__":
+            wrong += [f"{path.name}: {room} -> {other}" for other in imported_rooms(path) if LEVEL[other] > LEVEL[room]]
+    assert not wrong
+
+
+def test_every_room_has_its_place_in_the_order() -> None:
+    rooms = {path.stem for path in (ROOT / "memcirc").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__init__", "__pycache__"} == set(LEVEL)
+
+
+def test_everything_the_readmes_tree_names_exists() -> None:
+    tree = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert tree is not None
+    names = [line.split()[0] for line in tree[1].splitlines() if line.strip()]
+    assert len(names) > 10
+    missing = [name for name in names if not (ROOT / name).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", memcirc.__all__)
+def test_every_public_name_is_there_with_a_docstring(name: str) -> None:
+    assert getattr(memcirc, name).__doc__
+
+
+def test_importing_memcirc_loads_no_torch() -> None:
+    code = "import sys, memcirc, memcirc.cli; memcirc.cli.parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_native_road_never_imports_the_peer() -> None:
+    code = "import sys, memcirc; [getattr(memcirc, n) for n in memcirc.__all__]; sys.exit('auto_circuit' in sys.modules or 'jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_stages_of_the_issue_have_their_scripts() -> None:
+    for name in ("download_pile_subset.sh", "memorization_score.py", "contrastive_dataset.py", "find_circuits.py",
+                 "verify_circuit.py", "run_pipeline.sh"):  # fmt: skip
+        assert (ROOT / "pipeline" / name).is_file()
+    assert len(list((ROOT / "verify_scripts").glob("verify_*.sh"))) == 8

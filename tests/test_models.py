@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BertConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from memcirc.graph import graph_of
+from memcirc.models import load_model, weights_stamp
+from tests.models import HF_MODELS, config
+
+
+def random_hf(name: str) -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config(name)).eval()
+
+
+@pytest.mark.parametrize("name", HF_MODELS)
+def test_both_forms_of_every_architecture_agree(name: str) -> None:
+    model = load_model(random_hf(name), device="cpu")
+    ids = torch.randint(0, model.d_vocab, (2, 20), generator=torch.Generator().manual_seed(1))
+    assert model.hf is not None
+    torch.testing.assert_close(model.hooked(ids, prepend_bos=False), model.logits(ids), atol=1e-5, rtol=1e-4)
+    assert graph_of(model) == graph_of(config(name))
+
+
+def test_a_folder_loads_as_the_object_it_was_saved_from(tmp_path: Path) -> None:
+    hf = random_hf("gpt_neo")
+    hf.save_pretrained(tmp_path)
+    assert load_model(str(tmp_path), device="cpu").fingerprint == load_model(hf, device="cpu").fingerprint
+
+
+def test_the_callers_model_is_left_as_it_was() -> None:
+    hf = random_hf("gpt2").train()
+    load_model(hf, device="cpu", dtype="float64")
+    assert hf.training
+    assert next(hf.parameters()).dtype == torch.float32
+    assert next(hf.parameters()).requires_grad
+
+
+def test_keys_and_values_are_ungrouped_unless_asked() -> None:
+    hf = random_hf("llama_grouped")
+    assert graph_of(load_model(hf, device="cpu")).shape.n_kv_heads == 4
+    assert graph_of(load_model(hf, device="cpu", grouped_kv=True)).shape.n_kv_heads == 2
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    GPT2Config().save_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="has no weights"):
+        load_model(str(tmp_path))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError, match="'no/such-model' is neither a local folder nor"):
+        load_model("no/such-model")
+
+
+def test_an_unsupported_architecture_is_refused_with_the_supported_ones() -> None:
+    small = BertConfig(
+        hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9, is_decoder=True
+    )
+    with pytest.raises(ValueError, match="'bert' is not supported; supported: gpt2, gpt_neo, gpt_neox, llama"):
+        load_model(AutoModelForCausalLM.from_config(small), device="cpu")
+
+
+def test_llama_with_biases_that_would_be_dropped_is_refused() -> None:
+    biased = LlamaConfig(
+        vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, attention_bias=True
+    )
+    with pytest.raises(ValueError, match="attention_bias=True is not supported"):
+        load_model(LlamaForCausalLM(biased), device="cpu")
+
+
+def test_broken_weights_are_refused() -> None:
+    hf = random_hf("gpt2")
+    with torch.no_grad():
+        hf.lm_head.weight[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite logits"):
+        load_model(hf, device="cpu")
+
+
+@pytest.mark.parametrize(("option", "value"), [("dtype", "float8"), ("device", "tpu9")])
+def test_an_unknown_word_is_refused(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} '{value}' is not known"):
+        load_model(random_hf("gpt2"), **{option: value})
+
+
+def test_the_stamp_of_a_folder_changes_with_its_weights(tmp_path: Path) -> None:
+    hf = random_hf("gpt2")
+    hf.save_pretrained(tmp_path)
+    before = weights_stamp(str(tmp_path))
+    with torch.no_grad():
+        hf.transformer.wte.weight[0, 0] += 1
+    hf.save_pretrained(tmp_path)
+    assert before != weights_stamp(str(tmp_path))
+    assert weights_stamp("some/hub-name") is None
