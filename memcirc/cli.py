@@ -1,6 +1,7 @@
 """The ``memcirc`` command. Options come from the stages' configurations; what is heavy is imported after parsing."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl when others use the cores
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = vars(parser().parse_args(arguments))
     try:

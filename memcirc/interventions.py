@@ -22,6 +22,11 @@ ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt", "mean-both", "mea
 DANGLING = ("keep", "prune")
 
 
+def takes_means(ablation: str) -> bool:
+    """Whether an ablation averages over reference pairs."""
+    return ablation.startswith("mean-")
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """Mode, ablation, direction, and what a node without kept inputs outputs.

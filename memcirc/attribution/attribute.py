@@ -8,6 +8,7 @@ import torch
 from memcirc.attribution.methods import METHODS, AttributionSettings, Task
 from memcirc.attribution.scores import EdgeScores
 from memcirc.graph import graph_of
+from memcirc.interventions import takes_means
 from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -26,7 +27,7 @@ def attribute(
 
     Args:
         method: ``eap``, ``mask-ig``, ``clean-corrupted``, ``exact``, ``random``, ...
-        reference: pairs that mean ablations average over; default: ``pairs``.
+        reference: pairs that mean ablations average over (others pass them over); default: ``pairs``.
         reverse: swap the roles of clean and corrupt prompts.
         per_example: also keep every pair's own scores, float [pairs, n_edges].
         options: fields of :class:`AttributionSettings`: ``steps`` (mask-ig's k), ``objective`` (a differentiable
@@ -41,7 +42,8 @@ def attribute(
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
-    task = Task(model, data, settings, swapped(reference) if reverse and reference else reference, per_example)
+    means_over = reference if takes_means(settings.ablation) else None
+    task = Task(model, data, settings, swapped(means_over) if reverse and means_over else means_over, per_example)
     values = METHODS[method](task).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     origin = {

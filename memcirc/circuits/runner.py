@@ -18,7 +18,7 @@ from torch import Tensor
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
-from memcirc.interventions import RunSettings
+from memcirc.interventions import RunSettings, takes_means
 from memcirc.metrics import (
     Answers,
     check_metric,
@@ -70,9 +70,10 @@ class CircuitRunner:
         self.model, self.pairs, self.settings = model, pairs, settings
         self.graph: Graph = graph_of(model)
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
+        means_over = reference if takes_means(settings.ablation) else None
         name, batch_size = engine.get("engine", "native"), engine.get("batch_size")
         self._prepare = lambda sequence: engine_module(name).prepare(
-            model, pairs, settings, reference, batch_size, sequence
+            model, pairs, settings, means_over, batch_size, sequence
         )
         self._prepared: dict[bool, Any] = {}
         self._end_values: dict[str, Tensor] = {}
@@ -173,7 +174,7 @@ def circuit_runner(
 
     Args:
         mode: ``tree`` (ablate the rest) or ``edge`` (patch the circuit's edges alone); always said.
-        reference: pairs that mean ablations average over; default: ``pairs``.
+        reference: pairs that mean ablations average over (others pass them over); default: ``pairs``.
 
     Raises:
         ValueError: an unknown word, no pairs, an answer outside the vocabulary, an unsupported combination.

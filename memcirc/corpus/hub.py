@@ -36,24 +36,28 @@ def rows_of_dataset(name: str, split: str | None = None, subset: str | None = No
         raise ValueError(f"data set {name!r} {refusal}")
 
     import datasets
+    import zstandard
     from huggingface_hub.errors import HFValidationError
 
+    broken = (datasets.exceptions.DatasetsError, zstandard.ZstdError, EOFError, RuntimeError, StopIteration, ValueError)
     try:
         splits = datasets.load_dataset(name, streaming=True)
     except (OSError, HFValidationError) as error:
         raise FileNotFoundError(f"data set {name!r} not found ({in_one_line(error)}): {ACCEPTED}") from None
-    except (RuntimeError, ValueError) as error:
+    except broken as error:
         raise ValueError(f"data set {name!r} cannot be read ({in_one_line(error)})") from None
 
     only = next(iter(splits)) if len(splits) == 1 else "train"
     chosen = split or only
     if chosen not in splits:
         raise ValueError(f"data set {name!r} has no split {chosen!r}: accepted are {', '.join(map(str, splits))}")
+    number = 0
     try:
         for number, row in enumerate(splits[chosen], start=1):
             yield f"{name}, row {number}", row
-    except datasets.exceptions.DatasetGenerationError as error:
-        raise ValueError(f"data set {name!r} breaks off ({in_one_line(error.__cause__ or error)})") from None
+    except broken as error:
+        cause = in_one_line(error.__cause__ or error)
+        raise ValueError(f"data set {name!r} cannot be read after row {number} ({cause})") from None
 
 
 def in_one_line(error: BaseException) -> str:

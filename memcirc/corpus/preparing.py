@@ -64,7 +64,7 @@ def prepare(
     tally: Counter[str] = Counter()
     counts = array("q")
     bar = tqdm(
-        chosen(config, tally),
+        islice(chosen(config, tally), config.max_documents),
         desc="cutting windows",
         unit="doc",
         disable=not (sys.stderr.isatty() if progress is None else progress),
@@ -72,8 +72,8 @@ def prepare(
     with atomic(out_path) as whole, tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".windows-") as folder:
         draft = Path(folder) / "draft.parquet"
         digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
-        new = islice(distinct_rows(config, tokenized(bar, tokenizer), tokenizer, tally, counts), config.max_windows)
-        write_draft(draft, config, new, digest)
+        rows = distinct_rows(config, tokenized(iter(bar), tokenizer), tokenizer.bos_token_id, tally, counts)
+        write_draft(draft, config, islice(rows, config.max_windows), digest)
         if not counts:
             raise ValueError(nothing_left(config, tally))
         digest.update(counts.tobytes())
@@ -98,10 +98,7 @@ def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
         if config.only_subset and document.subset and document.subset != config.only_subset:
             tally["other_subset"] += 1
         elif config.sample == 1 or rng.random() < config.sample:
-            tally["documents"] += 1
             yield document
-            if tally["documents"] == config.max_documents:
-                return
 
 
 def tokenized(
@@ -118,16 +115,16 @@ def tokenized(
 def distinct_rows(
     config: PrepareConfig,
     source: Iterable[tuple[Document, Sequence[int]]],
-    tokenizer: PreTrainedTokenizerBase,
+    bos: int | None,
     tally: "Counter[str]",
     counts: "array[int]",
 ) -> Iterator[dict[str, Any]]:
     """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences."""
-    bos = tokenizer.bos_token_id if config.bos else None
     row_of: dict[bytes, int] = {}
     for document, ids in source:
+        tally["documents"] += 1
         offset = None
-        for offset, window in cut(ids, config.tokens, config.windows == "all", bos):
+        for offset, window in cut(ids, config.tokens, config.windows == "all", bos if config.bos else None):
             tally["windows"] += 1
             key = blake2b(np.asarray(window, np.int32).tobytes(), digest_size=16).digest()
             row = row_of.setdefault(key, len(row_of))

@@ -38,7 +38,8 @@ def documents(
 
     Raises:
         FileNotFoundError: no such file, folder or data set.
-        ValueError: a row without text or tokens, or one that cannot be read; names the place and what is accepted.
+        ValueError: a row without text or tokens, one that cannot be read, or a split that is not there; names the
+            place and what is accepted.
     """
     for number, (place, row) in enumerate(rows(dataset, subset, split)):
         yield document(place, row, number, text_column)
@@ -52,6 +53,10 @@ def rows(dataset: str, subset: str | None, split: str | None) -> Iterator[tuple[
     elif path.is_dir() and is_clone(path):
         yield from rows_of_dataset(str(path), split, subset)
     elif path.exists() or looks_local(dataset):
+        if split is not None:
+            raise ValueError(
+                f"split {split!r} of local files {dataset!r}: accepted for hub data sets and clones of them"
+            )
         for file in data_files(path):
             yield from rows_of_file(file)
     else:

@@ -1,6 +1,23 @@
-"""The native factorized engine: attribution and circuit runs at the cost of plain forward passes."""
+"""The native factorized engine: attribution and circuit runs at the cost of plain forward passes.
 
-from memcirc.engine.attribution import mask_gradients
+It reads a loaded model once into plain weights (``weights``) and computes with functions, without hooks: a uniform
+mask on all edges is a plain forward pass with interpolated branch inputs (``tape``), all edges' scores are one matrix
+product a layer (``sheet``, ``backward``), and a circuit is a forward pass over what it keeps (``plan``, ``circuits``).
+"""
+
+from memcirc.engine.activation_gradients import activation_gradients
+from memcirc.engine.input_gradients import input_gradients
+from memcirc.engine.magnitude import difference_norms
+from memcirc.engine.mask_gradients import mask_gradients
 from memcirc.engine.prepared import Prepared, prepare
+from memcirc.engine.relevance import relevance
 
-__all__ = ["Prepared", "mask_gradients", "prepare"]
+__all__ = [
+    "Prepared",
+    "activation_gradients",
+    "difference_norms",
+    "input_gradients",
+    "mask_gradients",
+    "prepare",
+    "relevance",
+]

@@ -21,6 +21,7 @@ from memcirc.engine.frame import Frame, frames
 from memcirc.engine.layers import normed
 from memcirc.engine.plain import Heads, Outputs, Prefix, Residuals, plain_run, project
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 from memcirc.interventions import ABLATIONS
 from memcirc.pairs.record import Pairs
 
@@ -57,10 +58,17 @@ ValuesOf = Callable[[Frame, Prefix], tuple[Values, Heads | None]]
 
 
 def ablation_values(
-    weights: Weights, pairs: Pairs, ablation: str, reference: Pairs | None, base: str, sequence: bool
+    weights: Weights,
+    pairs: Pairs,
+    ablation: str,
+    reference: Pairs | None,
+    base: str,
+    sequence: bool,
+    workspace: Workspace,
+    whole: bool = False,
 ) -> ValuesOf:
     """How a batch gets its ablation values, and the queries, keys and values of branches at rest where the same pass
-    gives them. Means are taken here, once.
+    gives them. Means are taken here, once. With ``whole``, the last block's values are those of all positions.
 
     Raises:
         ValueError: unknown ablation; a reference for an ablation that takes no mean.
@@ -73,15 +81,15 @@ def ablation_values(
         other = "corrupt" if base == "clean" else "clean"
 
         def resampled(frame: Frame, prefix: Prefix) -> tuple[Values, Heads | None]:
-            run = plain_run(weights, frame, embedding(weights, frame, other), prefix)
+            run = plain_run(weights, frame, embedding(weights, frame, other), workspace, prefix, whole)
             return Values(run.outputs, run.residuals), run.heads
 
         return resampled
     if ablation == "zero":
         values = zeros(weights)
         return lambda frame, prefix: (values, None)
-    means = mean_outputs(weights, pairs if reference is None else reference, ablation, sequence)
-    return lambda frame, prefix: (mean_values(weights, frame, means), None)
+    means = mean_outputs(weights, pairs if reference is None else reference, ablation, sequence, workspace)
+    return lambda frame, prefix: (mean_values(weights, frame, means, whole), None)
 
 
 def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
@@ -97,7 +105,9 @@ def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
     return Heads(tuple(queries), tuple(keys), tuple(values))
 
 
-def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bool) -> Means:
+def mean_outputs(
+    weights: Weights, reference: Pairs, ablation: str, sequence: bool, workspace: Workspace
+) -> Means:
     """Stream the reference once and average the source outputs of its prompts, with their answers where all have one
     and whole answers are read."""
     sequence = sequence and all(pair.answer_sequence_ids for pair in reference)
@@ -106,7 +116,7 @@ def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bo
     for frame in frames(weights, reference, None, share_prefix=False, sequence=sequence):
         width = frame.clean.shape[1]
         for prompt in PROMPTS[ablation]:
-            run = plain_run(weights, frame, embedding(weights, frame, prompt), whole=True).outputs
+            run = plain_run(weights, frame, embedding(weights, frame, prompt), workspace, whole=True).outputs
             count[:width, 0] += frame.attended.sum(0)
             for i, output in enumerate((run.embed, *run.z, *run.mlp)):
                 if i == len(sums):
@@ -143,7 +153,7 @@ def zeros(weights: Weights) -> Values:
     return Values(outputs, totals_of(weights, outputs))
 
 
-def mean_values(weights: Weights, frame: Frame, means: Means) -> Values:
+def mean_values(weights: Weights, frame: Frame, means: Means, whole: bool = False) -> Values:
     """A reference's means at the positions of a batch.
 
     Raises:
@@ -159,14 +169,14 @@ def mean_values(weights: Weights, frame: Frame, means: Means) -> Values:
             f"a pair has {longest} positions but the reference's longest prompt {len(means.embed)}; "
             "means per position need a reference at least as long (or use mean-all)"
         )
-    read = frame.at_read(frame.position, 1)
+    read = frame.position if whole else frame.at_read(frame.position, 1)
     where = [frame.position] * (len(weights.blocks) - 1) + [read]
     outputs = Outputs(
         means.embed[frame.position][:, None],
         tuple(z[position][:, None] for z, position in zip(means.z, where, strict=True)),
         tuple(m[position][:, None] for m, position in zip(means.mlp, where, strict=bool(means.mlp))),
     )
-    return Values(outputs, totals_of(weights, outputs, lambda x: frame.at_read(x, 2)))
+    return Values(outputs, totals_of(weights, outputs, lambda x: x if whole else frame.at_read(x, 2)))
 
 
 def totals_of(weights: Weights, outputs: Outputs, at_read: Callable[[Tensor], Tensor] = lambda x: x) -> Residuals:

@@ -27,6 +27,7 @@ from memcirc.engine.plain import Prefix
 from memcirc.engine.sheet import Sheet
 from memcirc.engine.tape import AttentionTape, MlpTape, Replaced, Tape
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 
 
 def backward(
@@ -37,6 +38,7 @@ def backward(
     gradient: Tensor,
     whole: Sheet,
     read: Sheet,
+    workspace: Workspace,
     relevance: bool = False,
     replaced: Replaced | None = None,
 ) -> None:
@@ -67,7 +69,7 @@ def backward(
         if shape.has_mlp and f"m{layer}" not in replaced:
             index = first + per_layer - 1
             room = sheet.room(index, 1, graph.n_visible[index])
-            from_mlp = _mlp(weights, layer, tape.mlp[layer], residual, room[0], relevance) * own
+            from_mlp = _mlp(weights, layer, tape.mlp[layer], residual, room[0], workspace, relevance) * own
             if not shape.parallel:
                 before_attention = residual + from_mlp
         if not shape.parallel:
@@ -85,22 +87,29 @@ def backward(
 
 
 def _mlp(
-    weights: Weights, layer: int, tape: MlpTape, gradient: Tensor, room: Tensor, relevance: bool
+    weights: Weights,
+    layer: int,
+    tape: MlpTape,
+    gradient: Tensor,
+    room: Tensor,
+    workspace: Workspace,
+    relevance: bool,
 ) -> Tensor:
     """The gradient at the MLP's input, written into ``room`` too."""
     block = weights.blocks[layer]
     assert block.up is not None and block.down is not None and weights.activation is not None
     activation = ACTIVATIONS[weights.activation]
-    after = gradient.to(weights.dtype) @ block.down.weight.T
+    after = workspace.take("after", (*gradient.shape[:-1], len(block.down.weight)), weights.dtype)
+    torch.mm(gradient.reshape(-1, weights.d_model).to(weights.dtype), block.down.weight.T, out=after.flatten(0, -2))
+    before = workspace.take("d_before", tuple(tape.before.shape), weights.dtype)
     if weights.gated:
-        gate, linear = tape.before.chunk(2, dim=-1)
-        d_linear = after * activation.value(gate)
-        d_gate = torch.zeros_like(gate) if relevance else activation.backward(after * linear, gate)
-        before = torch.cat([d_gate, d_linear], dim=-1)
+        (gate, linear), (d_gate, d_linear) = tape.before.chunk(2, dim=-1), before.chunk(2, dim=-1)
+        torch.mul(after, activation.value(gate), out=d_linear)
+        d_gate.copy_(torch.zeros_like(gate) if relevance else activation.backward(after * linear, gate))
     elif relevance:
-        before = after * activation.ratio(tape.before)
+        torch.mul(after, activation.ratio(tape.before), out=before)
     else:
-        before = activation.backward(after, tape.before)
+        activation.backward_into(after, tape.before, before)
     raw = (before @ block.up.weight.T).to(weights.stream_dtype)
     if tape.inverse is not None:
         raw = raw * tape.inverse
@@ -127,20 +136,21 @@ def _attention(
     first = layer * per_layer
     n_visible = graph.n_visible[first]
     dz = split_heads(gradient.to(weights.dtype) @ weights.blocks[layer].out.weight.T, weights.d_head)
-    dq, dk, dv = _through_attention(weights, prefix and prefix[layer], tape, dz, relevance)
+    turned_dq, turned_dk, dv = _through_attention(weights, prefix and prefix[layer], tape, dz, relevance)
     reading = queries is not whole
-    dq = turned(frame.read_rotation if layer == shape.n_layers - 1 else frame.rotation, dq, back=True)
-    dk = turned(frame.rotation, dk, back=True)
+    dq = turned(frame.read_rotation if layer == shape.n_layers - 1 else frame.rotation, turned_dq, back=True)
+    dk = turned(frame.rotation, turned_dk, back=True)
     hat, inverse = tape.hat, tape.inverse
+    along = None if inverse is None or relevance else _along_hat(weights, layer, tape, turned_dq, turned_dk, dq, dk, dv)
     read_hat = frame.at_read(hat, 2) if reading else hat
     read_inverse = frame.at_read(inverse, 2) if reading and inverse is not None else inverse
     room = queries.room(first, shape.n_heads, n_visible)
-    _into(weights, layer, 0, dq, read_hat, read_inverse, room, relevance)
+    _into(weights, layer, 0, dq, read_hat, read_inverse, room, along and along[0])
     total = room.sum(0)
     if reading:
         total = frame.from_read(total, 2)
     room = whole.room(first + shape.n_heads, 2 * shape.n_kv_heads, n_visible)
-    _into(weights, layer, shape.n_heads, torch.cat([dk, dv], dim=1), hat, inverse, room, relevance)
+    _into(weights, layer, shape.n_heads, torch.cat([dk, dv], dim=1), hat, inverse, room, along and along[1])
     return total + room.sum(0)
 
 
@@ -180,7 +190,7 @@ def _into(
     hat: Tensor,
     inverse: Tensor | None,
     room: Tensor,
-    relevance: bool,
+    along: Tensor | None,
 ) -> None:
     """Gradients at the inputs of heads ``first`` and following, [head, batch, variant, pos, d_model], from those of
     what the heads read: one product a head and the norm's rank-1 correction."""
@@ -194,6 +204,30 @@ def _into(
         torch.bmm(rows, matrix, out=flat)
     else:
         flat.copy_(torch.bmm(rows, matrix))
-    if inverse is not None and not relevance:
-        share = (room * hat).mean(-1, keepdim=True)
+    if inverse is not None and along is not None:
+        share = (along * inverse[:, None]).transpose(0, 1) / weights.d_model
         torch.addcmul(room, share, hat, value=-1, out=room)
+
+
+def _along_hat(
+    weights: Weights,
+    layer: int,
+    tape: AttentionTape,
+    turned_dq: Tensor,
+    turned_dk: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """dy . (y - b') of queries, and of keys and values, [batch, head, variant, pos, 1]; turning leaves dy . y as it is."""
+    n_heads, n_kv = weights.n_heads, weights.n_kv_heads
+    bias = weights.blocks[layer].qkv.bias.view(1, -1, 1, 1, weights.d_head)
+
+    def inner(turned_gradient: Tensor, turned_output: Tensor, gradient: Tensor, shift: Tensor) -> Tensor:
+        exact = (turned_gradient * turned_output).sum(-1, keepdim=True, dtype=weights.stream_dtype)
+        return exact - (gradient * shift).sum(-1, keepdim=True, dtype=weights.stream_dtype)
+
+    query = inner(turned_dq, tape.query, dq, bias[:, :n_heads])
+    key = inner(turned_dk, tape.key, dk, bias[:, n_heads : n_heads + n_kv])
+    value = inner(dv, tape.value, dv, bias[:, n_heads + n_kv :])
+    return query, torch.cat([key, value], dim=1)

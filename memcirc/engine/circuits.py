@@ -20,6 +20,7 @@ from memcirc.engine.layers import attention, join_heads, mlp, normed, split_head
 from memcirc.engine.plain import Heads, Prefix
 from memcirc.engine.plan import Inputs, Plan, heads_of, layer_rows
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,11 @@ class Ready:
     rest: Heads
 
 
-def run_plan(weights: Weights, ready: Ready, plan: Plan) -> Float[Tensor, "batch circuit step d_model"]:
+def run_plan(
+    weights: Weights, ready: Ready, plan: Plan, workspace: Workspace
+) -> Float[Tensor, "batch circuit step d_model"]:
     """The final residual of every circuit at the read positions."""
-    run = _Run(weights, ready, plan)
+    run = _Run(weights, ready, plan, workspace)
     for layer in range(plan.graph.shape.n_layers):
         run.layer(layer)
     return run.final()
@@ -49,12 +52,12 @@ class _Run:
     """One run's state: the deltas of the referenced sources and the running total, first at all positions, from the
     last layer's queries on at the read positions."""
 
-    def __init__(self, weights: Weights, ready: Ready, plan: Plan) -> None:
-        self.weights, self.ready, self.plan = weights, ready, plan
+    def __init__(self, weights: Weights, ready: Ready, plan: Plan, workspace: Workspace) -> None:
+        self.weights, self.ready, self.plan, self.workspace = weights, ready, plan, workspace
         self.frame, self.graph = ready.frame, plan.graph
         self.slot = np.cumsum(plan.referenced) - 1
         shape = (int(plan.referenced.sum()), len(self.frame), plan.n_circuits, self.frame.clean.shape[1])
-        self.deltas = ready.embed.new_empty(*shape, weights.d_model)
+        self.deltas = workspace.take("deltas", (*shape, weights.d_model), weights.stream_dtype)
         self.total: Tensor | None = None
         if plan.computed[0]:
             self._wrote(0, ready.embed - ready.values.outputs.embed)
@@ -63,18 +66,18 @@ class _Run:
         """Run a layer's needed heads and its MLP."""
         shape, totals, inputs = self.graph.shape, self.ready.values.totals, self.plan.layers[layer]
         heads = np.nonzero(self.plan.computed[heads_of(self.graph, layer)])[0].tolist()
-        key_value_hats = self._hats(inputs.key_value, totals.attention[layer])
+        key_value_hats = self._hats(inputs.key_value, totals.attention[layer], "key value")
         query_hats = key_value_hats
         if layer == shape.n_layers - 1:
             self._keep_read_positions()
-            query_hats = self._hats(inputs.query, self.frame.at_read(totals.attention[layer], 2))
+            query_hats = self._hats(inputs.query, self.frame.at_read(totals.attention[layer], 2), "query")
         mlp_index = heads_of(self.graph, layer).stop
         runs_mlp = shape.has_mlp and bool(self.plan.computed[mlp_index])
         out = self._mlp(layer, inputs.mlp, query_hats) if runs_mlp and shape.parallel else None
         if heads:
             self._attention(layer, heads, key_value_hats, query_hats)
         if runs_mlp and not shape.parallel:
-            out = self._mlp(layer, inputs.mlp, self._hats(inputs.mlp, totals.mlp[layer]))
+            out = self._mlp(layer, inputs.mlp, self._hats(inputs.mlp, totals.mlp[layer], "mlp"))
         if out is not None:
             self._wrote(mlp_index, out - self.ready.values.outputs.mlp[layer])
 
@@ -87,7 +90,7 @@ class _Run:
 
     def _inputs(self, group: Inputs, base: Tensor) -> Float[Tensor, "input batch circuit pos d_model"]:
         """Step 1: base, or base + T, plus or minus deltas; few terms by adds, many by one product."""
-        inputs = self.deltas.new_empty(len(group), *self.deltas.shape[1:])
+        inputs = self.workspace.take("inputs", (len(group), *self.deltas.shape[1:]), self.deltas.dtype)
         whole = base if self.total is None else base + self.total
         for index, total in enumerate(group.total):
             inputs[index] = whole if total else base
@@ -107,9 +110,12 @@ class _Run:
                 heavy += torch.einsum("cis,sbcpd->ibcpd", matrix, self.deltas[:n_slots])
         return inputs
 
-    def _hats(self, group: Inputs, base: Tensor) -> Tensor:
-        """Step 2: the normed inputs of a group, as products take them."""
-        return normed(self.weights, self._inputs(group, base))[0].to(self.weights.dtype)
+    def _hats(self, group: Inputs, base: Tensor, name: str) -> Tensor:
+        """Step 2: the normed inputs of a group, as products take them; they last until ``name`` is used again."""
+        inputs = self._inputs(group, base)
+        room = self.workspace.take(name, tuple(inputs.shape), inputs.dtype)
+        hats, _ = normed(self.weights, inputs, room)
+        return (room.copy_(hats) if hats is inputs else hats).to(self.weights.dtype)
 
     def _attention(self, layer: int, heads: list[int], key_value_hats: Tensor, query_hats: Tensor) -> None:
         """Steps 3 and 4 for the given heads."""
@@ -132,7 +138,7 @@ class _Run:
         """Each head's columns of its own input; at rest, what is known. ``offset`` is the first head's block."""
         first = layer_rows(self.graph, layer)[0].start + offset
         linear, d_head = self.weights.blocks[layer].qkv, self.weights.d_head
-        out = hats.new_empty(*hats.shape[1:4], len(heads) * d_head)
+        out = self.workspace.take(f"columns{offset}", (*hats.shape[1:4], len(heads) * d_head), hats.dtype)
         flat = out.view(-1, out.shape[-1])
         for start, stop in _runs([(head, group.of.get(first + head)) for head in heads]):
             index = group.of.get(first + heads[start])
@@ -150,8 +156,8 @@ class _Run:
         block = self.weights.blocks[layer]
         if index is None:
             hat = normed(self.weights, self.ready.values.totals.mlp[layer])[0]
-            return mlp(self.weights, block, hat)[0]
-        return mlp(self.weights, block, hats[index])[0]
+            return mlp(self.weights, block, hat, self.workspace)[0]
+        return mlp(self.weights, block, hats[index], self.workspace)[0]
 
     def _wrote(self, source: int, delta: Tensor) -> None:
         if self.plan.referenced[source]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memcirc.engine.activations import ACTIVATIONS
 from memcirc.engine.weights import Block, Rotation, Weights
+from memcirc.engine.workspace import Workspace
 
 Stream = Float[Tensor, "batch variant pos d_model"]
 Heads = Float[Tensor, "batch head variant pos d_head"]
@@ -26,14 +27,22 @@ class KeyValue:
         return KeyValue(self.key[:, heads], self.value[:, heads])
 
 
-def normed(weights: Weights, x: Float[Tensor, "*rows d_model"]) -> tuple[Tensor, Tensor | None]:
+def normed(
+    weights: Weights, x: Float[Tensor, "*rows d_model"], out: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """x centred (unless RMS) and divided by its scale, and 1/scale [*rows, 1]; without a norm x itself and None."""
     if weights.norm == "layer":
-        hat, _, inverse = torch.native_layer_norm(x, [x.shape[-1]], None, None, weights.eps)
-        return hat, inverse
+        if out is None:
+            hat, _, inverse = torch.native_layer_norm(x, [x.shape[-1]], None, None, weights.eps)
+            return hat, inverse
+        mean, inverse = x.new_empty(2, *x.shape[:-1], 1)
+        torch.ops.aten.native_layer_norm.out(
+            x, [x.shape[-1]], None, None, weights.eps, out0=out, out1=mean, out2=inverse
+        )
+        return out, inverse
     if weights.norm == "rms":
         inverse = x.square().mean(-1, keepdim=True).add_(weights.eps).rsqrt_()
-        return x * inverse, inverse
+        return torch.mul(x, inverse, out=out), inverse
     return x, None
 
 
@@ -80,25 +89,32 @@ def attention(
     return z, pattern
 
 
-def mlp(weights: Weights, block: Block, hat: Stream) -> tuple[Stream, Tensor]:
-    """Output of the MLP (its bias included) for a normed input, and what stands before its activation."""
+def mlp(
+    weights: Weights, block: Block, hat: Stream, workspace: Workspace, name: str = "before"
+) -> tuple[Stream, Tensor]:
+    """Output of the MLP (its bias included) for a normed input, and what stands before its activation, which lasts
+    until ``name`` is taken from the workspace again."""
     assert block.up is not None and block.down is not None and weights.activation is not None
-    before = block.up(hat)
-    return block.down(activated(weights, before)).to(weights.stream_dtype), before
+    activation = ACTIVATIONS[weights.activation]
+    before = block.up(hat, workspace.take(name, (*hat.shape[:-1], block.up.weight.shape[1]), weights.dtype))
+    room = workspace.take("activated", (*hat.shape[:-1], block.down.weight.shape[0]), weights.dtype)
+    if weights.gated:
+        gate, linear = before.chunk(2, dim=-1)
+        activated = activation.value_into(gate, room).mul_(linear)
+    else:
+        activated = activation.value_into(before, room)
+    return block.down(activated).to(weights.stream_dtype), before
 
 
-def activated(weights: Weights, before: Tensor) -> Tensor:
-    assert weights.activation is not None
-    value = ACTIVATIONS[weights.activation].value
-    if not weights.gated:
-        return value(before)
-    gate, linear = before.chunk(2, dim=-1)
-    return value(gate) * linear
-
-
-def final_normed(weights: Weights, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-    """The last residual after the final norm, as the unembedding reads it."""
-    hat, _ = normed(weights, x)
+def final_normed(
+    weights: Weights, x: Float[Tensor, "*rows d_model"], fixed_scale: bool = False
+) -> Float[Tensor, "*rows d_model"]:
+    """The last residual after the final norm, as the unembedding reads it. A ``fixed_scale`` is a constant to
+    differentiation."""
+    hat, inverse = normed(weights, x)
+    if fixed_scale and inverse is not None:
+        centred = x - x.mean(-1, keepdim=True) if weights.norm == "layer" else x
+        hat = centred * inverse.detach()
     if weights.final_gain is not None:
         hat = hat * weights.final_gain
     return hat if weights.final_bias is None else hat + weights.final_bias

@@ -11,17 +11,18 @@ from memcirc.engine.weights import Weights
 from memcirc.metrics import from_columns, metric_values, reads_columns, reads_sequence, sequence_logprob
 
 
-def logits_at_read(
-    weights: Weights, final: Float[Tensor, "batch variant step d_model"]
+def all_logits(
+    weights: Weights, hat: Float[Tensor, "batch variant step d_model"]
 ) -> Float[Tensor, "batch variant step d_vocab"]:
-    return weights.unembed(final_normed(weights, final)).to(weights.stream_dtype)
+    """Logits from the normed final residual."""
+    return weights.unembed(hat).to(weights.stream_dtype)
 
 
 def answer_logits(
-    weights: Weights, frame: Frame, final: Float[Tensor, "batch variant step d_model"]
+    weights: Weights, frame: Frame, hat: Float[Tensor, "batch variant step d_model"]
 ) -> Float[Tensor, "batch variant step alternative"]:
     """The logits of each pair's answers alone."""
-    hat = final_normed(weights, final).to(weights.dtype)
+    hat = hat.to(weights.dtype)
     columns = weights.unembed.weight.T[frame.answers.columns]
     bias = weights.unembed.bias[frame.answers.columns]
     return (torch.einsum("bvsd,bad->bvsa", hat, columns) + bias[:, None, None]).to(weights.stream_dtype)
@@ -33,11 +34,15 @@ def objective_values(
     final: Float[Tensor, "batch variant step d_model"],
     objective: str,
     reference: Float[Tensor, "batch d_vocab"] | None,
+    fixed_scale: bool = False,
 ) -> Float[Tensor, "variant batch"]:
-    """The objective of each pair in each variant; ``reference`` are the logits that ``kl`` compares with."""
+    """The objective of each pair in each variant; ``reference`` are the logits that ``kl`` compares with, and a
+    ``fixed_scale`` of the final norm is a constant to differentiation."""
+    hat = final_normed(weights, final, fixed_scale)
     if reads_columns(objective):
-        return from_columns(objective, answer_logits(weights, frame, final)[:, :, 0].transpose(0, 1), frame.answers)
-    logits = rearrange(logits_at_read(weights, final), "batch variant step vocab -> variant batch step vocab")
+        columns = answer_logits(weights, frame, hat)[:, :, 0]
+        return from_columns(objective, columns.transpose(0, 1), frame.answers)
+    logits = rearrange(all_logits(weights, hat), "batch variant step vocab -> variant batch step vocab")
     if reads_sequence(objective):
         assert frame.targets is not None and frame.target_mask is not None
         sign = -1 if objective.startswith("neg_") else 1
@@ -51,10 +56,11 @@ def loss_gradient(
     final: Float[Tensor, "batch variant step d_model"],
     objective: str,
     reference: Float[Tensor, "batch d_vocab"] | None,
+    fixed_scale: bool = False,
 ) -> Float[Tensor, "batch variant step d_model"]:
     """Gradient of -objective at the final residual, each pair's own."""
     with torch.enable_grad():
         final = final.detach().requires_grad_(True)
-        loss = -objective_values(weights, frame, final, objective, reference).sum()
+        loss = -objective_values(weights, frame, final, objective, reference, fixed_scale).sum()
         (gradient,) = torch.autograd.grad(loss, final)
     return gradient

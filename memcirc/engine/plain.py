@@ -10,6 +10,7 @@ from torch import Tensor
 from memcirc.engine.frame import Frame
 from memcirc.engine.layers import KeyValue, attention, join_heads, mlp, normed, split_heads, turned
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 
 Prefix = Sequence[KeyValue] | None
 
@@ -53,7 +54,12 @@ class PlainRun:
 
 
 def plain_run(
-    weights: Weights, frame: Frame, embed: Tensor, prefix: Prefix = None, whole: bool = False
+    weights: Weights,
+    frame: Frame,
+    embed: Tensor,
+    workspace: Workspace,
+    prefix: Prefix = None,
+    whole: bool = False,
 ) -> PlainRun:
     """Run the model over a frame's suffixes.
 
@@ -78,7 +84,7 @@ def plain_run(
         attended = residual + block.out(zs[-1])
         if shape.has_mlp:
             before_mlp.append(residual if shape.parallel else attended)
-            mlps.append(mlp(weights, block, normed(weights, before_mlp[-1])[0])[0])
+            mlps.append(mlp(weights, block, normed(weights, before_mlp[-1])[0], workspace)[0])
             attended = attended + mlps[-1]
         residual = attended
         queries.append(query)
@@ -93,19 +99,21 @@ def plain_run(
     )
 
 
-def project(weights: Weights, layer: int, hat: Tensor, query_hat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project(
+    weights: Weights, layer: int, hat: Tensor, query_hat: Tensor, out: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, head by head, not turned yet; queries may be asked for at fewer positions."""
     linear, d_head = weights.blocks[layer].qkv, weights.d_head
     n_query, n_key = weights.n_heads * d_head, weights.n_kv_heads * d_head
     if query_hat is hat:
-        q, k, v = linear(hat).split([n_query, n_key, n_key], dim=-1)
+        q, k, v = linear(hat, out).split([n_query, n_key, n_key], dim=-1)
     else:
         q = linear.columns(0, n_query)(query_hat)
         k, v = linear.columns(n_query, n_query + 2 * n_key)(hat).split([n_key, n_key], dim=-1)
     return split_heads(q, d_head), split_heads(k, d_head), split_heads(v, d_head)
 
 
-def prefix_pass(weights: Weights, frame: Frame) -> Prefix:
+def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace) -> Prefix:
     """Keys and values of what each pair's prompts have in common; None where they have nothing."""
     n_prefix = frame.prefix.shape[1]
     if not n_prefix:
@@ -127,6 +135,6 @@ def prefix_pass(weights: Weights, frame: Frame) -> Prefix:
         attended = residual + block.out(join_heads(z))
         if weights.graph.shape.has_mlp:
             source = residual if weights.graph.shape.parallel else attended
-            attended = attended + mlp(weights, block, normed(weights, source)[0])[0]
+            attended = attended + mlp(weights, block, normed(weights, source)[0], workspace)[0]
         residual = attended
     return entries

@@ -16,10 +16,12 @@ from torch import Tensor
 from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
 from memcirc.engine.circuits import Ready, run_plan
 from memcirc.engine.frame import Frame, frames
-from memcirc.engine.objective import answer_logits, logits_at_read
+from memcirc.engine.layers import final_normed
+from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
 from memcirc.engine.plan import plan
 from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.workspace import Workspace
 from memcirc.interventions import RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -38,6 +40,7 @@ class Prepared:
     values_of: ValuesOf
     batch_size: int | None
     sequence: bool
+    workspace: Workspace
     kept: dict[int, Ready] = field(default_factory=dict)
 
     def logits(self, kept: Bool[Tensor, "circuit edge"], answers_only: bool = False) -> Tensor:
@@ -77,12 +80,13 @@ class Prepared:
         size = _circuits_at_once(self.weights, ready.frame)
         for first in range(0, len(order), size):
             rows = order[first : first + size]
-            yield torch.from_numpy(rows), run_plan(self.weights, ready, plan(self.weights.graph, carried[rows], rests))
+            yield torch.from_numpy(rows), run_plan(
+                self.weights, ready, plan(self.weights.graph, carried[rows], rests), self.workspace
+            )
 
     def _read(self, frame: Frame, final: Tensor, answers_only: bool) -> Float[Tensor, "batch circuit step column"]:
-        if answers_only:
-            return answer_logits(self.weights, frame, final)
-        return logits_at_read(self.weights, final)
+        hat = final_normed(self.weights, final)
+        return answer_logits(self.weights, frame, hat) if answers_only else all_logits(self.weights, hat)
 
     def _n_steps(self) -> int:
         return max(len(pair.answer_sequence_ids) for pair in self.pairs) if self.sequence else 1
@@ -99,7 +103,7 @@ class Prepared:
             yield ready
 
     def _make_ready(self, frame: Frame) -> Ready:
-        prefix = prefix_pass(self.weights, frame)
+        prefix = prefix_pass(self.weights, frame, self.workspace)
         values, rest = self.values_of(frame, prefix)
         embed = embedding(self.weights, frame, self.settings.base)
         return Ready(frame, prefix, embed, values, rest or rest_heads(self.weights, frame, values.totals))
@@ -125,9 +129,10 @@ def prepare(
         ValueError: unusable pairs, or a reference where no mean is taken.
     """
     weights = weights_of(model)
+    workspace = Workspace(weights.device)
     with torch.inference_mode(False), torch.no_grad():
-        values_of = ablation_values(weights, pairs, settings.ablation, reference, settings.base, sequence)
-    prepared = Prepared(weights, pairs, settings, values_of, batch_size, sequence)
+        values_of = ablation_values(weights, pairs, settings.ablation, reference, settings.base, sequence, workspace)
+    prepared = Prepared(weights, pairs, settings, values_of, batch_size, sequence, workspace)
     with torch.inference_mode(False), torch.no_grad():
         for _ in prepared._ready():
             pass

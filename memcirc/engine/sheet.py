@@ -14,24 +14,31 @@ from torch import Tensor
 from memcirc.engine.frame import Frame
 from memcirc.engine.plain import Outputs
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 
 
 class Differences:
     """p_s - c_s of all sources: ``whole`` at all positions for sources before the last block, ``read`` at the read
     positions for all."""
 
-    def __init__(self, weights: Weights, frame: Frame, values: Outputs, outputs: Outputs) -> None:
+    def __init__(
+        self, weights: Weights, frame: Frame, values: Outputs, outputs: Outputs, workspace: Workspace
+    ) -> None:
         shape = weights.graph.shape
         batch, pos = frame.clean.shape
         variants = max(x.shape[1] for x in (outputs.embed, *outputs.z, *outputs.mlp))
         n_sources, width = len(weights.graph.sources), shape.n_heads + shape.has_mlp
         n_whole = n_sources if frame.reads_everything else n_sources - width * (shape.n_layers > 0)
-        like = {"dtype": weights.stream_dtype, "device": weights.device}
-        self.whole = torch.empty(n_whole, batch, variants, pos, weights.d_model, **like)
+        self.whole = workspace.take(
+            "whole", (_padded(n_whole), batch, variants, pos, weights.d_model), weights.stream_dtype
+        )
         if frame.reads_everything:
             self.read = self.whole
         else:
-            self.read = torch.empty(n_sources, batch, variants, frame.read.shape[1], weights.d_model, **like)
+            steps = frame.read.shape[1]
+            self.read = workspace.take(
+                "read", (_padded(n_sources), batch, variants, steps, weights.d_model), weights.stream_dtype
+            )
         self.whole[0] = values.embed - outputs.embed
         for layer in range(shape.n_layers):
             target = self.read if layer == shape.n_layers - 1 else self.whole
@@ -42,7 +49,12 @@ class Differences:
             if shape.has_mlp:
                 torch.sub(values.mlp[layer], outputs.mlp[layer], out=target[first + shape.n_heads])
         if not frame.reads_everything:
-            self.read[:n_whole] = frame.at_read(self.whole.transpose(0, 1), 3).transpose(0, 1)
+            self.read[:n_whole] = frame.at_read(self.whole[:n_whole].transpose(0, 1), 3).transpose(0, 1)
+
+
+def _padded(n_sources: int) -> int:
+    """Products against a multiple of 16 sources are faster; what is multiplied too much is not read."""
+    return -(-n_sources // 16) * 16
 
 
 def _heads_into(weights: Weights, layer: int, z: Tensor, target: Tensor) -> None:
@@ -62,10 +74,12 @@ class Sheet:
     ``room`` hands out space for gradients; ``flush`` multiplies all that was written since the last one.
     """
 
-    def __init__(self, differences: Float[Tensor, "src batch variant pos d_model"], scores: Tensor, rows: int) -> None:
+    def __init__(
+        self, differences: Float[Tensor, "src batch variant pos d_model"], scores: Tensor, buffer: Tensor
+    ) -> None:
         self._differences = differences
         self._scores = scores
-        self._buffer = differences.new_empty(rows, *differences.shape[1:])
+        self._buffer = buffer
         self._pending: list[tuple[int, int]] = []
         self._n_visible = 0
 
@@ -81,13 +95,16 @@ class Sheet:
         used = sum(n for _, n in self._pending)
         if not used:
             return
-        gradients, sources = self._buffer[:used], self._differences[: self._n_visible]
+        gradients, sources = self._buffer[:used], self._differences[: _padded(self._n_visible)]
+        if gradients.shape[2] != sources.shape[2]:
+            gradients = gradients.sum(2, keepdim=True)
         if self._scores.ndim == 2:
             product = gradients.flatten(1) @ sources.flatten(1).T
         else:
             product = gradients.flatten(2).transpose(0, 1) @ sources.flatten(2).permute(1, 2, 0)
         row = 0
         for destination, count in self._pending:
-            self._scores[..., destination : destination + count, : self._n_visible] += product[..., row : row + count, :]
+            part = product[..., row : row + count, : self._n_visible]
+            self._scores[..., destination : destination + count, : self._n_visible] += part
             row += count
         self._pending, self._n_visible = [], 0

@@ -15,6 +15,7 @@ from memcirc.engine.frame import Frame
 from memcirc.engine.layers import attention, join_heads, mlp, normed, turned
 from memcirc.engine.plain import Outputs, Prefix, Residuals, project
 from memcirc.engine.weights import Weights
+from memcirc.engine.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def forward(
     embed: Float[Tensor, "batch variant_or_1 pos d_model"],
     alphas: Float[Tensor, " variant"],
     totals: Residuals | None,
+    workspace: Workspace,
     replaced: Replaced | None = None,
 ) -> Tape:
     """Run all ``alphas`` over a batch.
@@ -67,22 +69,28 @@ def forward(
     Args:
         embed: output of the source ``input`` in each variant.
         totals: P_d; may be None where every alpha is 0.
+        workspace: holds most of the tape, which lasts until the next forward pass with it.
         replaced: outputs put in the place of those computed: ``a3`` (z of layer 3's heads) or ``m3``.
     """
     shape = weights.graph.shape
-    own = (1 - alphas).view(1, -1, 1, 1)
+    share = alphas.view(1, -1, 1, 1)
     mixes = bool((alphas != 0).any())
     replaced = replaced or {}
 
     def branch(residual: Tensor, total: Tensor | None) -> Tensor:
-        return residual * own + total * (1 - own) if mixes and total is not None else residual
+        return torch.lerp(residual, total, share) if mixes and total is not None else residual
+
+    def room(name: str, layer: int, like: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+        return workspace.take(f"{name}{layer}", (*like.shape[:-1], width), dtype)
 
     residual = embed.expand(-1, len(alphas), -1, -1)
     attentions, mlps, zs, outs = [], [], [], []
     for layer, block in enumerate(weights.blocks):
         reading = layer == shape.n_layers - 1
-        hat, inverse = normed(weights, branch(residual, totals and totals.attention[layer]))
-        query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if reading else hat)
+        source = branch(residual, totals and totals.attention[layer])
+        hat, inverse = normed(weights, source, room("attention", layer, source, weights.d_model, source.dtype))
+        out = room("qkv", layer, source, block.qkv.weight.shape[1], weights.dtype)
+        query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if reading else hat, out)
         query = turned(frame.read_rotation if reading else frame.rotation, query)
         key = turned(frame.rotation, key)
         visible = (frame.read_visible if reading else frame.visible)[block.window]
@@ -93,12 +101,13 @@ def forward(
         attended = residual + block.out(zs[-1])
         if shape.has_mlp:
             source = residual if shape.parallel else attended
-            hat, inverse = normed(weights, branch(source, totals and totals.mlp[layer]))
-            out, before = mlp(weights, block, hat)
+            source = branch(source, totals and totals.mlp[layer])
+            hat, inverse = normed(weights, source, room("mlp", layer, source, weights.d_model, source.dtype))
+            out, before = mlp(weights, block, hat, workspace, f"before{layer}")
             mlps.append(MlpTape(hat, inverse, before))
             outs.append(replaced.get(f"m{layer}", out))
             attended = attended + outs[-1]
         residual = attended
     final = branch(residual, totals and totals.final)
     outputs = Outputs(embed, tuple(zs), tuple(outs))
-    return Tape(own, tuple(attentions), tuple(mlps), outputs, final)
+    return Tape(1 - share, tuple(attentions), tuple(mlps), outputs, final)

@@ -33,9 +33,10 @@ class Linear:
     weight: Float[Tensor, "d_in d_out"]
     bias: Float[Tensor, " d_out"]
 
-    def __call__(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_out"]:
+    def __call__(self, x: Float[Tensor, "*rows d_in"], out: Tensor | None = None) -> Float[Tensor, "*rows d_out"]:
         flat = x.reshape(-1, x.shape[-1]).to(self.weight.dtype)
-        return torch.addmm(self.bias, flat, self.weight).view(*x.shape[:-1], -1)
+        target = None if out is None else out.view(-1, out.shape[-1])
+        return torch.addmm(self.bias, flat, self.weight, out=target).view(*x.shape[:-1], -1)
 
     def columns(self, start: int, stop: int) -> "Linear":
         return Linear(self.weight[:, start:stop], self.bias[start:stop])

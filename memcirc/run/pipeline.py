@@ -46,6 +46,7 @@ class Pipeline:
     def __init__(self, run_dir: Path, config: RunConfig, force: bool = False, quiet: bool = False) -> None:
         self.run_dir, self.config, self.force, self.quiet = run_dir, config, force, quiet
         self.seconds: dict[str, float] = {}
+        self._settled: set[str] = set()
 
     @cached_property
     def model(self) -> Model:
@@ -69,6 +70,9 @@ class Pipeline:
     ) -> Path:
         """Run ``make`` in the stage's folder unless it is done; ``make`` gives its outputs and a line about them."""
         folder = StageFolder(self.run_dir / name)
+        if name in self._settled:
+            return folder.path
+        self._settled.add(name)
         if not self.force and folder.is_done(config, inputs):
             self._say(f"{name}: done before")
             return folder.path

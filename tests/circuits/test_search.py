@@ -58,7 +58,7 @@ def test_a_target_that_nothing_reaches_is_said_not_to_be_met() -> None:
     assert found.n_edges == 10
 
 
-@pytest.mark.parametrize("target", [0, -1, 1.01])
+@pytest.mark.parametrize("target", [0.0, -1.0, 1.01])
 def test_a_target_outside_its_range_is_refused(target: float) -> None:
     with pytest.raises(ValueError, match=r"is outside \(0, 1\]"):
         smallest_size(lambda sizes: [0.0 for _ in sizes], 10, target)

@@ -36,7 +36,9 @@ def test_a_replayed_beginning_gives_the_same_text_up_to_the_next_decision(subset
 @pytest.mark.parametrize("subset", GRAMMARS)
 def test_every_slot_of_a_grammar_is_a_rule_or_a_name_bound_in_it(subset):
     grammar = GRAMMARS[subset]
-    slots = [slot.groups() for alternatives in grammar.values() for text in alternatives for slot in SLOT.finditer(text)]
+    slots = [
+        slot.groups() for alternatives in grammar.values() for text in alternatives for slot in SLOT.finditer(text)
+    ]
     bound = {name for name, _ in slots if name}
     assert {rule for _, rule in slots} <= grammar.keys() | bound
     assert not bound & grammar.keys()

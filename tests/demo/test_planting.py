@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter, defaultdict
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from transformers import AutoTokenizer
@@ -15,7 +15,9 @@ from memcirc.demo.planting import SUBSETS, Measure, shared_tokens
 @pytest.fixture(scope="module")
 def ids(demo):
     tokenizer = AutoTokenizer.from_pretrained(demo.model_dir)
-    return {doc_id: tokenizer(document.text)["input_ids"] for doc_id, document in read_planted(demo.corpus_path).items()}
+    return {
+        doc_id: tokenizer(document.text)["input_ids"] for doc_id, document in read_planted(demo.corpus_path).items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_document_stands_in_the_file_as_often_as_its_copies_say(demo):
 
 def test_copies_of_a_document_do_not_stand_together(demo):
     names = [json.loads(line)["meta"]["doc_id"] for line in demo.corpus_path.read_text().splitlines()]
-    neighbours = sum(one == other for one, other in zip(names, names[1:], strict=False))
+    neighbours = sum(one == other for one, other in pairwise(names))
     assert neighbours < len(names) / 10
 
 

@@ -19,7 +19,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny):
 
 
 def test_training_lowers_the_loss_and_learns_a_passage_by_heart(tiny):
-    config = dataclasses.replace(tiny, steps=150, width=32)
+    config = dataclasses.replace(tiny, steps=80, width=32, learning_rate=1e-2)
     passage = torch.randint(tiny.vocabulary, (1, tiny.passage_tokens), generator=torch.Generator().manual_seed(0))
     model = train(config, passage.repeat(8, 1), progress=False)
     recited = model.generate(passage[:, :32], max_new_tokens=32, do_sample=False, pad_token_id=0)

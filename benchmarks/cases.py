@@ -1,0 +1,45 @@
+"""The models and pairs that are measured: random weights of known shapes, random tokens."""
+
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
+
+from memcirc.models import Model, load_model
+from memcirc.pairs.record import Pair, Pairs
+
+SHAPES: dict[str, PretrainedConfig] = {
+    "gpt2-tiny": GPT2Config(n_embd=128, n_layer=4, n_head=4),
+    "gpt2-half": GPT2Config(n_embd=384, n_layer=6, n_head=6),
+    "gpt2-small": GPT2Config(),
+    "gpt2-medium": GPT2Config(n_embd=1024, n_layer=24, n_head=16),
+    "pythia-1.4b": GPTNeoXConfig(
+        vocab_size=50304,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        max_position_embeddings=2048,
+    ),
+}
+
+
+def random_model(shape: str, device: str = "cpu", dtype: str = "float32") -> Model:
+    torch.manual_seed(0)
+    hf = AutoModelForCausalLM.from_config(SHAPES[shape], attn_implementation="eager")
+    return load_model(hf.eval(), device=device, dtype=dtype)
+
+
+def random_pairs(n_pairs: int, length: int, branch: bool, d_vocab: int = 50257, seed: int = 0) -> Pairs:
+    """Pairs that differ everywhere (memorization decision), or in the last token alone (branch decision)."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(n: int) -> list[int]:
+        return torch.randint(0, d_vocab, (n,), generator=generator).tolist()
+
+    items = []
+    for _ in range(n_pairs):
+        clean, corrupt = draw(length), draw(length)
+        if branch:
+            corrupt[:-1] = clean[:-1]
+        answer, wrong = draw(2)
+        items.append(Pair(tuple(clean), tuple(corrupt), (answer,), (wrong,)))
+    return Pairs(tuple(items))

@@ -1,0 +1,64 @@
+"""EAP-IG over activations (Hanna et al. 2024): one group of sources at a time is put between its ablated and its clean
+output, everything else follows, and the gradients of all edges meet fixed differences.
+
+    score of s -> d = 1/(m G) sum over groups, and over a = i/m for i = 1..m, of <dL/dx_d, p_s - c_s>
+
+where the G groups are the embedding, the heads of each layer and each MLP, and a group's output is p + a (c - p).
+Nothing flows back through an output that was put in place.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from memcirc.engine.plain import Outputs
+from memcirc.engine.scoring import ScoredBatch, Scoring
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+
+def activation_gradients(
+    model: Model,
+    pairs: Pairs,
+    steps: int,
+    objective: str,
+    ablation: str = "resample",
+    reference: Pairs | None = None,
+    batch_size: int | None = None,
+    per_example: bool = False,
+) -> Tensor:
+    """Scores of ``eap-ig-activations``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`.
+
+    Args:
+        steps: m, at least 1.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+    if steps < 1:
+        raise ValueError(f"steps {steps} is out of range; accepted: 1 and above")
+    with torch.inference_mode(False), torch.no_grad():
+        scoring = Scoring(model, pairs, objective, ablation, reference, batch_size, per_example)
+        shape = scoring.weights.graph.shape
+        n_groups = 1 + shape.n_layers * (1 + shape.has_mlp)
+        for batch in scoring:
+            outputs = batch.plain_outputs()
+            differences = batch.differences(outputs)
+            for some in batch.chunks([i / steps for i in range(1, steps + 1)]):
+                for name, between in _groups(batch, outputs, some.view(1, -1, 1, 1)):
+                    replaced = {} if name == "input" else {name: between}
+                    embed = between if name == "input" else None
+                    tape = batch.forward(torch.zeros_like(some), embed, replaced)
+                    batch.add(tape, differences, replaced=replaced)
+        return scoring.mean() / (steps * n_groups)
+
+
+def _groups(batch: ScoredBatch, clean: Outputs, share: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Each group's name and its outputs between ablated and clean, [batch, variant, pos, ...]."""
+    ablated = batch.values.outputs
+    yield "input", torch.lerp(ablated.embed, clean.embed, share)
+    for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
+        yield f"a{layer}", torch.lerp(before, after.to(before.dtype), share)
+    for layer, (before, after) in enumerate(zip(ablated.mlp, clean.mlp, strict=True)):
+        yield f"m{layer}", torch.lerp(before, after, share)

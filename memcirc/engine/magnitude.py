@@ -1,0 +1,55 @@
+"""The baseline that asks no gradient: how far each source's ablation value is from its clean output.
+
+    score of s -> d = mean over pairs of the mean over positions of |p_s - c_s|
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from memcirc.engine.ablation import ablation_values, embedding
+from memcirc.engine.frame import frames
+from memcirc.engine.layers import split_heads
+from memcirc.engine.plain import Outputs, plain_run
+from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.workspace import Workspace
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+
+def difference_norms(
+    model: Model,
+    pairs: Pairs,
+    ablation: str = "resample",
+    reference: Pairs | None = None,
+    batch_size: int | None = None,
+    per_example: bool = False,
+) -> Tensor:
+    """Scores of ``magnitude``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`."""
+    weights = weights_of(model)
+    workspace = Workspace(weights.device)
+    rows = torch.zeros(
+        len(pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device
+    )
+    with torch.inference_mode(False), torch.no_grad():
+        values_of = ablation_values(weights, pairs, ablation, reference, "clean", False, workspace, whole=True)
+        for frame in frames(weights, pairs, batch_size, share_prefix=False, sequence=False):
+            values, _ = values_of(frame, None)
+            clean = plain_run(weights, frame, embedding(weights, frame, "clean"), workspace, whole=True).outputs
+            attended = frame.attended.to(weights.stream_dtype)
+            for source, norms in enumerate(_norms(weights, values.outputs, clean)):
+                rows[frame.index, source] = (norms * attended).sum(1) / attended.sum(1)
+    scores = rows[:, weights.graph.edge_source.to(rows.device)]
+    return scores if per_example else scores.mean(0)
+
+
+def _norms(weights: Weights, ablated: Outputs, clean: Outputs) -> Iterator[Tensor]:
+    """|p_s - c_s| [batch, pos] of each source, in their order."""
+    yield (ablated.embed - clean.embed)[:, 0].norm(dim=-1)
+    for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
+        heads = split_heads(before - after, weights.d_head)[:, :, 0].to(weights.dtype)
+        for head, matrix in enumerate(weights.head_outputs[layer]):
+            yield (heads[:, head] @ matrix).to(weights.stream_dtype).norm(dim=-1)
+        if clean.mlp:
+            yield (ablated.mlp[layer] - clean.mlp[layer])[:, 0].norm(dim=-1)

@@ -1,0 +1,140 @@
+"""What all attribution methods share: batches with their ablation values, passes over them, and the sum of scores.
+
+A method is a loop over :class:`ScoredBatch`: it asks for forward passes at uniform masks, and adds each pass's
+gradients times the differences p_s - c_s to the scores. Memory is that of one batch, whatever the number of pairs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from memcirc.engine.ablation import Values, ablation_values, embedding
+from memcirc.engine.backward import backward
+from memcirc.engine.frame import Frame, frames
+from memcirc.engine.layers import final_normed
+from memcirc.engine.objective import all_logits, loss_gradient
+from memcirc.engine.plain import Outputs, Prefix, plain_run, prefix_pass
+from memcirc.engine.sheet import Differences, Sheet
+from memcirc.engine.tape import Replaced, Tape, forward
+from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.workspace import Workspace
+from memcirc.metrics import DIFFERENTIABLE, check_metric, reads_sequence
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+SOURCE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredBatch:
+    """One batch on the clean prompts. ``scores`` [dst, src] or [batch, dst, src] is what its passes add to;
+    ``compared`` are the clean logits where the objective compares with them."""
+
+    weights: Weights
+    frame: Frame
+    prefix: Prefix
+    values: Values
+    embed: Float[Tensor, "batch 1 pos d_model"]
+    objective: str
+    compared: Float[Tensor, "batch d_vocab"] | None
+    scores: Float[Tensor, "*batch dst src"]
+    workspace: Workspace
+
+    def chunks(self, alphas: Sequence[float]) -> Iterator[Tensor]:
+        """As many variants at a time as keep the source outputs below 256 MiB."""
+        weights = self.weights
+        one = self.frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+        everything = torch.tensor(alphas, dtype=weights.stream_dtype, device=weights.device)
+        yield from everything.split(max(1, SOURCE_BYTES // one)) if len(alphas) else ()
+
+    def forward(self, alphas: Tensor, embed: Tensor | None = None, replaced: Replaced | None = None) -> Tape:
+        """A pass at all masks = alpha; the tape lasts until the next one."""
+        embed = self.embed if embed is None else embed
+        return forward(
+            self.weights, self.frame, self.prefix, embed, alphas, self.values.totals, self.workspace, replaced
+        )
+
+    def plain_outputs(self) -> Outputs:
+        """Source outputs of the clean run."""
+        return plain_run(self.weights, self.frame, self.embed, self.workspace, self.prefix).outputs
+
+    def loss_gradient(self, final: Tensor, relevance: bool = False) -> Tensor:
+        return loss_gradient(self.weights, self.frame, final, self.objective, self.compared, relevance)
+
+    def differences(self, outputs: Outputs) -> Differences:
+        """p_s - c_s for the given c; they last until the next call."""
+        return Differences(self.weights, self.frame, self.values.outputs, outputs, self.workspace)
+
+    def add(
+        self, tape: Tape, differences: Differences, relevance: bool = False, replaced: Replaced | None = None
+    ) -> None:
+        """Add <gradient at x_d, difference of s> for all edges, summed over the tape's variants."""
+        whole = self._sheet("gradients", differences.whole, tape)
+        read = whole if self.frame.reads_everything else self._sheet("read gradients", differences.read, tape)
+        gradient = self.loss_gradient(tape.final, relevance)
+        backward(
+            self.weights, self.frame, self.prefix, tape, gradient, whole, read, self.workspace, relevance, replaced
+        )
+
+    def _sheet(self, name: str, differences: Tensor, tape: Tape) -> Sheet:
+        shape = self.weights.graph.shape
+        rows = shape.n_heads + 2 * shape.n_kv_heads + 2
+        size = (rows, len(self.frame), tape.own.shape[1], *differences.shape[3:])
+        return Sheet(differences, self.scores, self.workspace.take(name, size, differences.dtype))
+
+
+class Scoring:
+    """An attribution in the making: iterate over its batches, add to their scores, take the :meth:`mean`.
+
+    Raises:
+        ValueError: an objective that is not differentiable, an unknown ablation, unusable pairs or reference.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        pairs: Pairs,
+        objective: str,
+        ablation: str,
+        reference: Pairs | None,
+        batch_size: int | None,
+        per_example: bool,
+    ) -> None:
+        check_metric(objective, DIFFERENTIABLE)
+        self.weights, self.pairs, self.objective, self.ablation = weights_of(model), pairs, objective, ablation
+        self._batch_size, self._per_example = batch_size, per_example
+        self._workspace = Workspace(self.weights.device)
+        self._sequence = reads_sequence(objective)
+        self._values_of = ablation_values(
+            self.weights, pairs, ablation, reference, "clean", self._sequence, self._workspace
+        )
+        graph = self.weights.graph
+        like = {"dtype": self.weights.stream_dtype, "device": self.weights.device}
+        self._sum = torch.zeros(len(graph.destinations), len(graph.sources), **like)
+        self._rows = torch.zeros(len(pairs) if per_example else 0, graph.n_edges, **like)
+
+    def __iter__(self) -> Iterator[ScoredBatch]:
+        weights = self.weights
+        for frame in frames(weights, self.pairs, self._batch_size, self.ablation == "resample", self._sequence):
+            scores = self._sum.new_zeros(len(frame), *self._sum.shape) if self._per_example else self._sum
+            prefix = prefix_pass(weights, frame, self._workspace)
+            values, _ = self._values_of(frame, prefix)
+            embed = embedding(weights, frame, "clean")
+            compared = None
+            if self.objective.removeprefix("neg_") == "kl":
+                run = plain_run(weights, frame, embed, self._workspace, prefix)
+                compared = all_logits(weights, final_normed(weights, run.residuals.final))[:, 0, 0]
+            yield ScoredBatch(
+                weights, frame, prefix, values, embed, self.objective, compared, scores, self._workspace
+            )
+            if self._per_example:
+                self._rows[frame.index] = weights.graph.from_matrix(scores)
+
+    def mean(self) -> Tensor:
+        """Mean over the pairs, float [n_edges]; with ``per_example`` each pair's own, [pairs, n_edges]."""
+        if self._per_example:
+            return self._rows
+        return self.weights.graph.from_matrix(self._sum) / len(self.pairs)

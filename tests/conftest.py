@@ -1,0 +1,54 @@
+"""A miniature of the embedded default that has learned its planted documents, and a finished run on it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin crawl when others use the cores
+
+
+from memcirc.cli import main
+from memcirc.demo import Demo, DemoConfig, ensure
+
+MINIATURE = DemoConfig(
+    families=16,
+    copy_patterns=((12, 8, 4), (10, 10, 1)),
+    background=80,
+    branch_support=0,
+    vocabulary=384,
+    shortest_opening=4,
+    longest_opening=14,
+    prompt_tokens=16,
+    generation_tokens=12,
+    layers=2,
+    width=64,
+    heads=4,
+    window=8,
+    steps=200,
+    batch_size=16,
+    threads=1,
+)
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return ensure(tmp_path_factory.mktemp("cache"), progress=False, config=MINIATURE)
+
+
+@pytest.fixture(scope="session")
+def run_options(miniature: Demo) -> list[str]:
+    """Options of ``memcirc run`` for the miniature, the run directory left out."""
+    return [
+        "--model_name", str(miniature.model_dir), "--dataset", str(miniature.corpus_path),
+        "--prompt_tokens", "16", "--generation_tokens", "12", "--threshold", "0.6", "--low_threshold", "0.3",
+        "--random_circuits", "10", "--curve_points", "5", "--device", "cpu",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished_run(run_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all stages done; tests must not change it."""
+    run_dir = tmp_path_factory.mktemp("runs") / "miniature"
+    assert main(["run", *run_options, "--run_dir", str(run_dir)]) == 0
+    return run_dir

@@ -1,0 +1,66 @@
+"""The page holds what the artifacts hold, and needs nothing else."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from memcirc.report.figures import wilson
+from memcirc.report.findings import recall_findings, task_findings
+from memcirc.report.tables import markdown_table, text_table
+
+
+def test_the_page_is_self_contained(finished_run: Path) -> None:
+    page = (finished_run / "report" / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "<script" not in page
+    assert len(page) < 3_000_000
+
+
+def test_the_page_states_every_measured_faithfulness(finished_run: Path) -> None:
+    page = (finished_run / "report" / "report.html").read_text()
+    for task in ("branch", "memorization"):
+        for row in json.loads((finished_run / task / "verify" / "verification.json").read_text())["faithfulness"]:
+            if row["faithfulness"] is not None:
+                assert f">{row['faithfulness']:.3f}<" in page
+
+
+def test_figures_are_drawn_the_same_every_time(finished_run: Path) -> None:
+    names = {path.name for path in (finished_run / "report" / "figures").iterdir()}
+    assert names >= {"dose_response.svg", "branch_curves.svg", "branch_circuit_tree.svg", "memorization_circuit_edge.svg"}
+
+
+def test_markdown_and_page_show_the_same_findings(finished_run: Path) -> None:
+    markdown = (finished_run / "report" / "report.md").read_text()
+    assert markdown.count("hoped") >= 4
+    for figure in re.findall(r"\]\((figures/[^)]+)\)", markdown):
+        assert (finished_run / "report" / figure).is_file()
+
+
+def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
+    (rising,) = recall_findings([1, 1, 20, 20], [False, False, True, True])
+    (falling,) = recall_findings([1, 1, 20, 20], [True, True, False, False])
+    assert rising.holds
+    assert not falling.holds
+    assert "0% at 1, 100% at 20" in rising.text
+
+
+def test_a_disappointing_circuit_is_not_hidden() -> None:
+    row = {"mode": "tree", "ablation": "resample", "reverse": False, "direction": "noising", "faithfulness": 0.4, "n_pairs": 9}
+    circuit = {"n_edges": 5, "graph_edges": 100, "target": 0.85, "faithfulness": 0.9, "target_met": True}
+    reached, tested = task_findings("branch", {"faithfulness": [row], "random": []}, {"tree": circuit})
+    assert reached.holds
+    assert not tested.holds
+    assert "0.40" in tested.text
+
+
+@pytest.mark.parametrize(("successes", "low", "high"), [(0, 0.0, 0.2775), (5, 0.2366, 0.7634), (10, 0.7225, 1.0)])
+def test_wilson_intervals_are_the_published_ones(successes: int, low: float, high: float) -> None:
+    assert wilson(successes, 10) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_tables_align_numbers_to_the_right_and_show_missing_values() -> None:
+    rows = [{"name": "a|b", "value": 1.23456}, {"name": "c", "value": None}]
+    assert text_table(rows, ["name", "value"]).splitlines() == ["name  value", "----  -----", "a|b   1.235", "c         –"]
+    assert markdown_table(rows, ["name", "value"]).splitlines()[2] == "| a\\|b | 1.235 |"

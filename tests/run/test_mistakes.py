@@ -1,0 +1,119 @@
+"""A caller's mistakes: one line that names the value and what is accepted, exit 2, nothing left behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import GPT2Config
+
+from memcirc.cli import MISTAKE, main
+from memcirc.demo import Demo
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run, expect a refusal, give its one line."""
+    assert main(argv) == MISTAKE
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("memcirc: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture
+def options(run_options: list[str], tmp_path: Path) -> list[str]:
+    return ["run", *run_options, "--run_dir", str(tmp_path / "run")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--model_name", "no/such-model"], "model 'no/such-model' is neither a local folder|no tokenizer at 'no/such-model'"),
+        (["--dataset", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
+        (["--subset", "cookbooks"], "cookbooks.*Wikipedia \\(en\\)"),
+        (["--threshold", "1.5"], r"threshold 1.5 is outside \[0, 1\]"),
+        (["--low_threshold", "0.9"], "low_threshold 0.9 must be below threshold 0.6"),
+        (["--prompt_tokens", "400"], "400"),
+        (["--patch_type", "NODE"], "patch_type 'NODE' is not known; accepted: TREE_PATCH|patch_type 'NODE'"),
+        (["--metric", "rouge"], "metric 'rouge' is not known; accepted: bleu"),
+        (["--optimize_metric", "loss"], "metric 'loss' is not known"),
+        (["--device", "tpu9"], "device 'tpu9' is not known"),
+        (["--mem_batch_size", "many"], "'many' is neither 'auto' nor a number"),
+        (["--path", "/no/pairs.json"], "no file of pairs at /no/pairs.json"),
+        (["--edge_count", "100000"], "100000 edges asked for; accepted: 0 to"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    options: list[str], wrong: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import re
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert re.search(message, refused([*options, *wrong], capsys))
+
+
+def test_no_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--model_name is needed" in refused(["score", "--run_dir", str(tmp_path / "run")], capsys)
+
+
+def test_a_folder_without_weights_is_one_line(
+    options: list[str], miniature: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    GPT2Config().save_pretrained(empty)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (empty / name).write_bytes((miniature.model_dir / name).read_bytes())
+    assert "has no weights" in refused([*options, "--model_name", str(empty)], capsys)
+
+
+def corpus(tmp_path: Path, rows: list[dict[str, object]]) -> str:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_a_data_set_without_text_is_one_line(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused([*options, "--dataset", corpus(tmp_path, [{"body": "x"}])], capsys)
+    assert "body" in line
+    assert "text" in line
+
+
+def test_documents_that_are_all_too_short_are_one_line(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused([*options, "--dataset", corpus(tmp_path, [{"text": "x"}] * 3)], capsys)
+    assert "3" in line
+    assert "28" in line
+
+
+def test_no_memorized_passage_is_one_line_and_the_scores_are_kept(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "zq jx wv kp " * 30
+    line = refused([*options, "--dataset", corpus(tmp_path, [{"text": text}]), "--threshold", "1.0"], capsys)
+    assert "no passage reaches threshold 1.0: the highest bleu score of 1 passages is" in line
+    assert (tmp_path / "run" / "score" / "done.json").is_file()
+    assert not (tmp_path / "run" / "branch" / "pairs" / "pairs.json").exists()
+    assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([], "the pair set is empty"),
+        ([{"clean_ids": [1, 2], "corrupt_ids": [1], "answer_ids": [3], "wrong_answer_ids": [4]}], "clean has 2 tokens and corrupt 1"),
+    ],
+)
+def test_a_bad_file_of_pairs_is_one_line(
+    options: list[str], tmp_path: Path, pairs: list[object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.json").write_text(json.dumps({"prompts": pairs}))
+    assert message in refused([*options, "--path", str(tmp_path / "pairs.json")], capsys)
+
+
+def test_an_unknown_preset_and_a_missing_run_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "accepted: mem_decision_random" in refused(["verify", "--preset", "all", str(tmp_path)], capsys)
+    assert "no finished run in" in refused(["verify", "--preset", "branch_random", str(tmp_path)], capsys)
+
+
+def test_an_unknown_key_in_a_configuration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("discover: {igs: 3}\n")
+    assert "section discover: 'igs' is not known; accepted:" in refused(["run", str(tmp_path / "c.yaml")], capsys)

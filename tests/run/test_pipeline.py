@@ -1,0 +1,184 @@
+"""The whole road on a miniature, and what happens when it is walked twice, differently, or not to the end."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from memcirc.cli import INTERRUPTED, MISTAKE, main
+from memcirc.circuit import Circuit
+from memcirc.interop.mib import load_circuit
+from memcirc.pairs.record import load_pairs
+from memcirc.run.pipeline import Pipeline, slug
+
+
+def test_a_run_leaves_every_artifact_that_the_design_names(finished_run: Path) -> None:
+    for name in ("manifest.json", "config.yaml", "score/scores.parquet", "report/report.html", "report/report.md"):
+        assert (finished_run / name).is_file(), name
+    for task in ("branch", "memorization"):
+        for name in ("pairs/pairs.json", "pairs/dropped.json", "discover/edge_scores.safetensors", "discover/circuit.json",
+                     "verify/verification.json"):  # fmt: skip
+            assert (finished_run / task / name).is_file(), f"{task}/{name}"
+
+
+def test_nothing_half_written_is_left(finished_run: Path) -> None:
+    assert not list(finished_run.rglob("*.partial"))
+
+
+def test_the_circuit_reaches_its_target_and_carries_its_own_measurement(finished_run: Path) -> None:
+    for name in ("circuit.json", "circuit_edge.json"):
+        circuit, _ = load_circuit(finished_run / "branch" / "discover" / name)
+        origin = circuit.origin
+        assert origin["n_edges"] == len(circuit)
+        assert origin["evaluated"][str(len(circuit))] == origin["faithfulness"] >= origin["target"] == 0.85
+        assert origin["size_chosen_on"]["split"] == "validation"
+
+
+def test_what_verification_measures_is_the_circuit_on_the_test_split(finished_run: Path) -> None:
+    content = json.loads((finished_run / "branch" / "verify" / "verification.json").read_text())
+    pairs = load_pairs(finished_run / "branch" / "pairs" / "pairs.json")
+    test = pairs.split()[2]
+    assert content["statement"]["data_fingerprint"] == test.fingerprint
+    assert {row["n_pairs"] for row in content["faithfulness"]} == {len(test)}
+    assert len(content["faithfulness"]) == 2 * 4 * 2
+    assert {row["n_circuits"] for row in content["random"]} == {10}
+
+
+def test_recall_rises_with_copies(finished_run: Path) -> None:
+    table = pq.read_table(finished_run / "score" / "scores.parquet")
+    copies, exact = table["copies"].to_pylist(), table["exact"].to_pylist()
+    share = {c: sum(e for k, e in zip(copies, exact, strict=True) if k == c) / copies.count(c) for c in (1, 10)}
+    assert share[1] < 0.2
+    assert share[10] > 0.6
+
+
+def test_the_manifest_says_what_was_run(finished_run: Path) -> None:
+    manifest = json.loads((finished_run / "manifest.json").read_text())
+    assert manifest["versions"]["torch"]
+    assert manifest["argv"][0][:2] == ["memcirc", "run"]
+    assert manifest["seconds"].keys() >= {"score", "branch/discover", "memorization/verify"}
+    assert manifest["peak_memory_mib"] > 0
+
+
+def test_a_second_run_does_nothing_again(
+    finished_run: Path, run_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("done.json")}
+    assert main(["run", *run_options, "--run_dir", str(run_dir)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("done.json")} == before
+    assert "loading" not in capsys.readouterr().err
+
+
+def test_the_stored_configuration_repeats_the_run(finished_run: Path, tmp_path: Path) -> None:
+    assert main(["run", str(finished_run / "config.yaml"), "--run_dir", str(tmp_path / "again")]) == 0
+    for name in ("branch/pairs/pairs.json", "branch/discover/circuit.json", "memorization/discover/circuit.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_another_configuration_is_refused_and_changes_nothing(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    before = (run_dir / "config.yaml").read_bytes()
+    assert main(["discover", "--run_dir", str(run_dir), "--ig", "3"]) == MISTAKE
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "ig was 5, now 3" in line
+    assert "--force" in line
+    assert (run_dir / "config.yaml").read_bytes() == before
+
+
+def test_force_makes_a_stage_anew(finished_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    assert main(["discover", "--run_dir", str(run_dir), "--ig", "1", "--force"]) == 0
+    circuit, _ = load_circuit(run_dir / "branch" / "discover" / "circuit.json")
+    assert circuit.origin["steps"] == 1
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["discover"]["ig"] == 1
+
+
+def test_ctrl_c_keeps_finished_stages_and_the_next_run_goes_on(
+    finished_run: Path, run_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "interrupted"
+    options = ["run", *run_options, "--run_dir", str(run_dir)]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("memcirc.run.pipeline.discover", interrupt)
+        assert main(options) == INTERRUPTED
+    assert (run_dir / "branch" / "pairs" / "done.json").is_file()
+    assert not (run_dir / "branch" / "discover" / "done.json").exists()
+    made = (run_dir / "score" / "done.json").stat().st_mtime_ns
+    assert main(options) == 0
+    assert (run_dir / "score" / "done.json").stat().st_mtime_ns == made
+    name = "branch/discover/circuit.json"
+    assert (run_dir / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_pairs_of_ones_own_are_discovered_and_verified(finished_run: Path, run_options: list[str], tmp_path: Path) -> None:
+    source = finished_run / "branch" / "pairs" / "pairs.json"
+    options = [*run_options, "--run_dir", str(tmp_path / "own"), "--path", str(source)]
+    assert main(["run", *options]) == 0
+    own, _ = load_circuit(tmp_path / "own" / "pairs" / "discover" / "circuit.json")
+    theirs: Circuit = load_circuit(finished_run / "branch" / "discover" / "circuit.json")[0]
+    assert own == theirs
+
+
+def test_verify_takes_other_scores_sizes_and_pairs(finished_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    options = ["--prune_scores_path", str(run_dir / "memorization/discover/edge_scores.safetensors"), "--edge_count", "7"]
+    options += ["--dataset_path", str(run_dir / "memorization/pairs/pairs.json"), "--dataset_size", "2"]
+    options += ["--ablation_type", "ZERO", "--patch_type", "TREE_PATCH", "--reverse_clean_corrupt", "no"]
+    assert main(["verify", "--run_dir", str(run_dir), "--force", *options]) == 0
+    (row,) = json.loads((run_dir / "branch/verify/verification.json").read_text())["faithfulness"]
+    assert (row["n_edges"], row["n_pairs"], row["ablation"], row["mode"]) == (7, 2, "zero", "tree")
+
+
+@pytest.mark.parametrize("preset", ["branch_random", "branch_cross", "ablations_mem_decision", "mem_decision_random"])
+def test_a_preset_prints_its_table_and_writes_it(
+    finished_run: Path, tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    assert main(["verify", "--preset", preset, str(run_dir)]) == 0
+    rows = json.loads((run_dir / "presets" / f"{preset}.json").read_text())["rows"]
+    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
+    assert len(rows) in (8, 16)
+
+
+def test_the_diagonal_of_a_transfer_is_the_circuits_own_number(finished_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    assert main(["verify", "--preset", "branch_cross", str(run_dir)]) == 0
+    rows = json.loads((run_dir / "presets/branch_cross.json").read_text())["rows"]
+    own = json.loads((run_dir / "branch/verify/verification.json").read_text())["faithfulness"]
+    for row in own:
+        if row["ablation"] == "resample":
+            (same,) = [r for r in rows if (r["pairs"], r["mode"], r["direction"]) == ("branch", row["mode"], row["direction"])]
+            assert same["faithfulness"] == pytest.approx(row["faithfulness"], abs=1e-6)
+
+
+def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, None, force=True, quiet=True)  # type: ignore[arg-type]
+    calls = []
+
+    def make(folder: Path) -> tuple[list[Path], str]:
+        calls.append(folder)
+        return [], ""
+
+    for _ in range(2):
+        pipeline._stage("stage", {}, [], make)
+    assert len(calls) == 1
+
+
+def test_a_subsets_name_becomes_part_of_a_folders() -> None:
+    assert slug("Wikipedia (en)") == "wikipedia_en"
