@@ -1,6 +1,6 @@
 """One circuit from a prepared runner: ours, AutoCircuit's ``run_circuits``, and a plain forward pass of transformers.
 
-    python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 3]
+python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 3]
 """
 
 import argparse
@@ -26,37 +26,37 @@ def top(values: Tensor, n_edges: int) -> Tensor:
     return kept
 
 
-def measure(model: Model, branch: bool, repeats: int, peer_repeats: int) -> list[Row]:
+def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int) -> list[Row]:
     pairs, graph = random_pairs(8, 50, branch), graph_of(model)
     scores = mask_gradients(model, pairs, [0.0, 0.5], "logit_diff")
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
-    name = "branch" if branch else "everywhere"
-    rows: list[Row] = []
+    few, many = top(scores, small), top(scores, half)
     peer = AutoCircuit(model, pairs)
     peer_scores = peer.as_scores(graph, scores)
-    for mode in ("tree", "edge"):
-        settings = RunSettings(mode)  # type: ignore[arg-type]
-        runner = prepare(model, pairs, settings)
-        few, many = top(scores, small), top(scores, half)
-        calls: dict[str, Callable[[], Any]] = {
-            "plain": lambda: plain_forward(model, pairs),
-            "full": lambda: runner.logits(few),
-            "columns": lambda: runner.logits(few, answers_only=True),
-            "half": lambda: runner.logits(many),
-            "whole": lambda: prepare(model, pairs, settings).logits(few),
-            "peer": lambda: peer.run(peer_scores, small, mode),
-        }
-        taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls})
-        floor = 70.0 if branch else (12.0 if mode == "tree" else 10.0)
-        work = f"{mode}, differ {name}, {small} edges"
-        rows.append(Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", floor))
-        if branch:
-            rows.append(Row(f"{work}, answer columns", taken["columns"], taken["peer"], "run_circuits", 100.0))
-        else:
-            rows.append(Row(f"{work}, full logits", taken["full"], taken["plain"], "plain forward", 1.0, True))
-            rows.append(Row(f"{work}, preparation counted", taken["whole"], taken["peer"], "run_circuits", 5.0))
-            rows.append(Row(f"{mode}, {half} edges", taken["half"], taken["plain"], "plain forward", 2.5, True))
-    return rows
+    settings = RunSettings(mode)  # type: ignore[arg-type]
+    runner = prepare(model, pairs, settings)
+    calls: dict[str, Callable[[], Any]] = {
+        "plain": lambda: plain_forward(model, pairs),
+        "full": lambda: runner.logits(few),
+        "columns": lambda: runner.logits(few, answers_only=True),
+        "half": lambda: runner.logits(many),
+        "whole": lambda: prepare(model, pairs, settings).logits(few),
+        "peer": lambda: peer.run(peer_scores, small, mode),
+    }
+    taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls})
+    work = f"{mode}, differ {'branch' if branch else 'everywhere'}, {small} edges"
+    if branch:
+        return [
+            Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", 70.0),
+            Row(f"{work}, answer columns", taken["columns"], taken["peer"], "run_circuits", 100.0),
+        ]
+    floor = 12.0 if mode == "tree" else 10.0
+    return [
+        Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", floor),
+        Row(f"{work}, full logits", taken["full"], taken["plain"], "plain forward", 1.0, True),
+        Row(f"{work}, preparation counted", taken["whole"], taken["peer"], "run_circuits", 5.0),
+        Row(f"{mode}, {half} edges", taken["half"], taken["plain"], "plain forward", 2.5, True),
+    ]
 
 
 def main() -> None:
@@ -66,7 +66,12 @@ def main() -> None:
     parser.add_argument("--peer-repeats", type=int, default=3)
     options = parser.parse_args()
     model = random_model(options.shape)
-    rows = [row for branch in (False, True) for row in measure(model, branch, options.repeats, options.peer_repeats)]
+    rows = [
+        row
+        for branch in (False, True)
+        for mode in ("tree", "edge")
+        for row in measure(model, branch, mode, options.repeats, options.peer_repeats)
+    ]
     print_table(f"One circuit, {options.shape}, 8 pairs of 50 tokens", rows)
     write_result("circuits", rows, shape=options.shape)
 

@@ -28,7 +28,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o644)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -117,7 +117,9 @@ class StageFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.marker.unlink(missing_ok=True)
 
-    def finish(self, config: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path], seconds: float) -> None:
+    def finish(
+        self, config: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path], seconds: float
+    ) -> None:
         """Write the marker, last and atomically."""
         write_json(
             self.marker,

@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
 
     command("demo", "the whole pipeline on the embedded default", *COMMAND_SECTIONS["demo"], run_dir=DEMO_RUN)
     run = command("run", "the whole pipeline on any model and data", *COMMAND_SECTIONS["run"])
-    run.add_argument("config", nargs="?", type=Path, metavar="CONFIG.yaml", help="configuration of a run, as RUN/config.yaml")
+    run.add_argument(
+        "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="configuration of a run, as RUN/config.yaml"
+    )
     run.add_argument(
         "--global_batch_size", "--global-batch-size", type=int, default=argparse.SUPPRESS, metavar="N",
         help="every batch size that is not given by itself",

@@ -194,6 +194,5 @@ def _shape_of_transformers(config: Any, grouped_kv: bool) -> GraphShape:
         n_layers=config.num_hidden_layers,
         n_heads=heads,
         n_kv_heads=(getattr(config, "num_key_value_heads", None) or heads) if grouped_kv else heads,
-        parallel=config.model_type == "gptj"
-        or (config.model_type == "gpt_neox" and config.use_parallel_residual),
+        parallel=config.model_type == "gptj" or (config.model_type == "gpt_neox" and config.use_parallel_residual),
     )

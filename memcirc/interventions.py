@@ -49,7 +49,9 @@ class RunSettings:
             if value not in accepted:
                 raise ValueError(f"{name} {value!r} is not known; accepted: {', '.join(accepted)}")
         if self.mode == "edge" and self.dangling == "prune":
-            raise ValueError("dangling 'prune' keeps a circuit's connected part, which mode 'edge' does not run; use 'keep'")
+            raise ValueError(
+                "dangling 'prune' keeps a circuit's connected part, which mode 'edge' does not run; use 'keep'"
+            )
 
     @property
     def base(self) -> str:

@@ -318,7 +318,9 @@ def _llama(config: Any) -> dict[str, Any]:
     for switch in ("attention_bias", "mlp_bias"):
         if getattr(config, switch, False):
             raise ValueError(f"{config.model_type} with {switch}=True is not supported: its biases would be dropped")
-    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", config.model_type == "mistral"):
+    if getattr(config, "sliding_window", None) and getattr(
+        config, "use_sliding_window", config.model_type == "mistral"
+    ):
         raise ValueError(f"{config.model_type} with a sliding window ({config.sliding_window}) is not supported")
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = _rope(config)

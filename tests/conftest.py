@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub: nothing is fetched, no name is looked up
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin crawl when others use the cores
 
 

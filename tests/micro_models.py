@@ -1,7 +1,8 @@
 """Micro-models small enough to work by hand: no norm, zero biases, uniform or fixed attention.
 
-M1: attention only, one layer, one head, D = 2, W_Q = W_K = 0 (uniform attention), W_V = I, W_O = diag(2, 4), W_U = I;
-tokens e0 = (1, 0), e1 = (0, 1), e2 = (2, 1); clean [2, 1], corrupt [1, 0]. Objective = logit 1 - logit 0, last position.
+M1: attention only, one layer, one head, D = 2, W_Q = W_K = 0 (uniform attention), W_V = I, W_O = diag(2, 4),
+W_U = I; tokens e0 = (1, 0), e1 = (0, 1), e2 = (2, 1); clean [2, 1], corrupt [1, 0].
+Objective = logit 1 - logit 0, last position.
 Clean: the head reads the mean (1, 1) and writes (2, 4); the residual is (0, 1) + (2, 4): objective 5 - 2 = 3.
 Corrupt: mean (.5, .5), writes (1, 2), residual (2, 2): objective 0.
 

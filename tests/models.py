@@ -3,6 +3,7 @@
 import torch
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformers import (
+    AutoModelForCausalLM,
     GPT2Config,
     GPTNeoConfig,
     GPTNeoXConfig,
@@ -11,7 +12,6 @@ from transformers import (
     PretrainedConfig,
     Qwen2Config,
 )
-from transformers import AutoModelForCausalLM
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
@@ -57,7 +57,13 @@ def config(name: str) -> PretrainedConfig:
     """The transformers configuration of a small model."""
     if name == "gpt2":
         return GPT2Config(
-            vocab_size=D_VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0
+            vocab_size=D_VOCAB,
+            n_embd=WIDTH,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            n_positions=CONTEXT,
+            bos_token_id=0,
+            eos_token_id=0,
         )
     if name == "gpt_neo":
         return GPTNeoConfig(
@@ -109,7 +115,9 @@ def small_model(name: str, seed: int = 0, dtype: str = "float64") -> Model:
     _shake(hf, seed)
     if not name.startswith("gpt2"):
         # transformers computes some parts in float32 whatever the dtype: compare in float32, then widen
-        return load_model(load_model(hf.float(), device="cpu", grouped_kv=name == "llama_grouped").hooked, device="cpu", dtype=dtype)
+        return load_model(
+            load_model(hf.float(), device="cpu", grouped_kv=name == "llama_grouped").hooked, device="cpu", dtype=dtype
+        )
     return load_model(hf, device="cpu", dtype=dtype)
 
 
@@ -143,7 +151,12 @@ def _shake(model: torch.nn.Module, seed: int) -> None:
 
 
 def random_pairs(
-    n_pairs: int, lengths: int | tuple[int, ...] = 6, shared: int = 0, seed: int = 0, alternatives: int = 1, steps: int = 0
+    n_pairs: int,
+    lengths: int | tuple[int, ...] = 6,
+    shared: int = 0,
+    seed: int = 0,
+    alternatives: int = 1,
+    steps: int = 0,
 ) -> Pairs:
     """Random prompts; the first ``shared`` tokens of clean and corrupt agree and the next differs."""
     generator = torch.Generator().manual_seed(seed)
@@ -158,5 +171,7 @@ def random_pairs(
         agree = min(shared, length - 1)
         corrupt[:agree] = clean[:agree]
         corrupt[agree] = (clean[agree] + 1) % D_VOCAB
-        items.append(Pair(tuple(clean), tuple(corrupt), tuple(draw(alternatives)), tuple(draw(alternatives)), tuple(draw(steps))))
+        items.append(
+            Pair(tuple(clean), tuple(corrupt), tuple(draw(alternatives)), tuple(draw(alternatives)), tuple(draw(steps)))
+        )
     return Pairs(tuple(items))

@@ -20,8 +20,14 @@ def test_options_may_be_written_with_dashes() -> None:
 
 
 def test_the_studys_options_are_there() -> None:
-    known = {flag for action in parser()._subparsers._group_actions[0].choices["run"]._actions for flag in action.option_strings}  # type: ignore[union-attr]
-    study = "model_name dataset prompt_tokens generation_tokens threshold metric contrastive_mode output_dir mem_batch_size"
+    known = {
+        flag
+        for action in parser()._subparsers._group_actions[0].choices["run"]._actions
+        for flag in action.option_strings
+    }  # type: ignore[union-attr]
+    study = (
+        "model_name dataset prompt_tokens generation_tokens threshold metric contrastive_mode output_dir mem_batch_size"
+    )
     study += " contrastive_batch_size eap_batch_size global_batch_size"
     assert {f"--{name}" for name in study.split()} <= known
 

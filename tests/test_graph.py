@@ -71,5 +71,5 @@ def test_the_mlp_of_a_sequential_block_reads_its_own_heads_and_that_of_a_paralle
 
 
 def test_an_unknown_edge_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(ValueError, match="no edge 'input->a0.h0<x>'.*nearest: .*input->a0.h0<"):
+    with pytest.raises(ValueError, match=r"no edge 'input->a0\.h0<x>'.*nearest: .*input->a0\.h0<"):
         Graph(GraphShape(2, 2, 2)).index("input->a0.h0<x>")

@@ -12,13 +12,13 @@ import memcirc
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    ("config", "study", "options", "artifacts"),
+    ("config", "interventions", "study", "options", "artifacts"),
     ("models",),
     ("demo",),
     ("corpus",),
     ("memorization",),
     ("pairs",),
-    ("graph", "metrics", "interventions", "circuit"),
+    ("graph", "metrics", "circuit"),
     ("engine",),
     ("interop",),
     ("engines",),
@@ -37,7 +37,9 @@ def imported_rooms(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "memcirc" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "memcirc" else [node.module]
+            )
         found |= {name.split(".")[1] for name in names if name.startswith("memcirc.")}
     return found
 
@@ -76,7 +78,10 @@ def test_importing_memcirc_loads_no_torch() -> None:
 
 
 def test_the_native_road_never_imports_the_peer() -> None:
-    code = "import sys, memcirc; [getattr(memcirc, n) for n in memcirc.__all__]; sys.exit('auto_circuit' in sys.modules or 'jax' in sys.modules)"
+    code = (
+        "import sys, memcirc; [getattr(memcirc, n) for n in memcirc.__all__]; "
+        "sys.exit('auto_circuit' in sys.modules or 'jax' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -56,7 +56,7 @@ def test_a_whole_answer_sums_its_tokens_and_ignores_padding() -> None:
 
 
 def test_an_unknown_metric_is_refused_with_the_accepted_ones() -> None:
-    with pytest.raises(ValueError, match="'loss' is not known; accepted.*logit_diff"):
+    with pytest.raises(ValueError, match=r"'loss' is not known; accepted.*logit_diff"):
         metric_values("loss", LOGITS, ANSWERS)
 
 

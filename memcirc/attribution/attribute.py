@@ -64,7 +64,9 @@ def swapped(pairs: Pairs) -> Pairs:
     return replace(
         pairs,
         items=tuple(
-            replace(pair, clean_ids=pair.corrupt_ids, corrupt_ids=pair.clean_ids, clean=pair.corrupt, corrupt=pair.clean)
+            replace(
+                pair, clean_ids=pair.corrupt_ids, corrupt_ids=pair.clean_ids, clean=pair.corrupt, corrupt=pair.clean
+            )
             for pair in pairs
         ),
     )

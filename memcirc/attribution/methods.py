@@ -8,12 +8,15 @@ the mean over its pairs, whatever the batch size. With the loss L = -objective a
 - ``mask-ig``: the sum of dL/dm over alpha = i/k, i = 0..k, both ends included, not divided (AutoCircuit's mask
   gradient with integrated-gradient samples, which the memorization study uses);
 - ``clean-corrupted``: the mean of dL/dm at alpha = 0 and 1;
+- ``eap-ig-inputs``, ``eap-ig-activations`` (Hanna et al. 2024), ``relp`` (Jafari et al. 2025), ``magnitude``: defined
+  where the native engine computes them, :mod:`memcirc.engine`;
 - ``exact``: L with this edge ablated alone, minus L of the plain run: the reference for small models;
 - ``random``: standard normal numbers, the baseline.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,17 +28,23 @@ from memcirc.metrics import DIFFERENTIABLE, Answers, check_metric, metric_values
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
+GRIDS = ("0..m-1", "1..m")
+
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """What every method is told; ``batch_size`` is the engine's choice where it is None.
+    """What every method is told.
+
+    ``steps`` is mask-ig's k and EAP-IG's m, ``grid`` the points of ``eap-ig-inputs`` (the authors' current code, or
+    their paper); ``batch_size`` is the engine's choice where it is None.
 
     Raises:
-        ValueError: an unknown word, or steps below 1.
+        ValueError: an unknown word, steps below 1, or a method that the engine does not have.
     """
 
     method: str = "mask-ig"
     steps: int = 5
+    grid: str = "0..m-1"
     objective: str = "logit_diff"
     ablation: str = "resample"
     engine: str = "native"
@@ -43,12 +52,15 @@ class AttributionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, accepted in (("method", tuple(METHODS)), ("ablation", ABLATIONS), ("engine", tuple(ENGINES))):
+        words = {"method": tuple(METHODS), "grid": GRIDS, "ablation": ABLATIONS, "engine": tuple(ENGINES)}
+        for name, accepted in words.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
         check_metric(self.objective, DIFFERENTIABLE)
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}; at least 1 is needed")
+        if self.method in NATIVE_ALONE and self.engine != "native":
+            raise ValueError(f"method {self.method!r} is computed by engine 'native' alone, not by {self.engine!r}")
 
     def statement(self) -> dict[str, object]:
         """What a result carries."""
@@ -70,17 +82,8 @@ Method = Callable[[Task], Tensor]
 
 
 def _mask_gradients(task: Task, alphas: list[float]) -> Tensor:
-    scores: Tensor = engine_module(task.settings.engine).mask_gradients(
-        task.model,
-        task.pairs,
-        alphas,
-        task.settings.objective,
-        task.settings.ablation,
-        task.reference,
-        task.settings.batch_size,
-        task.per_example,
-    )
-    return scores
+    engine = engine_module(task.settings.engine)
+    return engine.mask_gradients(task.model, task.pairs, alphas, task.settings.objective, **_common(task))
 
 
 def _eap(task: Task) -> Tensor:
@@ -94,6 +97,45 @@ def _mask_ig(task: Task) -> Tensor:
 
 def _clean_corrupted(task: Task) -> Tensor:
     return _mask_gradients(task, [0.0, 1.0]) / 2
+
+
+def _input_gradients(task: Task) -> Tensor:
+    settings = task.settings
+    if settings.ablation != "resample":
+        raise ValueError(f"method 'eap-ig-inputs' is defined for ablation 'resample' alone, not {settings.ablation!r}")
+    return engine_module("native").input_gradients(
+        task.model,
+        task.pairs,
+        settings.steps,
+        settings.objective,
+        settings.grid,
+        batch_size=settings.batch_size,
+        per_example=task.per_example,
+    )
+
+
+def _activation_gradients(task: Task) -> Tensor:
+    settings = task.settings
+    return engine_module("native").activation_gradients(
+        task.model, task.pairs, settings.steps, settings.objective, **_common(task)
+    )
+
+
+def _relevance(task: Task) -> Tensor:
+    return engine_module("native").relevance(task.model, task.pairs, task.settings.objective, **_common(task))
+
+
+def _magnitude(task: Task) -> Tensor:
+    return engine_module("native").difference_norms(task.model, task.pairs, **_common(task))
+
+
+def _common(task: Task) -> dict[str, Any]:
+    return {
+        "ablation": task.settings.ablation,
+        "reference": task.reference,
+        "batch_size": task.settings.batch_size,
+        "per_example": task.per_example,
+    }
 
 
 def _random(task: Task) -> Tensor:
@@ -137,6 +179,11 @@ METHODS: dict[str, Method] = {
     "eap": _eap,
     "mask-ig": _mask_ig,
     "clean-corrupted": _clean_corrupted,
+    "eap-ig-inputs": _input_gradients,
+    "eap-ig-activations": _activation_gradients,
+    "relp": _relevance,
+    "magnitude": _magnitude,
     "exact": _exact,
     "random": _random,
 }
+NATIVE_ALONE = ("eap-ig-inputs", "eap-ig-activations", "relp", "magnitude")

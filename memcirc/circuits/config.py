@@ -6,7 +6,17 @@ from memcirc.config import at_least, check_choices, in_unit_interval
 from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, LOSSES, PATCH_TYPES, objective
 
-METHOD_NAMES = ("eap", "mask-ig", "clean-corrupted", "exact", "random")
+METHOD_NAMES = (
+    "eap",
+    "mask-ig",
+    "clean-corrupted",
+    "eap-ig-inputs",
+    "eap-ig-activations",
+    "relp",
+    "magnitude",
+    "exact",
+    "random",
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class DiscoverConfig:
     """
 
     method: str = field(default="mask-ig", metadata={"help": "attribution method", "choices": METHOD_NAMES})
-    ig: int = field(default=5, metadata={"help": "integrated-gradient steps k of mask-ig"})
+    ig: int = field(default=5, metadata={"help": "integrated-gradient steps: k of mask-ig, m of eap-ig"})
     grad_function: str = field(
         default="logit",
         metadata={"help": "value of a token in the objective", "choices": ("logit", "prob", "logprob")},

@@ -64,7 +64,9 @@ class Ends:
 class CircuitRunner:
     """Holds what circuits share (ablation values, both ends, prefixes); make one with :func:`circuit_runner`."""
 
-    def __init__(self, model: Model, pairs: Pairs, settings: RunSettings, reference: Pairs | None, **engine: Any) -> None:
+    def __init__(
+        self, model: Model, pairs: Pairs, settings: RunSettings, reference: Pairs | None, **engine: Any
+    ) -> None:
         if not len(pairs):
             raise ValueError("the pair set is empty; a circuit is run on at least one pair")
         self.model, self.pairs, self.settings = model, pairs, settings
@@ -116,7 +118,8 @@ class CircuitRunner:
             return from_columns(metric, self.logits(circuits, answers_only=True), self.answers)
         if reads_sequence(metric):
             batch = collate(self.pairs.items, 0, self.model.device, sequence=True)
-            assert batch.targets is not None and batch.target_mask is not None
+            assert batch.targets is not None
+            assert batch.target_mask is not None
             sign = -1 if metric.startswith("neg_") else 1
             return sign * sequence_logprob(self._run(circuits, True), batch.targets, batch.target_mask)
         reference = self._clean_logits if metric.endswith("kl") else None

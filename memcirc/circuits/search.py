@@ -12,6 +12,7 @@ The search knows no model: it is given a function from sizes to faithfulness.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,8 +27,8 @@ class SizeSearch:
     """The size found, its own faithfulness, and the evidence.
 
     ``evaluated`` maps every measured size to its faithfulness; ``monotone`` says whether those never fall with size (by
-    more than 1e-6).
-    ``target_met`` is False where not even all edges reach the target; the size is then that of the best prefix measured.
+    more than 1e-6). ``target_met`` is False where not even all edges reach the target; the size is then that of the
+    best prefix measured.
     """
 
     n_edges: int
@@ -92,6 +93,6 @@ def _result(size: int, evaluated: Mapping[int, float], target: float) -> SizeSea
         faithfulness=evaluated[size],
         evaluated=dict(sorted(evaluated.items())),
         lower_bound=bound,
-        monotone=all(a <= b + 1e-6 for a, b in zip(curve, curve[1:], strict=False)),
+        monotone=all(a <= b + 1e-6 for a, b in pairwise(curve)),
         target_met=evaluated[size] >= target,
     )

@@ -105,9 +105,7 @@ def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
     return Heads(tuple(queries), tuple(keys), tuple(values))
 
 
-def mean_outputs(
-    weights: Weights, reference: Pairs, ablation: str, sequence: bool, workspace: Workspace
-) -> Means:
+def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bool, workspace: Workspace) -> Means:
     """Stream the reference once and average the source outputs of its prompts, with their answers where all have one
     and whole answers are read."""
     sequence = sequence and all(pair.answer_sequence_ids for pair in reference)

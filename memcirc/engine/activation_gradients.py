@@ -59,6 +59,6 @@ def _groups(batch: ScoredBatch, clean: Outputs, share: Tensor) -> Iterator[tuple
     ablated = batch.values.outputs
     yield "input", torch.lerp(ablated.embed, clean.embed, share)
     for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
-        yield f"a{layer}", torch.lerp(before, after.to(before.dtype), share)
+        yield f"a{layer}", torch.lerp(before.to(share.dtype), after.to(share.dtype), share)
     for layer, (before, after) in enumerate(zip(ablated.mlp, clean.mlp, strict=True)):
         yield f"m{layer}", torch.lerp(before, after, share)

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from memcirc.engine.activations import ACTIVATIONS
 from memcirc.engine.frame import Frame
-from memcirc.engine.layers import per_query_head, split_heads, turned
-from memcirc.engine.plain import Prefix
+from memcirc.engine.layers import KeyValue, per_query_head, split_heads, turned
+from memcirc.engine.plain import Prefix, of_layer
 from memcirc.engine.sheet import Sheet
 from memcirc.engine.tape import AttentionTape, MlpTape, Replaced, Tape
 from memcirc.engine.weights import Weights
@@ -97,7 +97,9 @@ def _mlp(
 ) -> Tensor:
     """The gradient at the MLP's input, written into ``room`` too."""
     block = weights.blocks[layer]
-    assert block.up is not None and block.down is not None and weights.activation is not None
+    assert block.up is not None
+    assert block.down is not None
+    assert weights.activation is not None
     activation = ACTIVATIONS[weights.activation]
     after = workspace.take("after", (*gradient.shape[:-1], len(block.down.weight)), weights.dtype)
     torch.mm(gradient.reshape(-1, weights.d_model).to(weights.dtype), block.down.weight.T, out=after.flatten(0, -2))
@@ -136,7 +138,7 @@ def _attention(
     first = layer * per_layer
     n_visible = graph.n_visible[first]
     dz = split_heads(gradient.to(weights.dtype) @ weights.blocks[layer].out.weight.T, weights.d_head)
-    turned_dq, turned_dk, dv = _through_attention(weights, prefix and prefix[layer], tape, dz, relevance)
+    turned_dq, turned_dk, dv = _through_attention(weights, of_layer(prefix, layer), tape, dz, relevance)
     reading = queries is not whole
     dq = turned(frame.read_rotation if layer == shape.n_layers - 1 else frame.rotation, turned_dq, back=True)
     dk = turned(frame.rotation, turned_dk, back=True)
@@ -155,7 +157,7 @@ def _attention(
 
 
 def _through_attention(
-    weights: Weights, prefix: object, tape: AttentionTape, dz: Tensor, relevance: bool
+    weights: Weights, prefix: KeyValue | None, tape: AttentionTape, dz: Tensor, relevance: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of turned queries, turned keys and values, head by head."""
     n_prefix = 0 if prefix is None else prefix.key.shape[2]
@@ -219,7 +221,8 @@ def _along_hat(
     dk: Tensor,
     dv: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """dy . (y - b') of queries, and of keys and values, [batch, head, variant, pos, 1]; turning leaves dy . y as it is."""
+    """dy . (y - b') of queries, and of keys and values, [batch, head, variant, pos, 1]. Turning leaves dy . y as it
+    is."""
     n_heads, n_kv = weights.n_heads, weights.n_kv_heads
     bias = weights.blocks[layer].qkv.bias.view(1, -1, 1, 1, weights.d_head)
 

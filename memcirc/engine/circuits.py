@@ -17,7 +17,7 @@ from torch import Tensor
 from memcirc.engine.ablation import Values
 from memcirc.engine.frame import Frame
 from memcirc.engine.layers import attention, join_heads, mlp, normed, split_heads, turned
-from memcirc.engine.plain import Heads, Prefix
+from memcirc.engine.plain import Heads, Prefix, of_layer
 from memcirc.engine.plan import Inputs, Plan, heads_of, layer_rows
 from memcirc.engine.weights import Weights
 from memcirc.engine.workspace import Workspace
@@ -128,7 +128,8 @@ class _Run:
         value = self._columns(layer, groups, inputs.key_value, key_value_hats, rest.value[layer], n_heads + n_kv)
         query = turned(self.frame.read_rotation if last else self.frame.rotation, query)
         visible = (self.frame.read_visible if last else self.frame.visible)[weights.blocks[layer].window]
-        prefix = self.ready.prefix and self.ready.prefix[layer].of_heads(groups)
+        prefix = of_layer(self.ready.prefix, layer)
+        prefix = None if prefix is None else prefix.of_heads(groups)
         z, _ = attention(weights, query, turned(self.frame.rotation, key), value, prefix, visible)
         self._wrote_heads(layer, heads, z)
 
@@ -180,7 +181,11 @@ class _Run:
             slot = self.slot[first + heads[own[0]]]
             rows = rearrange(difference[:, own], "batch head circuit pos d_head -> head (batch circuit pos) d_head")
             target = self.deltas[slot : slot + len(own)]
-            target.copy_((rows @ matrices[own]).view_as(target))
+            chosen = matrices if len(own) == len(matrices) else matrices[own]
+            if target.dtype == rows.dtype:
+                torch.bmm(rows, chosen, out=target.flatten(1, 3))
+            else:
+                target.copy_((rows @ chosen).view_as(target))
 
     def _keep_read_positions(self) -> None:
         if not self.frame.reads_everything:

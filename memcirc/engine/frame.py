@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from memcirc.engine.weights import Rotation, Weights
+from memcirc.engine.rotary import Rotation
+from memcirc.engine.weights import Weights
 from memcirc.metrics import Answers
 from memcirc.pairs.batches import collate
 from memcirc.pairs.record import Pair, Pairs
@@ -58,9 +59,10 @@ class Frame:
 
     @cached_property
     def read_rotation(self) -> Rotation | None:
-        return self.rotation and Rotation(
-            self.at_read(self.rotation.cos, 1), self.at_read(self.rotation.sin, 1), self.rotation.adjacent
-        )
+        if self.rotation is None:
+            return None
+        cos, sin = self.at_read(self.rotation.cos, 1), self.at_read(self.rotation.sin, 1)
+        return Rotation(cos, sin, self.rotation.adjacent)
 
     @property
     def reads_everything(self) -> bool:
@@ -89,13 +91,32 @@ class Frame:
         return full.scatter_add_(dim, self.read.view(shape).expand_as(x), x)
 
 
+@dataclass(frozen=True)
+class Slots:
+    """Which pairs make a batch, and where their suffixes begin."""
+
+    members: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
 def frames(
     weights: Weights, pairs: Pairs, batch_size: int | None, share_prefix: bool, sequence: bool
 ) -> Iterator[Frame]:
-    """Yield all pairs, batch by batch, those of like suffix length together.
+    """Yield all pairs, batch by batch; arguments as for :func:`batch_slots`."""
+    divided = batch_slots(weights, pairs, batch_size, share_prefix, sequence)
+    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
+    for slots in divided:
+        yield frame_of(weights, pairs, answers, slots, sequence)
+
+
+def batch_slots(
+    weights: Weights, pairs: Pairs, batch_size: int | None, share_prefix: bool, sequence: bool
+) -> list[Slots]:
+    """Divide the pairs into batches, those of like suffix length together.
 
     Args:
-        batch_size: pairs in a batch; default: as many as keep a batch's source outputs below 256 MiB.
+        batch_size: pairs in a batch; default: as many as keep a batch's source outputs, keys and values below
+            :func:`batch_bytes`.
         share_prefix: leave out what clean and corrupt have in common (exact under ``resample`` with causal attention).
         sequence: teacher-force each pair's whole answer and read all of it.
 
@@ -107,25 +128,30 @@ def frames(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is out of range; accepted: 1 and above")
     starts = _starts(pairs, share_prefix and weights.causal, sequence)
-    widths = [_length(pair, sequence) - start for pair, start in zip(pairs, starts, strict=True)]
-    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
-    order = sorted(range(len(pairs)), key=lambda i: (widths[i], starts[i]))
-    first = 0
-    while first < len(order):
-        size = batch_size or default_batch_size(weights, order[first:], widths)
-        members = order[first : first + size]
-        yield _frame(weights, pairs, answers, members, [starts[i] for i in members], sequence)
-        first += size
+    lengths = [_length(pair, sequence) for pair in pairs]
+    order = sorted(range(len(pairs)), key=lambda i: (lengths[i] - starts[i], starts[i]))
+    limit, slots = batch_bytes(weights.device), []
+    members: list[int] = []
+    for i in order:
+        width, length = lengths[i] - starts[i], max(lengths[j] for j in (*members, i))
+        size = (len(members) + 1) * _pair_bytes(weights, width, length)
+        if members and (len(members) >= batch_size if batch_size else size > limit):
+            slots.append(members)
+            members = []
+        members.append(i)
+    return [Slots(tuple(some), tuple(starts[i] for i in some)) for some in (*slots, members)]
 
 
-def default_batch_size(weights: Weights, order: list[int], widths: list[int]) -> int:
-    """As many of the next pairs as keep the outputs of all sources below 256 MiB."""
-    row_bytes = len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
-    rows = max(1, (256 << 20) // row_bytes)
-    size = 1
-    while size < len(order) and (size + 1) * widths[order[size]] <= rows:
-        size += 1
-    return size
+def batch_bytes(device: torch.device) -> int:
+    """Memory that the source outputs of a batch may take: 256 MiB, on a GPU 4 GiB."""
+    return (4 << 30) if device.type == "cuda" else (256 << 20)
+
+
+def _pair_bytes(weights: Weights, width: int, length: int) -> int:
+    """Source outputs of a suffix, keys and values of a whole prompt."""
+    sources = width * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+    key_values = 2 * length * len(weights.blocks) * weights.n_kv_heads * weights.d_head * weights.dtype.itemsize
+    return sources + key_values
 
 
 def check_pairs(weights: Weights, pairs: Pairs, sequence: bool) -> None:
@@ -157,10 +183,9 @@ def _starts(pairs: Pairs, share_prefix: bool, sequence: bool) -> list[int]:
     return starts
 
 
-def _frame(
-    weights: Weights, pairs: Pairs, answers: Answers, members: list[int], starts: list[int], sequence: bool
-) -> Frame:
-    device = weights.device
+def frame_of(weights: Weights, pairs: Pairs, answers: Answers, slots: Slots, sequence: bool) -> Frame:
+    """The batch of the given slots; ``answers`` are those of all pairs."""
+    device, members, starts = weights.device, slots.members, slots.starts
     items = tuple(pairs[i] for i in members)
     batch = collate(items, 0, device, sequence)
     index, start = torch.tensor(members, device=device), torch.tensor(starts, device=device)
@@ -178,7 +203,7 @@ def _frame(
         prefix=batch.clean[:, : max(starts)],
         start=start,
         visible=_visible(weights, position, attended, start, max(starts)),
-        rotation=weights.rotary and weights.rotary.at(position),
+        rotation=None if weights.rotary is None else weights.rotary.at(position),
         answers=answers[index],
         targets=batch.targets,
         target_mask=batch.target_mask,

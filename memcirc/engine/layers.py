@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memcirc.engine.activations import ACTIVATIONS
-from memcirc.engine.weights import Block, Rotation, Weights
+from memcirc.engine.rotary import Rotation
+from memcirc.engine.weights import Block, Weights
 from memcirc.engine.workspace import Workspace
 
 Stream = Float[Tensor, "batch variant pos d_model"]
@@ -24,6 +25,8 @@ class KeyValue:
     value: Float[Tensor, "batch kv_head prefix d_head"]
 
     def of_heads(self, heads: list[int]) -> "KeyValue":
+        if heads == list(range(self.key.shape[1])):
+            return self
         return KeyValue(self.key[:, heads], self.value[:, heads])
 
 
@@ -94,7 +97,9 @@ def mlp(
 ) -> tuple[Stream, Tensor]:
     """Output of the MLP (its bias included) for a normed input, and what stands before its activation, which lasts
     until ``name`` is taken from the workspace again."""
-    assert block.up is not None and block.down is not None and weights.activation is not None
+    assert block.up is not None
+    assert block.down is not None
+    assert weights.activation is not None
     activation = ACTIVATIONS[weights.activation]
     before = block.up(hat, workspace.take(name, (*hat.shape[:-1], block.up.weight.shape[1]), weights.dtype))
     room = workspace.take("activated", (*hat.shape[:-1], block.down.weight.shape[0]), weights.dtype)

@@ -1,6 +1,6 @@
 """The baseline that asks no gradient: how far each source's ablation value is from its clean output.
 
-    score of s -> d = mean over pairs of the mean over positions of |p_s - c_s|
+score of s -> d = mean over pairs of the mean over positions of |p_s - c_s|
 """
 
 from collections.abc import Iterator
@@ -29,9 +29,7 @@ def difference_norms(
     """Scores of ``magnitude``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`."""
     weights = weights_of(model)
     workspace = Workspace(weights.device)
-    rows = torch.zeros(
-        len(pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device
-    )
+    rows = torch.zeros(len(pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device)
     with torch.inference_mode(False), torch.no_grad():
         values_of = ablation_values(weights, pairs, ablation, reference, "clean", False, workspace, whole=True)
         for frame in frames(weights, pairs, batch_size, share_prefix=False, sequence=False):

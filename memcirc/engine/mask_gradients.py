@@ -33,7 +33,8 @@ def mask_gradients(
         objective: any of ``metrics.DIFFERENTIABLE``, or with ``neg_`` before it.
         ablation: one of ``interventions.ABLATIONS``.
         reference: pairs that the means are taken over; default: ``pairs``.
-        batch_size: pairs at a time; default: as many as keep the source outputs below 256 MiB.
+        batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on
+            a GPU).
         per_example: one row a pair, instead of their mean.
 
     Returns:

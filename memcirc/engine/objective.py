@@ -44,7 +44,8 @@ def objective_values(
         return from_columns(objective, columns.transpose(0, 1), frame.answers)
     logits = rearrange(all_logits(weights, hat), "batch variant step vocab -> variant batch step vocab")
     if reads_sequence(objective):
-        assert frame.targets is not None and frame.target_mask is not None
+        assert frame.targets is not None
+        assert frame.target_mask is not None
         sign = -1 if objective.startswith("neg_") else 1
         return sign * sequence_logprob(logits, frame.targets, frame.target_mask)
     return metric_values(objective, logits[:, :, 0], frame.answers, reference)

@@ -15,6 +15,10 @@ from memcirc.engine.workspace import Workspace
 Prefix = Sequence[KeyValue] | None
 
 
+def of_layer(prefix: Prefix, layer: int) -> KeyValue | None:
+    return None if prefix is None else prefix[layer]
+
+
 @dataclass(frozen=True, eq=False)
 class Outputs:
     """What the sources write, [batch, variant, pos, ...] (an axis of length 1 is the same all along it). Heads are kept
@@ -77,7 +81,7 @@ def plain_run(
         hat, _ = normed(weights, residual)
         query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if reading else hat)
         turned_query, turned_key = turned(rotation, query), turned(frame.rotation, key)
-        z, _ = attention(weights, turned_query, turned_key, value, prefix and prefix[layer], visible)
+        z, _ = attention(weights, turned_query, turned_key, value, of_layer(prefix, layer), visible)
         zs.append(join_heads(z))
         before_attention.append(residual)
         residual = frame.at_read(residual, 2) if reading else residual
@@ -119,7 +123,7 @@ def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace) -> Prefix:
     if not n_prefix:
         return None
     position = torch.arange(n_prefix, device=weights.device).expand_as(frame.prefix)
-    rotation = weights.rotary and weights.rotary.at(position)
+    rotation = None if weights.rotary is None else weights.rotary.at(position)
     residual = weights.embed(frame.prefix, position)[:, None]
     entries = []
     for layer, block in enumerate(weights.blocks):

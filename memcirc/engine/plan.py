@@ -4,7 +4,9 @@ Say that an edge *carries* the run's own output c_s where it is not patched: in 
 ``edge`` mode all others. With carried edges K, P_d the total of the ablation values and delta_s = c_s - p_s, every
 branch input is
 
-    x_d = P_d + sum over carried s of delta_s  =  P_d + T_d - sum over the others of delta_s,   T_d = sum of all delta_s.
+    x_d = P_d + sum over carried s of delta_s = P_d + T_d - sum over the others of delta_s,
+
+T_d being the sum of all delta_s before d.
 
 1. Nodes at rest: where a node whose inputs are all patched outputs its ablation value (always under ``resample``, by
    choice with ``dangling="prune"``), delta is 0: edges from it are dropped, and what then reads nothing is at rest too.
@@ -48,7 +50,8 @@ class LayerInputs:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """``computed`` bool [src]; ``referenced`` bool [src]: named alone in a sum; ``summed`` bool [src]: part of a T_d."""
+    """Sources, each bool [src]: ``computed``; ``referenced``, named alone in a sum; ``summed``, part of a T_d. And the
+    inputs of all destinations."""
 
     graph: Graph
     n_circuits: int
@@ -69,7 +72,7 @@ def plan(graph: Graph, carried: np.ndarray, rests: bool) -> Plan:
     if rests:
         _drop_resting(graph, carried)
     _drop_dead(graph, carried)
-    computed = carried.any((0, 1))
+    computed = np.asarray(carried.any((0, 1)))
     layers = tuple(_layer_inputs(graph, carried, computed, layer) for layer in range(graph.shape.n_layers))
     final = _distinct(graph, carried, computed, [len(graph.destinations) - 1])
     referenced, summed = np.zeros_like(computed), np.zeros_like(computed)
@@ -114,9 +117,9 @@ def _drop_resting(graph: Graph, carried: np.ndarray) -> None:
     live = np.zeros((len(carried), carried.shape[2]), dtype=bool)
     live[:, 0] = True
     for layer in range(graph.shape.n_layers):
-        q, k, v, m = layer_rows(graph, layer)
+        q, _, v, m = layer_rows(graph, layer)
         heads = heads_of(graph, layer)
-        reads = (carried[:, q.start : v.stop] & live[:, None]).any(2)
+        reads = np.asarray((carried[:, q.start : v.stop] & live[:, None]).any(2))
         n_q, n_kv = graph.shape.n_heads, graph.shape.n_kv_heads
         grouped = reads[:, n_q : n_q + n_kv] | reads[:, n_q + n_kv :]
         live[:, heads] = reads[:, :n_q] | grouped.repeat(groups, axis=1)
@@ -136,7 +139,7 @@ def _drop_dead(graph: Graph, carried: np.ndarray) -> None:
             carried[:, m] &= needed[:, heads.stop, None]
             needed |= carried[:, m]
         wanted = needed[:, heads]
-        wanted_groups = wanted.reshape(len(wanted), -1, groups).any(2)
+        wanted_groups = np.asarray(wanted.reshape(len(wanted), -1, groups).any(2))
         carried[:, q] &= wanted[:, :, None]
         carried[:, k] &= wanted_groups[:, :, None]
         carried[:, v] &= wanted_groups[:, :, None]

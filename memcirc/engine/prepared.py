@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
 from memcirc.engine.circuits import Ready, run_plan
-from memcirc.engine.frame import Frame, frames
+from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of
 from memcirc.engine.layers import final_normed
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
@@ -23,11 +23,11 @@ from memcirc.engine.plan import plan
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
 from memcirc.interventions import RunSettings
+from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
 KEPT_BYTES = 512 << 20
-DELTA_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ class Prepared:
     pairs: Pairs
     settings: RunSettings
     values_of: ValuesOf
-    batch_size: int | None
+    slots: tuple[Slots, ...]
+    answers: Answers
     sequence: bool
     workspace: Workspace
     kept: dict[int, Ready] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Prepared:
                     if result is None:
                         result = logits.new_zeros(len(kept), len(self.pairs), width, logits.shape[-1])
                     steps = logits.shape[2]
-                    result[rows[:, None], ready.frame.index, :steps] = logits.transpose(0, 1)
+                    result[rows.to(result.device)[:, None], ready.frame.index, :steps] = logits.transpose(0, 1)
         assert result is not None
         return result if self.sequence else result[:, :, 0]
 
@@ -80,8 +81,9 @@ class Prepared:
         size = _circuits_at_once(self.weights, ready.frame)
         for first in range(0, len(order), size):
             rows = order[first : first + size]
-            yield torch.from_numpy(rows), run_plan(
-                self.weights, ready, plan(self.weights.graph, carried[rows], rests), self.workspace
+            yield (
+                torch.from_numpy(rows),
+                run_plan(self.weights, ready, plan(self.weights.graph, carried[rows], rests), self.workspace),
             )
 
     def _read(self, frame: Frame, final: Tensor, answers_only: bool) -> Float[Tensor, "batch circuit step column"]:
@@ -93,16 +95,16 @@ class Prepared:
 
     def _ready(self) -> Iterator[Ready]:
         """All batches, from memory or computed."""
-        share = self.settings.ablation == "resample"
-        for i, frame in enumerate(frames(self.weights, self.pairs, self.batch_size, share, self.sequence)):
+        for i, slots in enumerate(self.slots):
             ready = self.kept.get(i)
             if ready is None:
-                ready = self._make_ready(frame)
+                ready = self._make_ready(slots)
                 if sum(map(_bytes, self.kept.values())) + _bytes(ready) <= KEPT_BYTES:
                     self.kept[i] = ready
             yield ready
 
-    def _make_ready(self, frame: Frame) -> Ready:
+    def _make_ready(self, slots: Slots) -> Ready:
+        frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)
         prefix = prefix_pass(self.weights, frame, self.workspace)
         values, rest = self.values_of(frame, prefix)
         embed = embedding(self.weights, frame, self.settings.base)
@@ -122,7 +124,8 @@ def prepare(
     Args:
         settings: mode, ablation, direction, dangling nodes.
         reference: pairs that the means are taken over; default: ``pairs``.
-        batch_size: pairs at a time; default: as many as keep the source outputs below 256 MiB.
+        batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on
+            a GPU).
         sequence: teacher-force each pair's whole answer and read every step.
 
     Raises:
@@ -130,9 +133,12 @@ def prepare(
     """
     weights = weights_of(model)
     workspace = Workspace(weights.device)
+    share_prefix = settings.ablation == "resample"
+    slots = batch_slots(weights, pairs, batch_size, share_prefix, sequence)
+    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
     with torch.inference_mode(False), torch.no_grad():
         values_of = ablation_values(weights, pairs, settings.ablation, reference, settings.base, sequence, workspace)
-    prepared = Prepared(weights, pairs, settings, values_of, batch_size, sequence, workspace)
+    prepared = Prepared(weights, pairs, settings, values_of, tuple(slots), answers, sequence, workspace)
     with torch.inference_mode(False), torch.no_grad():
         for _ in prepared._ready():
             pass
@@ -140,9 +146,9 @@ def prepare(
 
 
 def _circuits_at_once(weights: Weights, frame: Frame) -> int:
-    """As many as keep the deltas of all sources below 256 MiB."""
+    """As many as keep the deltas of all sources below :func:`batch_bytes`."""
     one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
-    return max(1, DELTA_BYTES // one)
+    return max(1, batch_bytes(weights.device) // one)
 
 
 def _bytes(ready: Ready) -> int:

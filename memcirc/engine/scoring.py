@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memcirc.engine.ablation import Values, ablation_values, embedding
 from memcirc.engine.backward import backward
-from memcirc.engine.frame import Frame, frames
+from memcirc.engine.frame import Frame, batch_bytes, frames
 from memcirc.engine.layers import final_normed
 from memcirc.engine.objective import all_logits, loss_gradient
 from memcirc.engine.plain import Outputs, Prefix, plain_run, prefix_pass
@@ -24,8 +24,6 @@ from memcirc.engine.workspace import Workspace
 from memcirc.metrics import DIFFERENTIABLE, check_metric, reads_sequence
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
-
-SOURCE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +42,11 @@ class ScoredBatch:
     workspace: Workspace
 
     def chunks(self, alphas: Sequence[float]) -> Iterator[Tensor]:
-        """As many variants at a time as keep the source outputs below 256 MiB."""
+        """As many variants at a time as keep the source outputs below :func:`batch_bytes`."""
         weights = self.weights
         one = self.frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
         everything = torch.tensor(alphas, dtype=weights.stream_dtype, device=weights.device)
-        yield from everything.split(max(1, SOURCE_BYTES // one)) if len(alphas) else ()
+        yield from everything.split(max(1, batch_bytes(weights.device) // one)) if len(alphas) else ()
 
     def forward(self, alphas: Tensor, embed: Tensor | None = None, replaced: Replaced | None = None) -> Tape:
         """A pass at all masks = alpha; the tape lasts until the next one."""
@@ -112,9 +110,10 @@ class Scoring:
             self.weights, pairs, ablation, reference, "clean", self._sequence, self._workspace
         )
         graph = self.weights.graph
-        like = {"dtype": self.weights.stream_dtype, "device": self.weights.device}
-        self._sum = torch.zeros(len(graph.destinations), len(graph.sources), **like)
-        self._rows = torch.zeros(len(pairs) if per_example else 0, graph.n_edges, **like)
+        n_rows = len(pairs) if per_example else 0
+        none = torch.zeros(0, dtype=self.weights.stream_dtype, device=self.weights.device)
+        self._sum = none.new_zeros(len(graph.destinations), len(graph.sources))
+        self._rows = none.new_zeros(n_rows, graph.n_edges)
 
     def __iter__(self) -> Iterator[ScoredBatch]:
         weights = self.weights
@@ -127,9 +126,7 @@ class Scoring:
             if self.objective.removeprefix("neg_") == "kl":
                 run = plain_run(weights, frame, embed, self._workspace, prefix)
                 compared = all_logits(weights, final_normed(weights, run.residuals.final))[:, 0, 0]
-            yield ScoredBatch(
-                weights, frame, prefix, values, embed, self.objective, compared, scores, self._workspace
-            )
+            yield ScoredBatch(weights, frame, prefix, values, embed, self.objective, compared, scores, self._workspace)
             if self._per_example:
                 self._rows[frame.index] = weights.graph.from_matrix(scores)
 

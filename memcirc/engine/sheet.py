@@ -21,9 +21,7 @@ class Differences:
     """p_s - c_s of all sources: ``whole`` at all positions for sources before the last block, ``read`` at the read
     positions for all."""
 
-    def __init__(
-        self, weights: Weights, frame: Frame, values: Outputs, outputs: Outputs, workspace: Workspace
-    ) -> None:
+    def __init__(self, weights: Weights, frame: Frame, values: Outputs, outputs: Outputs, workspace: Workspace) -> None:
         shape = weights.graph.shape
         batch, pos = frame.clean.shape
         variants = max(x.shape[1] for x in (outputs.embed, *outputs.z, *outputs.mlp))
@@ -43,9 +41,7 @@ class Differences:
         for layer in range(shape.n_layers):
             target = self.read if layer == shape.n_layers - 1 else self.whole
             first = 1 + layer * width
-            _heads_into(
-                weights, layer, values.z[layer] - outputs.z[layer], target[first : first + shape.n_heads]
-            )
+            _heads_into(weights, layer, values.z[layer] - outputs.z[layer], target[first : first + shape.n_heads])
             if shape.has_mlp:
                 torch.sub(values.mlp[layer], outputs.mlp[layer], out=target[first + shape.n_heads])
         if not frame.reads_everything:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memcirc.engine.frame import Frame
 from memcirc.engine.layers import attention, join_heads, mlp, normed, turned
-from memcirc.engine.plain import Outputs, Prefix, Residuals, project
+from memcirc.engine.plain import Outputs, Prefix, Residuals, of_layer, project
 from memcirc.engine.weights import Weights
 from memcirc.engine.workspace import Workspace
 
@@ -60,7 +60,7 @@ def forward(
     prefix: Prefix,
     embed: Float[Tensor, "batch variant_or_1 pos d_model"],
     alphas: Float[Tensor, " variant"],
-    totals: Residuals | None,
+    totals: Residuals,
     workspace: Workspace,
     replaced: Replaced | None = None,
 ) -> Tape:
@@ -68,7 +68,7 @@ def forward(
 
     Args:
         embed: output of the source ``input`` in each variant.
-        totals: P_d; may be None where every alpha is 0.
+        totals: P_d.
         workspace: holds most of the tape, which lasts until the next forward pass with it.
         replaced: outputs put in the place of those computed: ``a3`` (z of layer 3's heads) or ``m3``.
     """
@@ -77,8 +77,8 @@ def forward(
     mixes = bool((alphas != 0).any())
     replaced = replaced or {}
 
-    def branch(residual: Tensor, total: Tensor | None) -> Tensor:
-        return torch.lerp(residual, total, share) if mixes and total is not None else residual
+    def branch(residual: Tensor, total: Tensor) -> Tensor:
+        return torch.lerp(residual, total, share) if mixes else residual
 
     def room(name: str, layer: int, like: Tensor, width: int, dtype: torch.dtype) -> Tensor:
         return workspace.take(f"{name}{layer}", (*like.shape[:-1], width), dtype)
@@ -87,27 +87,27 @@ def forward(
     attentions, mlps, zs, outs = [], [], [], []
     for layer, block in enumerate(weights.blocks):
         reading = layer == shape.n_layers - 1
-        source = branch(residual, totals and totals.attention[layer])
+        source = branch(residual, totals.attention[layer])
         hat, inverse = normed(weights, source, room("attention", layer, source, weights.d_model, source.dtype))
         out = room("qkv", layer, source, block.qkv.weight.shape[1], weights.dtype)
         query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if reading else hat, out)
         query = turned(frame.read_rotation if reading else frame.rotation, query)
         key = turned(frame.rotation, key)
         visible = (frame.read_visible if reading else frame.visible)[block.window]
-        z, pattern = attention(weights, query, key, value, prefix and prefix[layer], visible)
+        z, pattern = attention(weights, query, key, value, of_layer(prefix, layer), visible)
         attentions.append(AttentionTape(hat, inverse, query, key, value, pattern, z))
         zs.append(replaced.get(f"a{layer}", join_heads(z)))
         residual = frame.at_read(residual, 2) if reading else residual
         attended = residual + block.out(zs[-1])
         if shape.has_mlp:
             source = residual if shape.parallel else attended
-            source = branch(source, totals and totals.mlp[layer])
+            source = branch(source, totals.mlp[layer])
             hat, inverse = normed(weights, source, room("mlp", layer, source, weights.d_model, source.dtype))
             out, before = mlp(weights, block, hat, workspace, f"before{layer}")
             mlps.append(MlpTape(hat, inverse, before))
             outs.append(replaced.get(f"m{layer}", out))
             attended = attended + outs[-1]
         residual = attended
-    final = branch(residual, totals and totals.final)
+    final = branch(residual, totals.final)
     outputs = Outputs(embed, tuple(zs), tuple(outs))
     return Tape(1 - share, tuple(attentions), tuple(mlps), outputs, final)

@@ -11,7 +11,6 @@ Centring the columns changes nothing, because n(x) has mean zero, and makes the 
 correction (:mod:`memcirc.engine.backward`). RMS norms are not centred; without a norm, W' = W.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from memcirc.engine.activations import ACTIVATIONS
+from memcirc.engine.rotary import Rotary, rotary_of
 from memcirc.graph import Graph, graph_of
 from memcirc.models import Model
 
@@ -73,7 +73,7 @@ class Weights:
     gated: bool
     causal: bool
     n_ctx: int
-    rotary: "Rotary | None"
+    rotary: Rotary | None
 
     @property
     def d_model(self) -> int:
@@ -114,41 +114,6 @@ class Weights:
         if self.positions is not None:
             embedded = embedded + self.positions[position]
         return embedded.to(self.stream_dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Rotary:
-    """Rotary position embedding: the first ``dim`` dimensions of a head turn, in adjacent pairs or across halves."""
-
-    adjacent: bool
-    table: Callable[[int], tuple[Tensor, Tensor]]
-
-    def at(self, position: Int[Tensor, "batch pos"]) -> "Rotation":
-        cos, sin = self.table(int(position.max()) + 1)
-        return Rotation(cos[position], sin[position], self.adjacent)
-
-
-@dataclass(frozen=True, eq=False)
-class Rotation:
-    """The turn of queries and keys at given positions."""
-
-    cos: Float[Tensor, "batch pos dim"]
-    sin: Float[Tensor, "batch pos dim"]
-    adjacent: bool
-
-    def __call__(self, x: Float[Tensor, "batch head variant pos d_head"], back: bool = False) -> Tensor:
-        """Turn ``x``, or turn it back (the transpose)."""
-        dim = self.cos.shape[-1]
-        cos, sin = self.cos[:, None, None].to(x.dtype), self.sin[:, None, None].to(x.dtype)
-        turning = x[..., :dim]
-        turned = turning * cos + self._quarter_turn(turning) * (-sin if back else sin)
-        return turned if dim == x.shape[-1] else torch.cat([turned, x[..., dim:]], dim=-1)
-
-    def _quarter_turn(self, x: Tensor) -> Tensor:
-        if self.adjacent:
-            return torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([-second, first], dim=-1)
 
 
 _EXTRACTED: "WeakKeyDictionary[Model, tuple[tuple[Any, ...], Weights]]" = WeakKeyDictionary()
@@ -192,7 +157,7 @@ def _extract(model: Model) -> Weights:
             gated=bool(cfg.gated_mlp),
             causal=cfg.attention_dir == "causal",
             n_ctx=cfg.n_ctx,
-            rotary=_rotary(hooked) if cfg.positional_embedding_type == "rotary" else None,
+            rotary=rotary_of(hooked) if cfg.positional_embedding_type == "rotary" else None,
         )
 
 
@@ -201,7 +166,9 @@ def refuse_unsupported(cfg: Any) -> None:
     if cfg.use_normalization_before_and_after:
         raise ValueError("post-norm models are not supported: their residual is not the sum of head outputs")
     if cfg.normalization_type not in (None, "LN", "LNPre", "RMS", "RMSPre"):
-        raise ValueError(f"normalization {cfg.normalization_type!r} is not supported; supported: None, LN, LNPre, RMS, RMSPre")
+        raise ValueError(
+            f"normalization {cfg.normalization_type!r} is not supported; supported: None, LN, LNPre, RMS, RMSPre"
+        )
     if cfg.positional_embedding_type not in ("standard", "rotary"):
         raise ValueError(
             f"positional embedding {cfg.positional_embedding_type!r} is not supported; supported: standard, rotary"
@@ -277,17 +244,3 @@ def _folded(weight: Tensor, bias: Tensor, norm: Any, cfg: Any) -> Linear:
     if _norm_kind(cfg) == "layer":
         folded = folded - folded.mean(0)
     return Linear(folded.to(weight.dtype).contiguous(), shift.to(weight.dtype))
-
-
-def _rotary(hooked: Any) -> Rotary:
-    attn = hooked.blocks[0].attn
-    cfg = hooked.cfg
-    def table(length: int) -> tuple[Tensor, Tensor]:
-        if length > len(attn.rotary_cos):
-            sin, cos = attn.calculate_sin_cos_rotary(
-                cfg.rotary_dim, length, base=attn._rotary_base(), dtype=attn.rotary_cos.dtype
-            )
-            return cos.to(attn.rotary_cos.device), sin.to(attn.rotary_sin.device)
-        return attn.rotary_cos, attn.rotary_sin
-
-    return Rotary(cfg.rotary_adjacent_pairs, table)

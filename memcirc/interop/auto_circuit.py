@@ -88,7 +88,8 @@ def mask_gradients(
 
 def _loss(objective: str, logits: Tensor, batch: PairBatch, answers: Answers, plain: Tensor) -> Tensor:
     if reads_sequence(objective):
-        assert batch.targets is not None and batch.target_mask is not None
+        assert batch.targets is not None
+        assert batch.target_mask is not None
         sign = -1 if objective.startswith("neg_") else 1
         return -sign * sequence_logprob(logits, batch.targets, batch.target_mask).sum()
     return -metric_values(objective, logits[:, 0], answers[batch.index], plain[:, 0]).sum()
@@ -210,7 +211,7 @@ class _Peer:
         n_positions = other.shape[1]
         if ablation != "mean-all" and means.shape[1] < n_positions:
             raise ValueError(
-                f"ablation {ablation!r}: the reference prompts have {means.shape[1]} positions, a pair has {n_positions}"
+                f"ablation {ablation!r}: reference prompts have {means.shape[1]} positions, a pair has {n_positions}"
             )
         means = means[:, :n_positions].expand(-1, n_positions, -1)
         return means[:, None].repeat(1, len(other), 1, 1)

@@ -1,7 +1,7 @@
 """Circuits as files of EAP-IG and MIB: ``cfg``, ``nodes`` and ``edges``, with memcirc's own statement beside them.
 
-Their readers take ``nodes`` as name -> is it in the circuit, and ``edges`` as name -> ``{score, in_graph}``; a further key is
-passed over.
+Their readers take ``nodes`` as name -> is it in the circuit, and ``edges`` as name -> ``{score, in_graph}``; a further
+key is passed over.
 """
 
 from collections.abc import Mapping

@@ -30,8 +30,8 @@ from memcirc.models import Model
 @dataclass(frozen=True)
 class DivergencePoint:
     """Where a passage diverges: after its first ``length`` tokens the truth goes on with ``true_continuation``, the
-    model with ``model_continuation`` (ids from that length to the end of the passage). ``score_before`` is s(length + 1),
-    ``score_after`` is s(length)."""
+    model with ``model_continuation`` (ids from that length to the end of the passage). ``score_before`` is
+    s(length + 1), ``score_after`` is s(length)."""
 
     length: int
     true_continuation: tuple[int, ...]
@@ -92,16 +92,18 @@ class _Search:
 
     def run(self) -> list[DivergencePoint | None]:
         n_passages, n = len(self.passages), self.prompt_tokens
-        mismatches = [np.flatnonzero(row[1:] != truth[1:]) + 1 for row, truth in zip(self.guesses, self.passages, strict=True)]
+        mismatches = [
+            np.flatnonzero(row[1:] != truth[1:]) + 1 for row, truth in zip(self.guesses, self.passages, strict=True)
+        ]
         pending = [[int(j) for j in row if j <= n] for row in mismatches]
         points: list[DivergencePoint | None] = [None] * n_passages
-        said_from = self._beyond_the_prompt(mismatches, [row for row in range(n_passages) if pending[row] and pending[row][-1] < n])
+        said_from = self._beyond_the_prompt(
+            mismatches, [row for row in range(n_passages) if pending[row] and pending[row][-1] < n]
+        )
         active = [row for row in range(n_passages) if pending[row]]
         while active:
             at = np.array([pending[row].pop() for row in active])
-            tails = continue_from(
-                self.model, self.passages[active], at, self.guesses[active, at], self.batch_size
-            )
+            tails = continue_from(self.model, self.passages[active], at, self.guesses[active, at], self.batch_size)
             for row, length, tail in zip(active, at.tolist(), tails, strict=True):
                 before = 1.0 if length == n else self._score(row, length + 1, said_from.get(row))
                 said_from[row] = (length, tail)
@@ -113,7 +115,7 @@ class _Search:
         return points
 
     def _beyond_the_prompt(self, mismatches: list[np.ndarray], rows: list[int]) -> dict[int, tuple[int, np.ndarray]]:
-        """For passages that are recited at L = n: where the first mismatch after n lies, and what is said from there."""
+        """For passages recited at L = n: where the first mismatch after n lies, and what is said from there."""
         later = {row: mismatches[row][mismatches[row] > self.prompt_tokens] for row in rows}
         rows = [row for row in rows if later[row].size]
         at = np.array([later[row][0] for row in rows], dtype=np.int64)

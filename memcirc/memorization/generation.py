@@ -85,7 +85,9 @@ def _greedy_without_cache(model: Model, ids: Tensor, n_tokens: int) -> Tensor:
     return sequence[:, ids.shape[1] :].cpu()
 
 
-def continue_from(model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray, batch_size: int) -> list[np.ndarray]:
+def continue_from(
+    model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray, batch_size: int
+) -> list[np.ndarray]:
     """What the model goes on to say, to the end of each passage, where its next token is already known.
 
     Args:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 
 from memcirc.memorization.bleu import bleu4
-from memcirc.memorization.generation import check_ids, check_length, continue_from, teacher_forced
+from memcirc.memorization.generation import TeacherForced, check_ids, check_length, continue_from, teacher_forced
 from memcirc.models import Model
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -51,9 +51,11 @@ def score(
     passages = as_passages(ids, prompt_tokens, generation_tokens)
     check_length(model, passages.shape[1])
     check_ids(model, passages)
-    rows: list[dict[str, Any]] = []
-    for start in progress(range(0, len(passages), batch_size)):
-        rows += _score_batch(model, passages[start : start + batch_size], prompt_tokens)
+    said = [
+        teacher_forced(model, torch.from_numpy(passages[start : start + batch_size]), first=prompt_tokens)
+        for start in progress(range(0, len(passages), batch_size))
+    ]
+    rows = _rows(model, passages, said, prompt_tokens, batch_size) if said else []
     lengths = {"prompt_tokens": str(prompt_tokens), "generation_tokens": str(generation_tokens)}
     return pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(lengths)
 
@@ -90,16 +92,19 @@ def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndar
     return passages
 
 
-def _score_batch(model: Model, passages: np.ndarray, prompt_tokens: int) -> list[dict[str, Any]]:
-    said = teacher_forced(model, torch.from_numpy(passages), first=prompt_tokens)
+def _rows(
+    model: Model, passages: np.ndarray, said: list[TeacherForced], prompt_tokens: int, batch_size: int
+) -> list[dict[str, Any]]:
     truth = passages[:, prompt_tokens:]
-    guesses = said.greedy.numpy()
+    guesses, logprobs, gaps = (
+        torch.cat([getattr(batch, name) for batch in said]).numpy() for name in ("greedy", "logprob", "gap")
+    )
     matches = guesses == truth
     prefix = np.where(matches.all(1), truth.shape[1], matches.argmin(1))
     completions = truth.copy()
     broken = np.flatnonzero(prefix < truth.shape[1])
-    at = prompt_tokens + prefix[broken]
-    tails = continue_from(model, passages[broken], at, guesses[broken, prefix[broken]], batch_size=len(passages))
+    first_said = guesses[broken, prefix[broken]]
+    tails = continue_from(model, passages[broken], prompt_tokens + prefix[broken], first_said, batch_size)
     for row, tail in zip(broken, tails, strict=True):
         completions[row, prefix[row] :] = tail
     return [
@@ -110,9 +115,9 @@ def _score_batch(model: Model, passages: np.ndarray, prompt_tokens: int) -> list
             "exact": bool(prefix[row] == truth.shape[1]),
             "prefix_match": int(prefix[row]),
             "bleu4": bleu4(truth[row].tolist(), completions[row].tolist()),
-            "logprob": float(said.logprob[row].double().sum()),
-            "token_logprobs": said.logprob[row].numpy(),
-            "min_gap": float(said.gap[row, : prefix[row] + 1].min()),
+            "logprob": float(logprobs[row].astype(np.float64).sum()),
+            "token_logprobs": logprobs[row],
+            "min_gap": float(gaps[row, : prefix[row] + 1].min()),
         }
         for row in range(len(passages))
     ]

@@ -74,7 +74,9 @@ def make_pairs(
     else:
         candidates = _prompt_pairs(scored, dropped)
     items = list(_distinct(candidates, dropped))
-    pairs = gate(Pairs(tuple(items), _header(model, config, scored.bos), dropped), lambda ids: model.hooked(ids.to(model.device)))
+    pairs = gate(
+        Pairs(tuple(items), _header(model, config, scored.bos), dropped), lambda ids: model.hooked(ids.to(model.device))
+    )
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in pairs.dropped.items())
         raise ValueError(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")
@@ -137,9 +139,7 @@ def _column(table: pa.Table, name: str, default: list[Any]) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else default
 
 
-def _branch_pairs(
-    scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]
-) -> Iterator[Pair]:
+def _branch_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
     for row, point in scored.diverging(points, dropped):
         truth, said = point.true_continuation, point.model_continuation
         if len(truth) < 2:
@@ -158,9 +158,7 @@ def _branch_pairs(
         )
 
 
-def _withheld_pairs(
-    scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]
-) -> Iterator[Pair]:
+def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
     config, low = scored.config, scored.low
     n, batch_size = scored.prompt_tokens, config.contrastive_batch_size
     diverging = list(scored.diverging(points, dropped))

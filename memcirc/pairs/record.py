@@ -165,7 +165,7 @@ def _name(path_or_dict: Any) -> str:
 
 
 def _pair(prompt: Mapping[str, Any], index: int, model: Any, bos: bool) -> Pair:
-    known = {k: tuple(v) if isinstance(v, list) else v for k, v in prompt.items() if k in _FIELDS}
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in prompt.items() if k in _FIELDS}
     if "clean_ids" not in known:
         missing = [name for name in _TEXT_FIELDS if name not in known]
         if missing:

@@ -12,9 +12,7 @@ from memcirc.models import Model
 SIMILARITIES = ("embedding", "jaccard")
 
 
-def similarity_matrix(
-    model: Model, left: np.ndarray, right: np.ndarray, kind: str, batch_size: int = 64
-) -> np.ndarray:
+def similarity_matrix(model: Model, left: np.ndarray, right: np.ndarray, kind: str, batch_size: int = 64) -> np.ndarray:
     """float32 [left, right] of similarities between passages of equal length, int64 [n, pos] each.
 
     Raises:

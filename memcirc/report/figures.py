@@ -12,7 +12,7 @@ FOUND, CHANCE, INK, MUTED = "#1b5e8c", "#c26a1a", "#1d2329", "#8a939c"
 EDGE_COLOURS = {"q": "#1b5e8c", "k": "#2f8f6b", "v": "#c26a1a", "m": "#7a4fa3", "logits": "#a8324a"}
 MOST_EDGES_DRAWN = 200
 
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
@@ -36,7 +36,7 @@ def svg(figure: Figure) -> str:
 
 
 def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence[float]) -> Figure:
-    """Copies in the corpus against recall: the share recited exactly, with 95 % Wilson intervals, and the mean score."""
+    """Copies in the corpus against recall: the share recited exactly (95 % Wilson intervals), and the mean score."""
     levels = sorted(set(copies))
     groups = [[i for i, c in enumerate(copies) if c == level] for level in levels]
     shares = [float(np.mean([exact[i] for i in rows])) for rows in groups]
@@ -47,7 +47,9 @@ def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence
         figure = Figure(figsize=(5.2, 3.1))
         axes = figure.subplots()
         x = np.arange(len(levels))
-        axes.errorbar(x, shares, yerr=errors, color=FOUND, marker="o", capsize=3, label="recited exactly (95 % interval)")
+        axes.errorbar(
+            x, shares, yerr=errors, color=FOUND, marker="o", capsize=3, label="recited exactly (95 % interval)"
+        )
         axes.plot(x, means, color=CHANCE, marker="s", linestyle="--", label="mean memorization score")
         axes.set_xticks(x, [f"{level}\nn = {len(rows)}" for level, rows in zip(levels, groups, strict=True)])
         axes.set(xlabel="copies in the corpus", ylabel="share", ylim=(-0.03, 1.03))
@@ -68,7 +70,7 @@ def divergence_histogram(points: Sequence[int]) -> Figure:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 2.4))
         axes = figure.subplots()
-        axes.hist(points, bins=np.arange(0.5, max(points) + 1.5), color=FOUND, rwidth=0.85)
+        axes.hist(points, bins=[n + 0.5 for n in range(max(points) + 1)], color=FOUND, rwidth=0.85)
         axes.set(xlabel="tokens of context at which recitation breaks off", ylabel="pairs")
     return figure
 
@@ -83,13 +85,23 @@ def faithfulness_curves(curves: Sequence[Mapping[str, Any]], sizes: Mapping[str,
         for axes, curve in zip(grid.flat, curves, strict=False):
             n = curve["sizes"]
             axes.axhline(target, color=MUTED, linewidth=0.8, linestyle=":")
-            axes.plot(n, curve["faithfulness"], color=FOUND, marker="o", markersize=3, label="found ranking, test pairs")
-            axes.plot(n, curve["random_mean"], color=CHANCE, linestyle="--", label="random circuits, mean")
-            axes.fill_between(n, curve["random_mean"], curve["random_q95"], color=CHANCE, alpha=0.2, label="up to their 95th percentile")
+            axes.plot(
+                n, curve["faithfulness"], color=FOUND, marker="o", markersize=3, label="found ranking, test pairs"
+            )
+            if curve["random_mean"]:
+                axes.plot(n, curve["random_mean"], color=CHANCE, linestyle="--", label="random circuits, mean")
+                band = {"color": CHANCE, "alpha": 0.2, "label": "up to their 95th percentile"}
+                axes.fill_between(n, curve["random_mean"], curve["random_q95"], **band)
             size = sizes.get(curve["mode"])
             if size:
                 axes.axvline(size, color=INK, linewidth=0.8)
-                axes.annotate(f"{size} edges", (size, 0.02), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points")
+                axes.annotate(
+                    f"{size} edges",
+                    (size, 0.02),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                )
             direction = "noising" if (curve["mode"] == "tree") != curve["reverse"] else "denoising"
             axes.set(xscale="log", title=f"{curve['mode']}, {curve['ablation']}, {direction}", ylim=(-0.35, 1.35))
             axes.set_xlabel("edges in the circuit")
@@ -122,8 +134,8 @@ def circuit_diagram(shape: Mapping[str, Any], edges: Mapping[str, float]) -> Fig
             axes.annotate(
                 "", (x1, y1), (x0, y0),
                 arrowprops={
-                    "arrowstyle": "-", "color": EDGE_COLOURS[kind], "alpha": 0.25 + 0.65 * abs(score) / strongest,
-                    "linewidth": 0.4 + 2.8 * abs(score) / strongest, "connectionstyle": "arc3,rad=0.06",
+                    "arrowstyle": "-", "color": EDGE_COLOURS[kind], "alpha": 0.45 + 0.5 * abs(score) / strongest,
+                    "linewidth": 0.5 + 2.8 * abs(score) / strongest, "connectionstyle": "arc3,rad=0.06",
                 },
             )  # fmt: skip
         for name, (x, y) in places.items():
@@ -131,12 +143,15 @@ def circuit_diagram(shape: Mapping[str, Any], edges: Mapping[str, float]) -> Fig
             axes.text(
                 x, y, name, ha="center", va="center", fontsize=6.5 if shape["n_heads"] > 8 else 7.5,
                 color=INK if inside else "#c4cad0",
-                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": INK if inside else "#e2e6ea", "linewidth": 0.8},
+                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white",
+                      "edgecolor": INK if inside else "#e2e6ea", "linewidth": 0.8},
             )  # fmt: skip
         width, height = max(x for x, _ in places.values()), max(y for _, y in places.values())
         axes.set(xlim=(-0.7, width + 0.7), ylim=(-0.5, height + 0.5))
         for kind, colour in EDGE_COLOURS.items():
-            axes.plot([], [], color=colour, label={"m": "into an MLP", "logits": "into the logits"}.get(kind, f"into {kind}"))
+            axes.plot(
+                [], [], color=colour, label={"m": "into an MLP", "logits": "into the logits"}.get(kind, f"into {kind}")
+            )
         axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=8)
     return figure
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list
     levels = sorted({c for c, _ in known})
     shares = {level: float(np.mean([e for c, e in known if c == level])) for level in levels}
     text = ", ".join(f"{share:.0%} at {level}" for level, share in shares.items())
-    rising = all(shares[a] <= shares[b] + 0.02 for a, b in zip(levels, levels[1:], strict=False))
+    rising = all(shares[a] <= shares[b] + 0.02 for a, b in pairwise(levels))
     return [Finding(f"Exact recall by copies in the corpus: {text}.", rising)]
 
 
-def task_findings(task: str, verification: Mapping[str, Any], circuits: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def task_findings(
+    task: str, verification: Mapping[str, Any], circuits: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
     """Do the circuits keep their target, hold on test pairs, and beat chance?"""
     findings = []
     for mode, circuit in circuits.items():

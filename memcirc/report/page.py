@@ -1,8 +1,8 @@
-"""The report of a run, from its artifacts alone: ``report.html`` (self-contained), ``report.md``, ``figures/``, ``tables/``."""
+"""The report of a run, from its artifacts alone: self-contained ``report.html``, ``report.md``, figures, tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from memcirc.report.tables import markdown_table
 
 PAIRS_SHOWN = 6
 FAITHFULNESS_COLUMNS = (
-    "mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "median_ratio", "correct", "value", "nothing", "everything", "note",
+    "mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "median_ratio", "correct",
+    "value", "nothing", "everything", "note",
 )  # fmt: skip
 RANDOM_COLUMNS = (
-    "mode", "direction", "n_edges", "n_circuits", "found", "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value",
+    "mode", "direction", "n_edges", "n_circuits", "found",
+    "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value",
 )  # fmt: skip
 
 
@@ -52,10 +54,10 @@ class TaskSection:
 
 
 ABOUT = {
-    "branch": "Branch decision: both prompts share a context; the clean one ends with the true next token, the corrupt one "
-    "with the token the model says instead. Does the model go on reciting?",
-    "memorization": "Memorization decision: a memorized context, from which the model no longer recites, against a similar "
-    "context that is not memorized but where the same token is said.",
+    "branch": "Branch decision: both prompts share a context; the clean one ends with the true next token, the corrupt "
+    "one with the token the model says instead. Does the model go on reciting?",
+    "memorization": "Memorization decision: a memorized context, from which the model no longer recites, against a "
+    "similar context that is not memorized but where the same token is said.",
 }
 
 
@@ -79,7 +81,10 @@ def write_report(run_dir: Path, tasks: Sequence[str], config: Mapping[str, Mappi
         "random_columns": RANDOM_COLUMNS,
     }
     environment = Environment(
-        loader=PackageLoader("memcirc.report"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("memcirc.report"),
+        autoescape=select_autoescape(("html.j2",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "markdown": markdown_table}
     for name in ("report.html", "report.md"):
@@ -98,7 +103,9 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     drawings = []
     points = [pair["divergence"] for pair in pairs["prompts"] if pair.get("divergence")]
     if points and task == "branch":
-        drawings.append(_drawing(out, f"{task}_divergence", figures.divergence_histogram(points), "Where recitation breaks off."))
+        drawings.append(
+            _drawing(out, f"{task}_divergence", figures.divergence_histogram(points), "Where recitation breaks off.")
+        )
     if verification["curve"]:
         sizes = {mode: c["n_edges"] for mode, c in circuits.items()}
         target = next(iter(circuits.values()))["target"]
@@ -147,8 +154,11 @@ def _corpus(run_dir: Path, out: Path) -> tuple[list[Drawing], list[Finding]]:
     known = [i for i, c in enumerate(copies) if c is not None]
     drawings = []
     if known:
-        drawn = figures.dose_response([copies[i] for i in known], [exact[i] for i in known], [scores[i] for i in known])
-        caption = "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
+        planted = [int(copies[i] or 0) for i in known]
+        drawn = figures.dose_response(planted, [exact[i] for i in known], [scores[i] for i in known])
+        caption = (
+            "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
+        )
         drawings.append(_drawing(out, "dose_response", drawn, caption))
     return drawings, recall_findings(copies, exact)
 
@@ -157,7 +167,7 @@ def _drawing(out: Path, name: str, figure: Figure, caption: str) -> Drawing:
     (out / "figures").mkdir(parents=True, exist_ok=True)
     text = figures.svg(figure)
     write_text(out / "figures" / f"{name}.svg", text)
-    return Drawing(name, caption, Markup(text))  # noqa: S704 - drawn by matplotlib, which escapes its text
+    return Drawing(name, caption, Markup(text))
 
 
 def _spread(prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,7 +179,7 @@ def _spread(prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _example(pair: dict[str, Any]) -> dict[str, str]:
     """A pair as text: what both prompts share, and what follows in each."""
     clean, corrupt = pair.get("clean", ""), pair.get("corrupt", "")
-    shared = commonprefix([clean, corrupt])
+    shared = "".join(a for a, _ in takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False)))
     about = [pair.get("subset", ""), pair.get("doc_id", "")]
     about += [f"{pair['copies']} copies"] if pair.get("copies") else []
     about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []

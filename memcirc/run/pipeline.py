@@ -1,5 +1,5 @@
-"""The stages of a run on its directory. Each looks up the artifacts before it, skips itself where it is done, and leaves
-its own artifact and marker.
+"""The stages of a run on its directory. Each looks up the artifacts before it, skips itself where it is done, and
+leaves its own artifact and marker.
 
     windows -> score -> points -> per task: pairs -> discover -> verify -> report
 """
@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -88,7 +89,9 @@ class Pipeline:
         """Windows of token ids, cut once."""
 
         def make(folder: Path) -> tuple[list[Path], str]:
-            stats = prepare(self.config.prepare, load_tokenizer(self.config.model.model_name), folder / "windows.parquet")
+            stats = prepare(
+                self.config.prepare, load_tokenizer(self.config.model.model_name), folder / "windows.parquet"
+            )
             write_json(folder / "stats.json", asdict(stats))
             return [folder / "windows.parquet", folder / "stats.json"], f"{stats.distinct} distinct windows"
 
@@ -130,10 +133,12 @@ class Pipeline:
 
         def make(folder: Path) -> tuple[list[Path], str]:
             table = pq.read_table(source)
-            memorized = [i for i, s in enumerate(table[SCORE_COLUMN[config.metric]].to_pylist()) if s >= config.threshold]
+            memorized = [
+                i for i, s in enumerate(table[SCORE_COLUMN[config.metric]].to_pylist()) if s >= config.threshold
+            ]
             found = divergence_points(
                 self.model,
-                table["tokens"].take(memorized).to_pylist(),
+                table["tokens"].take(pa.array(memorized, pa.int64())).to_pylist(),
                 prompt_tokens,
                 generation_tokens,
                 config.metric,
@@ -270,4 +275,3 @@ class Pipeline:
 def slug(subset: str) -> str:
     """A subset's name as part of a folder's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
     return "_".join("".join(c if c.isalnum() else " " for c in subset.lower()).split())
-

@@ -47,7 +47,9 @@ def run_preset(name: str, run_dir: Path) -> None:
     make, task = PRESETS[name]
     for needed in {task, "branch", "memorization"} if make is _cross else {task}:
         if needed not in pipeline.config.model.tasks:
-            raise ValueError(f"preset {name!r} needs task {needed!r}; this run has {', '.join(pipeline.config.model.tasks)}")
+            raise ValueError(
+                f"preset {name!r} needs task {needed!r}; this run has {', '.join(pipeline.config.model.tasks)}"
+            )
     rows = make(pipeline, task)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     out = run_dir / "presets" / f"{name}.json"
@@ -134,7 +136,14 @@ def _runner(pipeline: Pipeline, pairs: Pairs, train: Pairs, mode: str, ablation:
 
 
 def _row(
-    pipeline: Pipeline, found_in: str, measured_on: str, test: Pairs, train: Pairs, mode: str, ablation: str, reverse: bool
+    pipeline: Pipeline,
+    found_in: str,
+    measured_on: str,
+    test: Pairs,
+    train: Pairs,
+    mode: str,
+    ablation: str,
+    reverse: bool,
 ) -> dict[str, Any]:
     runner = _runner(pipeline, test, train, mode, ablation, reverse)
     found = measure(runner, pipeline.circuit(found_in, mode), _metric(pipeline))

@@ -1,7 +1,8 @@
 """Random circuits of the same size: is the found one better than chance?
 
-``uniform``: n edges drawn without replacement. At small sizes such a circuit is almost always disconnected, and then its
-faithfulness is exactly 0 in tree mode under resample, so the share that is disconnected is stated with every comparison.
+``uniform``: n edges drawn without replacement. At small sizes such a circuit is almost always disconnected, and then
+its faithfulness is exactly 0 in tree mode under resample, so the share that is disconnected is stated with every
+comparison.
 """
 
 from collections.abc import Mapping

@@ -36,12 +36,12 @@ def verify_circuits(
             circuit=circuit,
             ablations=config.ablations,
             directions=config.directions,
+            reference=reference,
+            engine=config.engine,
             metric=config.optimize_metric,
             n_random=config.random_circuits,
             curve_points=config.curve_points,
-            reference=reference,
             seed=config.seed,
-            engine=config.engine,
         )
         result = result.merged(one)
     per_mode: dict[str, Any] = {mode: {"n_edges": len(c), "origin": dict(c.origin)} for mode, c in circuits.items()}

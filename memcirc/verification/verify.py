@@ -9,6 +9,7 @@ Checks:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ CURVE_CIRCUITS = 20
 
 @dataclass(frozen=True)
 class Curve:
-    """Faithfulness of the ranking's prefixes, and mean and 95th percentile of random circuits of the same sizes."""
+    """Faithfulness of the ranking's prefixes, and mean and 95th percentile of random circuits of the same sizes (empty
+    where none were drawn)."""
 
     mode: str
     ablation: str
@@ -74,6 +76,26 @@ class Verification:
         )
 
 
+@dataclass(frozen=True)
+class Checks:
+    """Which checks are made, on which metric, with how many random circuits and sizes.
+
+    Raises:
+        ValueError: an unknown check.
+    """
+
+    checks: Sequence[str] = CHECKS
+    metric: str = "logit_diff"
+    n_random: int = 100
+    curve_points: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [check for check in self.checks if check not in CHECKS]
+        if unknown:
+            raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")
+
+
 def verify(
     model: Model,
     pairs: Pairs,
@@ -81,15 +103,11 @@ def verify(
     *,
     mode: str,
     circuit: Circuit | None = None,
-    checks: Sequence[str] = CHECKS,
     ablations: Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
     directions: Sequence[bool] = (False, True),
-    metric: str = "logit_diff",
-    n_random: int = 100,
-    curve_points: int = 16,
     reference: Pairs | None = None,
-    seed: int = 0,
     engine: str = "native",
+    **options: Any,
 ) -> Verification:
     """Run the checks on the given pairs (the test split).
 
@@ -97,31 +115,28 @@ def verify(
         circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
         circuit: the circuit to measure where scores are given.
         directions: values of ``reverse``.
-        n_random: random circuits drawn for the comparison.
         reference: pairs that mean ablations average over; default: ``pairs``.
+        options: fields of :class:`Checks`.
 
     Raises:
         ValueError: an unknown check, or neither a circuit nor a size for one. What a single check cannot do is listed
             in ``refused``; the rest is still measured.
     """
-    unknown = [check for check in checks if check not in CHECKS]
-    if unknown:
-        raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")
+    wanted = Checks(**options)
     scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
     subject = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
     if subject is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
-    result = Verification(_statement(model, pairs, subject, mode, seed))
-    for ablation in ablations:
-        for reverse in directions:
-            runner = circuit_runner(
-                model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
-            )
-            label = f"{mode}, {ablation}, {runner.settings.direction}"
-            try:
-                result = result.merged(_checked(runner, subject, scores, checks, metric, n_random, curve_points, seed))
-            except ValueError as error:
-                result = result.merged(Verification({}, refused=(f"{label}: {error}",)))
+    result = Verification(_statement(model, pairs, subject, mode, wanted.seed))
+    for ablation, reverse in product(ablations, directions):
+        runner = circuit_runner(
+            model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
+        )
+        try:
+            result = result.merged(_checked(runner, subject, scores, wanted))
+        except ValueError as error:
+            refusal = f"{mode}, {ablation}, {runner.settings.direction}: {error}"
+            result = result.merged(Verification({}, refused=(refusal,)))
     return result
 
 
@@ -141,26 +156,17 @@ def _statement(model: Model, pairs: Pairs, circuit: Circuit, mode: str, seed: in
     }
 
 
-def _checked(
-    runner: CircuitRunner,
-    circuit: Circuit,
-    scores: EdgeScores | None,
-    checks: Sequence[str],
-    metric: str,
-    n_random: int,
-    curve_points: int,
-    seed: int,
-) -> Verification:
-    measured, random, curve = (), (), ()
-    found = measure(runner, circuit, metric)
-    if "faithfulness" in checks:
-        measured = (found,)
+def _checked(runner: CircuitRunner, circuit: Circuit, scores: EdgeScores | None, wanted: Checks) -> Verification:
+    """The wanted checks in one way to run circuits; chance is drawn under resample alone."""
+    found = measure(runner, circuit, wanted.metric)
+    measured = [found] if "faithfulness" in wanted.checks else []
+    random, curve = [], []
     if runner.settings.ablation == "resample":
-        generator = torch.Generator().manual_seed(seed)
-        if "random" in checks and found.faithfulness is not None:
-            random = (compare_with_random(runner, found, n_random, generator),)
-        if "curve" in checks and scores is not None:
-            curve = (faithfulness_curve(runner, scores, metric, curve_points, generator),)
+        generator = torch.Generator().manual_seed(wanted.seed)
+        if "random" in wanted.checks and found.faithfulness is not None:
+            random.append(compare_with_random(runner, found, wanted.n_random, generator))
+        if "curve" in wanted.checks and scores is not None:
+            curve.append(faithfulness_curve(runner, scores, wanted, generator))
     return Verification({}, measured, random, curve)
 
 
@@ -187,27 +193,24 @@ def compare_with_random(
     )
 
 
-def faithfulness_curve(
-    runner: CircuitRunner, scores: EdgeScores, metric: str, n_points: int, generator: torch.Generator
-) -> Curve:
-    """Prefixes of the ranking over a logarithmic grid from 1 edge to all, with ``CURVE_CIRCUITS`` random ones a size."""
-    sizes = np.unique(np.geomspace(1, runner.graph.n_edges, n_points).round().astype(int)).tolist()
-    by, selection = scores.origin.get("by", "abs"), scores.origin.get("selection", "top")
-    values = runner.faithfulness(prefix_masks(scores.order(by, selection), sizes), metric).tolist()
-    random = np.stack(
-        [
-            runner.faithfulness(uniform_circuits(runner.graph, size, CURVE_CIRCUITS, generator), metric).numpy()
-            for size in sizes
-        ]
-    )
+def faithfulness_curve(runner: CircuitRunner, scores: EdgeScores, wanted: Checks, generator: torch.Generator) -> Curve:
+    """Prefixes of the ranking over a logarithmic grid from 1 edge to all; in the mode's own direction also
+    ``CURVE_CIRCUITS`` random circuits a size."""
     settings = runner.settings
+    sizes = np.unique(np.geomspace(1, runner.graph.n_edges, wanted.curve_points).round().astype(int)).tolist()
+    by, selection = scores.origin.get("by", "abs"), scores.origin.get("selection", "top")
+    values = runner.faithfulness(prefix_masks(scores.order(by, selection), sizes), wanted.metric).tolist()
+    chance = [
+        runner.faithfulness(uniform_circuits(runner.graph, size, CURVE_CIRCUITS, generator), wanted.metric).numpy()
+        for size in (() if settings.reverse else sizes)
+    ]
     return Curve(
         settings.mode,
         settings.ablation,
         settings.reverse,
-        metric,
+        wanted.metric,
         sizes,
         values,
-        random.mean(1).tolist(),
-        np.quantile(random, 0.95, axis=1).tolist(),
+        [float(row.mean()) for row in chance],
+        [float(np.quantile(row, 0.95)) for row in chance],
     )

@@ -19,7 +19,7 @@ ENGINES = ["native", "auto-circuit"]
 @pytest.mark.parametrize(
     ("method", "steps", "expected"),
     [
-        ("eap", 1, {"input->logits": 2, "a0.h0->logits": 1, "input->a0.h0<v>": 1, "input->a0.h0<q>": 0, "input->a0.h0<k>": 0}),
+        ("eap", 1, {"input->logits": 2, "a0.h0->logits": 1, "input->a0.h0<v>": 1, "input->a0.h0<k>": 0}),
         ("mask-ig", 4, {"input->logits": 10, "a0.h0->logits": 2.5, "input->a0.h0<v>": 2.5, "input->a0.h0<q>": 0}),
         ("clean-corrupted", 1, {"input->logits": 2, "a0.h0->logits": 0.5}),
     ],
@@ -42,6 +42,22 @@ def test_m2_gives_the_numbers_worked_by_hand(engine: str, method: str, expected:
     model, pairs = m2()
     scores = attribute(model, pairs, method, steps=4, engine=engine)
     assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("grid", "expected"), [("0..m-1", (4.5, 6, 3)), ("1..m", (9, 6, 3))])
+def test_m2_gives_the_numbers_of_eap_ig_worked_by_hand(grid: str, expected: tuple[float, ...]) -> None:
+    model, pairs = m2()
+    scores = attribute(model, pairs, "eap-ig-inputs", steps=2, grid=grid)
+    assert (scores["input->m0"], scores["m0->logits"], scores["input->logits"]) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["eap-ig-inputs", "eap-ig-activations", "relp", "magnitude"])
+def test_every_method_gives_a_finite_score_for_every_edge_and_averages_pairs(method: str) -> None:
+    model, pairs = small_model("gpt_neo"), random_pairs(3, lengths=(4, 6))
+    scores = attribute(model, pairs, method, per_example=True)
+    assert scores.per_example is not None
+    assert torch.isfinite(scores.per_example).all()
+    torch.testing.assert_close(attribute(model, pairs, method, batch_size=2).values, scores.per_example.mean(0))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -101,6 +117,9 @@ def test_the_command_line_knows_every_method() -> None:
         ({"engine": "cuda"}, "engine 'cuda' is not known; accepted: native"),
         ({"objective": "correct"}, "metric 'correct' is not known"),
         ({"steps": 0}, "steps is 0; at least 1"),
+        ({"method": "relp", "engine": "auto-circuit"}, "method 'relp' is computed by engine 'native' alone"),
+        ({"method": "eap-ig-inputs", "ablation": "zero"}, "defined for ablation 'resample' alone"),
+        ({"method": "eap-ig-inputs", "grid": "all"}, "grid 'all' is not known; accepted: 0..m-1, 1..m"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:

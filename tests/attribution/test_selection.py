@@ -40,7 +40,12 @@ def test_every_prefix_of_greedy_growth_leads_to_the_logits(scores: torch.Tensor)
 
 def test_greedy_growth_takes_the_highest_edge_into_what_has_joined() -> None:
     scores = torch.zeros(GRAPH.n_edges)
-    for name, value in {"a1.h0->logits": 1.0, "m1->logits": 0.5, "input->a1.h0<q>": 9.0, "input->a0.h0<q>": 10.0}.items():
+    for name, value in {
+        "a1.h0->logits": 1.0,
+        "m1->logits": 0.5,
+        "input->a1.h0<q>": 9.0,
+        "input->a0.h0<q>": 10.0,
+    }.items():
         scores[GRAPH.index(name)] = value
     assert EdgeScores(GRAPH, scores).greedy(2).edges == {"a1.h0->logits", "input->a1.h0<q>"}
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal, prefix_masks
 from memcirc.circuits.runner import Ends, circuit_runner, run_circuit
 from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, MODES, RunSettings
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.attribution.attribute import attribute
 from tests.micro_models import m1
 from tests.models import random_pairs, small_model
 
@@ -45,11 +45,15 @@ def test_edge_of_a_circuit_is_tree_of_its_complement_in_the_other_direction(abla
     graph = graph_of(model)
     chosen = frozenset(graph.edges[::3])
     edge = run_circuit(model, pairs, chosen, mode="edge", ablation=ablation, reverse=reverse)
-    tree = run_circuit(model, pairs, frozenset(graph.edges) - chosen, mode="tree", ablation=ablation, reverse=not reverse)
+    tree = run_circuit(
+        model, pairs, frozenset(graph.edges) - chosen, mode="tree", ablation=ablation, reverse=not reverse
+    )
     torch.testing.assert_close(edge, tree, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_ungrouped", "attention_only"])
+@pytest.mark.parametrize(
+    "name", ["gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_ungrouped", "attention_only"]
+)
 def test_both_engines_agree_on_faithfulness(name: str) -> None:
     model, pairs = small_model(name), random_pairs(3, lengths=(5, 7))
     circuits = [frozenset(graph_of(model).edges[i::4]) for i in range(4)]

@@ -8,7 +8,9 @@ curves = st.lists(st.floats(-1, 1.5), min_size=1, max_size=80).map(lambda values
 
 
 @given(curves, st.floats(0.1, 1))
-def test_the_smallest_size_of_any_curve_is_found_when_all_smaller_ones_can_be_measured(curve: list[float], target: float) -> None:
+def test_the_smallest_size_of_any_curve_is_found_when_all_smaller_ones_can_be_measured(
+    curve: list[float], target: float
+) -> None:
     found = smallest_size(lambda sizes: [curve[n] for n in sizes], len(curve) - 1, target)
     smallest = next(n for n, value in enumerate(curve) if value >= target)
     assert (found.n_edges, found.lower_bound) == (smallest, smallest)

@@ -57,7 +57,9 @@ def test_queries_keys_and_values_are_apart() -> None:
     expected = {"input->a0.h0<k>": 0.75 * math.log(3), "input->a0.h0<v>": -3, "a0.h0->logits": -1}
     assert scores(model, pairs, [0.0]) == pytest.approx(expected)
     q, k, v, a = "input->a0.h0<q>", "input->a0.h0<k>", "input->a0.h0<v>", "a0.h0->logits"
-    assert [objective(model, pairs, "tree", c) for c in ([k, a], [v, a], [q, a], [k, v, a])] == pytest.approx([6, 2, 4, 3])
+    assert [objective(model, pairs, "tree", c) for c in ([k, a], [v, a], [q, a], [k, v, a])] == pytest.approx(
+        [6, 2, 4, 3]
+    )
     assert [objective(model, pairs, "edge", c) for c in ([k], [v], [a])] == pytest.approx([6, 2, 3])
     assert objective(model, pairs, "tree", list(graph_of(model).edges)) == pytest.approx(3)
     assert objective(model, pairs, "tree", []) == pytest.approx(4)

@@ -21,7 +21,9 @@ from auto_circuit.types import AblationType, PatchType  # noqa: E402
 def peer_batch(pairs: Pairs) -> list[PromptPairBatch]:
     rows = [(p.clean_ids, p.corrupt_ids, p.answer_ids, p.wrong_answer_ids) for p in pairs]
     clean, corrupt, answers, wrong = (torch.tensor(column) for column in zip(*rows, strict=True))
-    return [PromptPairBatch(key=1, batch_diverge_idx=0, clean=clean, corrupt=corrupt, answers=answers, wrong_answers=wrong)]
+    return [
+        PromptPairBatch(key=1, batch_diverge_idx=0, clean=clean, corrupt=corrupt, answers=answers, wrong_answers=wrong)
+    ]
 
 
 def peer_model(model: Model) -> object:
@@ -44,7 +46,9 @@ def test_attribution_equals_the_peers_mask_gradients(name: str, method: str, k: 
         largest, row = scores.values.abs().max(), 0
         for layer in range(model.hooked.cfg.n_layers):
             for kind in ("q_input", "k_input", "v_input", "mlp_in"):
-                theirs = expected[f"blocks.{layer}.hook_{kind}"].view(-1, expected[f"blocks.{layer}.hook_{kind}"].shape[-1])
+                theirs = expected[f"blocks.{layer}.hook_{kind}"].view(
+                    -1, expected[f"blocks.{layer}.hook_{kind}"].shape[-1]
+                )
                 ours = matrix[row : row + len(theirs), : theirs.shape[1]]
                 torch.testing.assert_close(ours, theirs, atol=float(largest) * 1e-9, rtol=0)
                 row += len(theirs)

@@ -13,7 +13,9 @@ from tests.models import small_model
 PROMPT, TOTAL = 8, 14
 
 
-def literal(model: Model, passage: np.ndarray, metric: str, drop: float) -> tuple[int, tuple[int, ...], float, float] | None:
+def literal(
+    model: Model, passage: np.ndarray, metric: str, drop: float
+) -> tuple[int, tuple[int, ...], float, float] | None:
     """The definition, word for word."""
     before = 1.0
     for length in range(PROMPT, 0, -1):
@@ -59,7 +61,9 @@ def test_the_shortcut_finds_the_points_of_the_literal_loop(metric: str, drop: fl
 
 
 def test_no_passages_have_no_points() -> None:
-    assert divergence_points(small_model("gpt2", dtype="float32"), np.zeros((0, TOTAL), int), PROMPT, TOTAL - PROMPT) == []
+    assert (
+        divergence_points(small_model("gpt2", dtype="float32"), np.zeros((0, TOTAL), int), PROMPT, TOTAL - PROMPT) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ def test_completions_equal_greedy_decoding_token_by_token(model: Model) -> None:
     truth = rows[:, PROMPT:]
     assert table["memorization_score"].to_pylist() == (expected == truth).mean(1).tolist()
     assert table["exact"].to_pylist() == (expected == truth).all(1).tolist()
-    prefix = [next((i for i in range(COMPLETION) if e[i] != t[i]), COMPLETION) for e, t in zip(expected, truth, strict=True)]
+    prefix = [
+        next((i for i in range(COMPLETION) if e[i] != t[i]), COMPLETION) for e, t in zip(expected, truth, strict=True)
+    ]
     assert table["prefix_match"].to_pylist() == prefix
     assert table["exact"].to_pylist()[0]
 
@@ -61,7 +63,10 @@ def test_the_smallest_gap_is_taken_up_to_the_first_mismatch(model: Model) -> Non
 
 def test_batches_do_not_change_the_scores(model: Model) -> None:
     rows = passages(model)
-    one, many = score(model, rows, PROMPT, COMPLETION, batch_size=1), score(model, rows, PROMPT, COMPLETION, batch_size=64)
+    one, many = (
+        score(model, rows, PROMPT, COMPLETION, batch_size=1),
+        score(model, rows, PROMPT, COMPLETION, batch_size=64),
+    )
     for name in ("completion_ids", "memorization_score", "exact", "prefix_match", "bleu4"):
         assert one[name].to_pylist() == many[name].to_pylist()
 

@@ -50,7 +50,9 @@ def test_branch_pairs_share_the_context_and_contrast_truth_with_the_models_word(
         assert pair.wrong_answer_ids == (point.model_continuation[1],)
 
 
-def test_withheld_pairs_put_the_same_token_once_in_and_once_out_of_the_models_mouth(model: Model, table: pa.Table) -> None:
+def test_withheld_pairs_put_the_same_token_once_in_and_once_out_of_the_models_mouth(
+    model: Model, table: pa.Table
+) -> None:
     pairs = make_pairs(model, table, mode="dataset", threshold=0.9, low_threshold=0.3)
     tokens = {f"doc{i}": row for i, row in enumerate(table["tokens"].to_pylist())}
     for pair in pairs:
@@ -79,7 +81,9 @@ def test_every_memorized_passage_is_a_pair_or_counted(model: Model, table: pa.Ta
 
 def test_no_passage_over_the_threshold_is_refused_with_the_highest_score(model: Model, table: pa.Table) -> None:
     low = table.filter(pa.array(table["bleu4"].to_numpy() < 0.5))
-    with pytest.raises(ValueError, match=r"no passage reaches threshold 0\.9: the highest bleu score of \d+ passages is 0\."):
+    with pytest.raises(
+        ValueError, match=r"no passage reaches threshold 0\.9: the highest bleu score of \d+ passages is 0\."
+    ):
         make_pairs(model, low, threshold=0.9)
 
 

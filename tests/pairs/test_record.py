@@ -37,7 +37,14 @@ def test_an_autocircuit_file_is_tokenized_once_and_the_bos_choice_recorded() -> 
 
 
 def test_ids_win_over_text() -> None:
-    prompt = {"clean": "zz", "corrupt": "zz", "clean_ids": [1], "corrupt_ids": [2], "answer_ids": [3], "wrong_answer_ids": [4]}
+    prompt = {
+        "clean": "zz",
+        "corrupt": "zz",
+        "clean_ids": [1],
+        "corrupt_ids": [2],
+        "answer_ids": [3],
+        "wrong_answer_ids": [4],
+    }
     assert load_pairs({"prompts": [prompt]})[0].clean_ids == (1,)
 
 

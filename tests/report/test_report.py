@@ -28,7 +28,12 @@ def test_the_page_states_every_measured_faithfulness(finished_run: Path) -> None
 
 def test_figures_are_drawn_the_same_every_time(finished_run: Path) -> None:
     names = {path.name for path in (finished_run / "report" / "figures").iterdir()}
-    assert names >= {"dose_response.svg", "branch_curves.svg", "branch_circuit_tree.svg", "memorization_circuit_edge.svg"}
+    assert names >= {
+        "dose_response.svg",
+        "branch_curves.svg",
+        "branch_circuit_tree.svg",
+        "memorization_circuit_edge.svg",
+    }
 
 
 def test_markdown_and_page_show_the_same_findings(finished_run: Path) -> None:
@@ -47,7 +52,14 @@ def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
 
 
 def test_a_disappointing_circuit_is_not_hidden() -> None:
-    row = {"mode": "tree", "ablation": "resample", "reverse": False, "direction": "noising", "faithfulness": 0.4, "n_pairs": 9}
+    row = {
+        "mode": "tree",
+        "ablation": "resample",
+        "reverse": False,
+        "direction": "noising",
+        "faithfulness": 0.4,
+        "n_pairs": 9,
+    }
     circuit = {"n_edges": 5, "graph_edges": 100, "target": 0.85, "faithfulness": 0.9, "target_met": True}
     reached, tested = task_findings("branch", {"faithfulness": [row], "random": []}, {"tree": circuit})
     assert reached.holds
@@ -62,5 +74,10 @@ def test_wilson_intervals_are_the_published_ones(successes: int, low: float, hig
 
 def test_tables_align_numbers_to_the_right_and_show_missing_values() -> None:
     rows = [{"name": "a|b", "value": 1.23456}, {"name": "c", "value": None}]
-    assert text_table(rows, ["name", "value"]).splitlines() == ["name  value", "----  -----", "a|b   1.235", "c         –"]
+    assert text_table(rows, ["name", "value"]).splitlines() == [
+        "name  value",
+        "----  -----",
+        "a|b   1.235",
+        "c         –",
+    ]
     assert markdown_table(rows, ["name", "value"]).splitlines()[2] == "| a\\|b | 1.235 |"

@@ -1,6 +1,7 @@
 """A caller's mistakes: one line that names the value and what is accepted, exit 2, nothing left behind."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,15 @@ def options(run_options: list[str], tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--model_name", "no/such-model"], "model 'no/such-model' is neither a local folder|no tokenizer at 'no/such-model'"),
+        (
+            ["--model_name", "no/such-model"],
+            "model 'no/such-model' is neither a local folder|no tokenizer at 'no/such-model'",
+        ),
         (["--dataset", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
         (["--subset", "cookbooks"], "cookbooks.*Wikipedia \\(en\\)"),
         (["--threshold", "1.5"], r"threshold 1.5 is outside \[0, 1\]"),
         (["--low_threshold", "0.9"], "low_threshold 0.9 must be below threshold 0.6"),
-        (["--prompt_tokens", "400"], "400"),
+        (["--prompt_tokens", "400"], "gives no window of 412 tokens"),
         (["--patch_type", "NODE"], "patch_type 'NODE' is not known; accepted: TREE_PATCH|patch_type 'NODE'"),
         (["--metric", "rouge"], "metric 'rouge' is not known; accepted: bleu"),
         (["--optimize_metric", "loss"], "metric 'loss' is not known"),
@@ -42,11 +46,8 @@ def options(run_options: list[str], tmp_path: Path) -> list[str]:
     ],
 )
 def test_a_wrong_option_is_one_line(
-    options: list[str], wrong: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str], wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import re
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert re.search(message, refused([*options, *wrong], capsys))
 
 
@@ -70,7 +71,9 @@ def corpus(tmp_path: Path, rows: list[dict[str, object]]) -> str:
     return str(path)
 
 
-def test_a_data_set_without_text_is_one_line(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_data_set_without_text_is_one_line(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = refused([*options, "--dataset", corpus(tmp_path, [{"body": "x"}])], capsys)
     assert "body" in line
     assert "text" in line
@@ -99,7 +102,10 @@ def test_no_memorized_passage_is_one_line_and_the_scores_are_kept(
     ("pairs", "message"),
     [
         ([], "the pair set is empty"),
-        ([{"clean_ids": [1, 2], "corrupt_ids": [1], "answer_ids": [3], "wrong_answer_ids": [4]}], "clean has 2 tokens and corrupt 1"),
+        (
+            [{"clean_ids": [1, 2], "corrupt_ids": [1], "answer_ids": [3], "wrong_answer_ids": [4]}],
+            "clean has 2 tokens and corrupt 1",
+        ),
     ],
 )
 def test_a_bad_file_of_pairs_is_one_line(

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from memcirc.cli import INTERRUPTED, MISTAKE, main
 from memcirc.circuit import Circuit
+from memcirc.cli import INTERRUPTED, MISTAKE, main
 from memcirc.interop.mib import load_circuit
 from memcirc.pairs.record import load_pairs
+from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline, slug
 
 
@@ -19,8 +20,8 @@ def test_a_run_leaves_every_artifact_that_the_design_names(finished_run: Path) -
     for name in ("manifest.json", "config.yaml", "score/scores.parquet", "report/report.html", "report/report.md"):
         assert (finished_run / name).is_file(), name
     for task in ("branch", "memorization"):
-        for name in ("pairs/pairs.json", "pairs/dropped.json", "discover/edge_scores.safetensors", "discover/circuit.json",
-                     "verify/verification.json"):  # fmt: skip
+        for name in ("pairs/pairs.json", "pairs/dropped.json", "discover/edge_scores.safetensors",
+                     "discover/circuit.json", "verify/verification.json"):  # fmt: skip
             assert (finished_run / task / name).is_file(), f"{task}/{name}"
 
 
@@ -123,7 +124,9 @@ def test_ctrl_c_keeps_finished_stages_and_the_next_run_goes_on(
     assert (run_dir / name).read_bytes() == (finished_run / name).read_bytes()
 
 
-def test_pairs_of_ones_own_are_discovered_and_verified(finished_run: Path, run_options: list[str], tmp_path: Path) -> None:
+def test_pairs_of_ones_own_are_discovered_and_verified(
+    finished_run: Path, run_options: list[str], tmp_path: Path
+) -> None:
     source = finished_run / "branch" / "pairs" / "pairs.json"
     options = [*run_options, "--run_dir", str(tmp_path / "own"), "--path", str(source)]
     assert main(["run", *options]) == 0
@@ -135,7 +138,12 @@ def test_pairs_of_ones_own_are_discovered_and_verified(finished_run: Path, run_o
 def test_verify_takes_other_scores_sizes_and_pairs(finished_run: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "copy"
     shutil.copytree(finished_run, run_dir)
-    options = ["--prune_scores_path", str(run_dir / "memorization/discover/edge_scores.safetensors"), "--edge_count", "7"]
+    options = [
+        "--prune_scores_path",
+        str(run_dir / "memorization/discover/edge_scores.safetensors"),
+        "--edge_count",
+        "7",
+    ]
     options += ["--dataset_path", str(run_dir / "memorization/pairs/pairs.json"), "--dataset_size", "2"]
     options += ["--ablation_type", "ZERO", "--patch_type", "TREE_PATCH", "--reverse_clean_corrupt", "no"]
     assert main(["verify", "--run_dir", str(run_dir), "--force", *options]) == 0
@@ -163,12 +171,15 @@ def test_the_diagonal_of_a_transfer_is_the_circuits_own_number(finished_run: Pat
     own = json.loads((run_dir / "branch/verify/verification.json").read_text())["faithfulness"]
     for row in own:
         if row["ablation"] == "resample":
-            (same,) = [r for r in rows if (r["pairs"], r["mode"], r["direction"]) == ("branch", row["mode"], row["direction"])]
+            (same,) = [
+                r for r in rows if (r["pairs"], r["mode"], r["direction"]) == ("branch", row["mode"], row["direction"])
+            ]
             assert same["faithfulness"] == pytest.approx(row["faithfulness"], abs=1e-6)
 
 
 def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Path) -> None:
-    pipeline = Pipeline(tmp_path, None, force=True, quiet=True)  # type: ignore[arg-type]
+    config = resolve(stored_config(finished_run), {})
+    pipeline = Pipeline(tmp_path, config, force=True, quiet=True)
     calls = []
 
     def make(folder: Path) -> tuple[list[Path], str]:

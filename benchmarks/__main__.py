@@ -1,0 +1,7 @@
+"""All benchmarks in turn: ``python -m benchmarks``."""
+
+import subprocess
+import sys
+
+for name in ("attribution", "circuits", "search", "memory", "growth"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

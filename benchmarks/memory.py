@@ -1,0 +1,70 @@
+"""Peak memory, each engine and each size in a process of its own.
+
+python -m benchmarks.memory [--shape gpt2-small] [--no-peer]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from benchmarks.cases import random_model, random_pairs
+from benchmarks.peers import AutoCircuit
+from benchmarks.timing import RESULTS, peak_growth
+from memcirc.engine import mask_gradients, prepare
+from memcirc.graph import graph_of
+from memcirc.interventions import RunSettings
+
+CASES = (
+    ("attribution", 8, False),
+    ("attribution", 100, True),
+    ("attribution", 1000, True),
+    ("runner", 100, True),
+    ("runner", 1000, True),
+    ("auto-circuit", 8, False),
+)
+
+
+def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
+    """Bytes by which this process grows, beyond model and pairs."""
+    import torch
+
+    model, pairs = random_model(shape), random_pairs(n_pairs, 50, branch)
+    if engine == "attribution":
+        return peak_growth(lambda: mask_gradients(model, pairs, [i / 5 for i in range(6)], "logit_diff"))
+    if engine == "runner":
+        generator = torch.Generator().manual_seed(0)
+        kept = torch.rand(1, graph_of(model).n_edges, generator=generator) < 0.01
+        return peak_growth(lambda: prepare(model, pairs, RunSettings("edge")).logits(kept, answers_only=True))
+    return peak_growth(lambda: AutoCircuit(model, pairs).mask_ig(5))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="gpt2-small")
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case is not None:
+        engine, n_pairs, branch = CASES[options.case]
+        print(measure(engine, options.shape, n_pairs, branch))
+        return
+    found = []
+    print(f"Peak memory growth, {options.shape}, pairs of 50 tokens (target for attribution of 8 pairs: at most 1 GB)")
+    for index, (engine, n_pairs, branch) in enumerate(CASES):
+        if engine == "auto-circuit" and options.no_peer:
+            continue
+        command = [sys.executable, "-m", "benchmarks.memory", "--shape", options.shape, "--case", str(index)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=True)
+        growth = int(finished.stdout.split()[-1])
+        found.append({"engine": engine, "pairs": n_pairs, "branch": branch, "bytes": growth})
+        print(
+            f"{engine:14} {n_pairs:5} pairs, {'branch' if branch else 'everywhere':10} {growth / 1e9:6.2f} GB",
+            flush=True,
+        )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "memory.json").write_text(json.dumps({"shape": options.shape, "rows": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
