@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         command(name, text, *COMMAND_SECTIONS[name])
     verify = command("verify", "circuits -> faithfulness, baselines, statistics", *COMMAND_SECTIONS["verify"])
     verify.add_argument("--preset", metavar="NAME", help="one of the study's tables, on a finished run")
-    verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run that a preset works on")
+    verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
     commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
     return top
 
@@ -91,34 +91,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _pipeline_command(name: str, last_stage: str) -> Callable[[dict[str, Any], list[str]], None]:
-    def run(options: dict[str, Any], argv: list[str]) -> None:
-        from memcirc.run.config import read_config, stored_config
+def _stages(command: str, last_stage: str) -> Callable[[dict[str, Any], list[str]], None]:
+    """The command that runs everything up to a stage."""
 
-        given = options.pop("config", None)
-        stored = read_config(given) if given else stored_config(options["run_dir"])
-        _run(options, argv, COMMAND_SECTIONS[name], last_stage, stored)
+    def run(options: dict[str, Any], argv: list[str]) -> None:
+        from memcirc.run.command import run_stages
+
+        run_dir, force = options.pop("run_dir"), options.pop("force")
+        run_stages(run_dir, _resolved(command, run_dir, options), force, argv, last_stage)
 
     return run
 
 
-def _run(
-    options: dict[str, Any], argv: list[str], sections: Sequence[str], last_stage: str, stored: Mapping[str, Any]
-) -> None:
-    from memcirc.run.config import resolve
+def _resolved(command: str, run_dir: Path, options: dict[str, Any]) -> Any:
+    """The stored configuration (the run's own, or a file named by the user) with the options on top."""
+    from memcirc.run.config import read_config, resolve, stored_config
 
-    run_dir, force = options.pop("run_dir"), options.pop("force")
-    config = resolve(stored, options, sections)
-    from memcirc.run.command import run_stages
-
-    run_stages(run_dir, config, force, argv, last_stage)
+    given = options.pop("config", None)
+    return resolve(read_config(given) if given else stored_config(run_dir), options, COMMAND_SECTIONS[command])
 
 
 def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo import ensure
+    from memcirc.run.command import run_stages
+    from memcirc.run.config import resolve
 
     demo = ensure(Path(DEMO_CACHE))
-    stored = {
+    stored: dict[str, dict[str, Any]] = {
         "model": {"model_name": str(demo.model_dir)},
         "prepare": {
             "dataset": str(demo.corpus_path),
@@ -126,19 +125,21 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
             "generation_tokens": demo.generation_tokens,
         },
     }
-    _run(options, argv, COMMAND_SECTIONS["demo"], "report", stored)
+    run_dir, force = options.pop("run_dir"), options.pop("force")
+    run_stages(run_dir, resolve(stored, options, COMMAND_SECTIONS["demo"]), force, argv, "report")
 
 
 def _verify(options: dict[str, Any], argv: list[str]) -> None:
-    preset, run = options.pop("preset"), options.pop("run")
-    if preset is None:
-        if run is not None:
-            options["run_dir"] = run
-        _pipeline_command("verify", "verify")(options, argv)
-        return
-    from memcirc.run.presets import run_preset
+    preset, run_dir, force = options.pop("preset"), options.pop("run_dir"), options.pop("force")
+    run_dir = options.pop("run") or run_dir
+    if preset is not None:
+        from memcirc.run.presets import run_preset
 
-    run_preset(preset, run or options["run_dir"])
+        run_preset(preset, run_dir)
+        return
+    from memcirc.run.command import verify_run
+
+    verify_run(run_dir, _resolved("verify", run_dir, options), force, argv)
 
 
 def _doctor(options: dict[str, Any], argv: list[str]) -> None:
@@ -149,13 +150,13 @@ def _doctor(options: dict[str, Any], argv: list[str]) -> None:
 
 COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "demo": _demo,
-    "run": _pipeline_command("run", "report"),
-    "prepare": _pipeline_command("prepare", "windows"),
-    "score": _pipeline_command("score", "score"),
-    "pairs": _pipeline_command("pairs", "pairs"),
-    "discover": _pipeline_command("discover", "discover"),
+    "run": _stages("run", "report"),
+    "prepare": _stages("prepare", "windows"),
+    "score": _stages("score", "score"),
+    "pairs": _stages("pairs", "pairs"),
+    "discover": _stages("discover", "discover"),
     "verify": _verify,
-    "report": _pipeline_command("report", "report"),
+    "report": _stages("report", "report"),
     "doctor": _doctor,
 }
 

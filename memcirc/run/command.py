@@ -1,33 +1,59 @@
 """One command on a run directory: its stages, its configuration, its line in the manifest."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from memcirc.artifacts import content_hash, read_json
+from memcirc.report.tables import text_table
 from memcirc.run import manifest
-from memcirc.run.config import CONFIG_FILE, RunConfig
+from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
 from memcirc.run.pipeline import Pipeline
 
-STAGES = ("windows", "score", "pairs", "discover", "verify", "report")
+STAGES = ("windows", "score", "pairs", "discover", "report")
+SHOWN = ("mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "nothing", "everything", "note")
 
 
 def run_stages(run_dir: Path, config: RunConfig, force: bool, argv: list[str], last_stage: str) -> None:
     """Run everything up to a stage. The stored configuration changes only when all stages accept it."""
     assert last_stage in STAGES
     pipeline = Pipeline(run_dir, config, force)
-    try:
+    with _recorded(pipeline, argv):
         if last_stage == "windows":
             pipeline.windows()
         elif last_stage == "score":
             pipeline.score()
         elif last_stage == "report":
-            page = pipeline.everything()
-            print(page)
+            print(pipeline.everything())
         else:
             for task in config.model.tasks:
                 getattr(pipeline, last_stage)(task)
+
+
+def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:
+    """Verify the circuits of a run and print the table. Asked for in another way than the run itself was, the result
+    gets a folder of its own beside the run's (``TASK/verify-HASH``) and the stored configuration stays."""
+    stored = stored_config(run_dir).get("verify")
+    differs = stored is not None and stored != asdict(config.verify)
+    name = f"verify-{content_hash(asdict(config.verify))[:8]}" if differs else "verify"
+    pipeline = Pipeline(run_dir, config, force)
+    with _recorded(pipeline, argv, keep_config=differs):
+        for task in config.model.tasks:
+            path = pipeline.verify(task, name)
+            print(f"{path}\n{text_table(read_json(path)['faithfulness'], SHOWN)}")
+
+
+@contextmanager
+def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) -> Iterator[None]:
+    """Store configuration and manifest when all went well; an interrupted first command leaves its configuration."""
+    run_dir, config = pipeline.run_dir, pipeline.config
+    try:
+        yield
     except BaseException:
         if pipeline.seconds and not (run_dir / CONFIG_FILE).exists():
             config.save(run_dir)
         raise
-    config.save(run_dir)
-    manifest.record(run_dir, argv, asdict(config), config.model.device, pipeline.seconds)
+    if not keep_config:
+        config.save(run_dir)
+    manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.seconds)

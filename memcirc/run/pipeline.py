@@ -26,7 +26,7 @@ from memcirc.graph import graph_of
 from memcirc.interop.mib import load_circuit, save_circuit
 from memcirc.memorization.divergence import divergence_points
 from memcirc.memorization.stage import points_of, points_table, score_windows
-from memcirc.models import Model, load_model, load_tokenizer, weights_stamp
+from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, make_pairs
 from memcirc.pairs.record import Pairs, load_pairs
 from memcirc.report.page import write_report
@@ -55,6 +55,11 @@ class Pipeline:
         settings = self.config.model
         self._say(f"loading {settings.model_name}")
         return load_model(settings.model_name, settings.device, settings.dtype)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, or would run."""
+        return str(resolve_device(self.config.model.device))
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
@@ -237,7 +242,7 @@ class Pipeline:
         """The minimal circuit that discovery found for a mode."""
         return load_circuit(self.discover(task) / self._circuit_name(mode))[0]
 
-    def verify(self, task: str) -> Path:
+    def verify(self, task: str, name: str = "verify") -> Path:
         """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
         config, folder = self.config.verify, self.discover(task)
         given = [Path(path) for path in (config.prune_scores_path, config.dataset_path) if path]
@@ -259,7 +264,7 @@ class Pipeline:
             write_json(out / "verification.json", result.to_json())
             return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {len(pairs)} pairs"
 
-        return self._stage(f"{task}/verify", {**self._identity, **asdict(config)}, inputs, make) / "verification.json"
+        return self._stage(f"{task}/{name}", {**self._identity, **asdict(config)}, inputs, make) / "verification.json"
 
     def report(self) -> Path:
         """The page and its figures and tables, from the artifacts alone."""

@@ -146,8 +146,13 @@ def test_verify_takes_other_scores_sizes_and_pairs(finished_run: Path, tmp_path:
     ]
     options += ["--dataset_path", str(run_dir / "memorization/pairs/pairs.json"), "--dataset_size", "2"]
     options += ["--ablation_type", "ZERO", "--patch_type", "TREE_PATCH", "--reverse_clean_corrupt", "no"]
-    assert main(["verify", "--run_dir", str(run_dir), "--force", *options]) == 0
-    (row,) = json.loads((run_dir / "branch/verify/verification.json").read_text())["faithfulness"]
+    before = {
+        path: path.read_bytes() for path in (run_dir / "config.yaml", run_dir / "branch/verify/verification.json")
+    }
+    assert main(["verify", str(run_dir), *options]) == 0
+    (own,) = (run_dir / "branch").glob("verify-*/verification.json")
+    assert {path: path.read_bytes() for path in before} == before
+    (row,) = json.loads(own.read_text())["faithfulness"]
     assert (row["n_edges"], row["n_pairs"], row["ablation"], row["mode"]) == (7, 2, "zero", "tree")
 
 
