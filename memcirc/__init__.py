@@ -22,6 +22,7 @@ _HOMES = {
     "circuit_runner": "memcirc.circuits.runner",
     "run_circuit": "memcirc.circuits.runner",
     "find_minimal": "memcirc.circuits.minimal",
+    "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.verify",
 }

@@ -25,6 +25,7 @@ RANDOM_COLUMNS = (
     "mode", "direction", "n_edges", "n_circuits", "found",
     "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value",
 )  # fmt: skip
+AREA_COLUMNS = ("mode", "ablation", "reverse", "metric", "cpr", "cmd", "log_auc")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class TaskSection:
     drawings: list[Drawing]
     faithfulness: list[dict[str, Any]]
     random: list[dict[str, Any]]
+    areas: list[dict[str, Any]]
     refused: list[str]
     statement: dict[str, Any]
 
@@ -79,6 +81,7 @@ def write_report(run_dir: Path, tasks: Sequence[str], config: Mapping[str, Mappi
         "seconds": _seconds(run_dir),
         "faithfulness_columns": FAITHFULNESS_COLUMNS,
         "random_columns": RANDOM_COLUMNS,
+        "area_columns": AREA_COLUMNS,
     }
     environment = Environment(
         loader=PackageLoader("memcirc.report"),
@@ -131,6 +134,7 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
         drawings=drawings,
         faithfulness=verification["faithfulness"],
         random=verification["random"],
+        areas=[{**curve, **curve["mib_areas"]} for curve in verification["curve"]],
         refused=verification["refused"],
         statement=verification["statement"],
     )

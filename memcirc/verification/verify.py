@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
@@ -22,6 +23,7 @@ from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
+from memcirc.verification.areas import MIB_FRACTIONS, areas
 from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.random_circuits import (
     RandomComparison,
@@ -38,7 +40,7 @@ CURVE_CIRCUITS = 20
 @dataclass(frozen=True)
 class Curve:
     """Faithfulness of the ranking's prefixes, and mean and 95th percentile of random circuits of the same sizes (empty
-    where none were drawn)."""
+    where none were drawn). ``mib_areas``: :func:`memcirc.verification.areas.areas` over MIB's shares of the edges."""
 
     mode: str
     ablation: str
@@ -48,6 +50,7 @@ class Curve:
     faithfulness: Sequence[float]
     random_mean: Sequence[float]
     random_q95: Sequence[float]
+    mib_areas: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ def _checked(runner: CircuitRunner, circuit: Circuit, scores: EdgeScores | None,
         if "random" in wanted.checks and found.faithfulness is not None:
             random.append(compare_with_random(runner, found, wanted.n_random, generator))
         if "curve" in wanted.checks and scores is not None:
-            curve.append(faithfulness_curve(runner, scores, wanted, generator))
+            order = scores.order(circuit.origin.get("by", "abs"), circuit.origin.get("selection", "top"))
+            curve.append(faithfulness_curve(runner, order, wanted, generator))
     return Verification({}, measured, random, curve)
 
 
@@ -193,13 +197,14 @@ def compare_with_random(
     )
 
 
-def faithfulness_curve(runner: CircuitRunner, scores: EdgeScores, wanted: Checks, generator: torch.Generator) -> Curve:
-    """Prefixes of the ranking over a logarithmic grid from 1 edge to all; in the mode's own direction also
-    ``CURVE_CIRCUITS`` random circuits a size."""
-    settings = runner.settings
-    sizes = np.unique(np.geomspace(1, runner.graph.n_edges, wanted.curve_points).round().astype(int)).tolist()
-    by, selection = scores.origin.get("by", "abs"), scores.origin.get("selection", "top")
-    values = runner.faithfulness(prefix_masks(scores.order(by, selection), sizes), wanted.metric).tolist()
+def faithfulness_curve(runner: CircuitRunner, order: Tensor, wanted: Checks, generator: torch.Generator) -> Curve:
+    """Prefixes of a ranking, int64 [n_edges], over a logarithmic grid from 1 edge to all; in the mode's own direction
+    also ``CURVE_CIRCUITS`` random circuits a size."""
+    settings, n_edges = runner.settings, runner.graph.n_edges
+    sizes = np.unique(np.geomspace(1, n_edges, wanted.curve_points).round().astype(int)).tolist()
+    mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
+    found = runner.faithfulness(prefix_masks(order, [*sizes, *mib_sizes]), wanted.metric).tolist()
+    values, mib_values = found[: len(sizes)], found[len(sizes) :]
     chance = [
         runner.faithfulness(uniform_circuits(runner.graph, size, CURVE_CIRCUITS, generator), wanted.metric).numpy()
         for size in (() if settings.reverse else sizes)
@@ -213,4 +218,5 @@ def faithfulness_curve(runner: CircuitRunner, scores: EdgeScores, wanted: Checks
         values,
         [float(row.mean()) for row in chance],
         [float(np.quantile(row, 0.95)) for row in chance],
+        areas(MIB_FRACTIONS, mib_values),
     )
