@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
+from transformers.utils.logging import disable_progress_bar
 
 from memcirc.artifacts import StageFolder, atomic, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
@@ -41,11 +42,11 @@ class Pipeline:
 
     Args:
         force: make stages anew even where they are done, or were made with another configuration.
-        quiet: no lines on stderr.
+        terse: no lines on stderr about stages that were done before.
     """
 
-    def __init__(self, run_dir: Path, config: RunConfig, force: bool = False, quiet: bool = False) -> None:
-        self.run_dir, self.config, self.force, self.quiet = run_dir, config, force, quiet
+    def __init__(self, run_dir: Path, config: RunConfig, force: bool = False, terse: bool = False) -> None:
+        self.run_dir, self.config, self.force, self.terse = run_dir, config, force, terse
         self.seconds: dict[str, float] = {}
         self._settled: set[str] = set()
 
@@ -53,7 +54,9 @@ class Pipeline:
     def model(self) -> Model:
         """Loaded when the first stage needs it; a run of finished stages never does."""
         settings = self.config.model
-        self._say(f"loading {settings.model_name}")
+        _say(f"loading {settings.model_name}")
+        if not sys.stderr.isatty():
+            disable_progress_bar()
         return load_model(settings.model_name, settings.device, settings.dtype)
 
     @property
@@ -67,10 +70,6 @@ class Pipeline:
         name, dtype = self.config.model.model_name, self.config.model.dtype
         return {"model_name": name, "dtype": dtype, "weights": weights_stamp(name)}
 
-    def _say(self, line: str) -> None:
-        if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
-
     def _stage(
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
     ) -> Path:
@@ -80,14 +79,15 @@ class Pipeline:
             return folder.path
         self._settled.add(name)
         if not self.force and folder.is_done(config, inputs):
-            self._say(f"{name}: done before")
+            if not self.terse:
+                _say(f"{name}: done before")
             return folder.path
         folder.start()
         start = time.perf_counter()
         outputs, line = make(folder.path)
         self.seconds[name] = time.perf_counter() - start
         folder.finish(config, inputs, outputs, self.seconds[name])
-        self._say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
+        _say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
         return folder.path
 
     def windows(self) -> Path:
@@ -275,6 +275,10 @@ class Pipeline:
         for task in self.config.model.tasks:
             self.verify(task)
         return self.report()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def slug(subset: str) -> str:

@@ -43,7 +43,7 @@ def run_preset(name: str, run_dir: Path) -> None:
     stored = stored_config(run_dir)
     if not stored:
         raise FileNotFoundError(f"no finished run in {run_dir}; `memcirc demo` makes one in runs/demo")
-    pipeline = Pipeline(run_dir, resolve(stored, {}))
+    pipeline = Pipeline(run_dir, resolve(stored, {}), terse=True)
     make, task = PRESETS[name]
     for needed in {task, "branch", "memorization"} if make is _cross else {task}:
         if needed not in pipeline.config.model.tasks:

@@ -184,7 +184,7 @@ def test_the_diagonal_of_a_transfer_is_the_circuits_own_number(finished_run: Pat
 
 def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Path) -> None:
     config = resolve(stored_config(finished_run), {})
-    pipeline = Pipeline(tmp_path, config, force=True, quiet=True)
+    pipeline = Pipeline(tmp_path, config, force=True)
     calls = []
 
     def make(folder: Path) -> tuple[list[Path], str]:
