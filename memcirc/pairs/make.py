@@ -44,7 +44,7 @@ def make_pairs(
     """Make pairs of passages scored by :func:`memcirc.score`.
 
     Args:
-        table: a row a passage; ``doc_id``, ``subset`` and ``copies`` are carried over where there are such columns.
+        table: a row a passage; ``doc_id``, ``subset``, ``family`` and ``copies`` are carried over where there are such columns.
         points: divergence points of the same passages, found here when not given (dataset mode with
             ``use_divergence=False`` needs none).
         mode: ``divergence`` or ``dataset``.
@@ -95,6 +95,7 @@ class _Scored:
         self.scores = table[SCORE_COLUMN[config.metric]].to_numpy()
         self.doc_ids = _column(table, "doc_id", [str(i) for i in range(len(table))])
         self.subsets = _column(table, "subset", [""] * len(table))
+        self.families = _column(table, "family", [""] * len(table))
         self.copies = _column(table, "copies", [None] * len(table))
         order = np.lexsort((np.arange(len(table)), -self.scores))
         self.memorized = order[self.scores[order] >= config.threshold]
@@ -132,7 +133,12 @@ class _Scored:
         return tuple(self.tokens[row, :length].tolist())
 
     def origin(self, row: int) -> dict[str, Any]:
-        return {"doc_id": self.doc_ids[row], "subset": self.subsets[row], "copies": self.copies[row]}
+        return {
+            "doc_id": self.doc_ids[row],
+            "subset": self.subsets[row],
+            "family": self.families[row] or "",
+            "copies": self.copies[row],
+        }
 
 
 def _column(table: pa.Table, name: str, default: list[Any]) -> list[Any]:

@@ -22,7 +22,8 @@ class Pair:
 
     ``answer_ids`` and ``wrong_answer_ids`` are alternatives of one token each, which metrics average; a whole answer
     stands in ``answer_sequence_ids`` and is teacher-forced behind both prompts. ``divergence`` is the number of
-    leading tokens after which recitation breaks off in ``doc_id``.
+    leading tokens after which recitation breaks off in ``doc_id``; ``family`` names documents that the corpus knows to
+    share an opening.
     """
 
     clean_ids: tuple[int, ...]
@@ -37,6 +38,7 @@ class Pair:
     doc_id: str = ""
     corrupt_doc_id: str = ""
     subset: str = ""
+    family: str = ""
     copies: int | None = None
     divergence: int | None = None
     score_before: float | None = None

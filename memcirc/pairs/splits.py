@@ -1,8 +1,9 @@
 """Train, validation and test without leaks.
 
-Pairs are vertices; two are joined when they share a document, a prompt, or the context up to the divergence point
-(siblings: one's clean prompt is then another's corrupt one). Connected components stay together. They are placed
-largest first, equal ones in an order drawn from the seed, each into the split furthest below its share.
+Pairs are vertices; two are joined when they share a document, a family of documents where the corpus knows of such, a
+prompt, or the context up to the divergence point (siblings: one's clean prompt is then another's corrupt one).
+Connected components stay together. They are placed largest first, equal ones in an order drawn from the seed, each
+into the split furthest below its share.
 """
 
 import random
@@ -66,5 +67,7 @@ def _keys(pair: Pair) -> Iterator[object]:
     """Everything that two pairs must not share across splits."""
     yield from (("doc", doc) for doc in (pair.doc_id, pair.corrupt_doc_id) if doc)
     yield from (("prompt", ids) for ids in (pair.clean_ids, pair.corrupt_ids))
+    if pair.family:
+        yield ("family", pair.family)
     if pair.divergence is not None:
         yield ("context", pair.clean_ids[: pair.divergence])

@@ -53,6 +53,12 @@ def test_siblings_stay_together() -> None:
     assert components(Pairs((a, b))) == [[0, 1]]
 
 
+def test_documents_of_one_family_stay_together() -> None:
+    a = Pair((7, 1), (7, 2), (3,), (4,), doc_id="a", family="f", divergence=1)
+    b = Pair((8, 2), (8, 1), (4,), (3,), doc_id="b", family="f", divergence=1)
+    assert components(Pairs((a, b))) == [[0, 1]]
+
+
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="4 pairs form 1 unrelated group"):
         split(Pairs(tuple(pair(i, 0, i) for i in range(4))))
