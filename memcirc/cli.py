@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from memcirc.options import add_options
 
@@ -29,16 +29,23 @@ COMMAND_SECTIONS = {
 }
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose refusals are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISTAKE, f"memcirc: {message}; see '{self.prog} --help'\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; cheap, since it imports configurations alone."""
     from memcirc.run.config import SECTIONS
 
-    top = argparse.ArgumentParser(
+    top = OneLineParser(
         prog="memcirc",
         description="Find and verify the circuits by which a language model recites its training data.",
         allow_abbrev=False,
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser)
 
     def command(name: str, text: str, *sections: str, run_dir: str = DEFAULT_RUN) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -116,6 +123,7 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.command import run_stages
     from memcirc.run.config import resolve
 
+    print(f"embedded default: in {DEMO_CACHE}, made there the first time (about a minute)", file=sys.stderr)
     demo = ensure(Path(DEMO_CACHE))
     stored: dict[str, dict[str, Any]] = {
         "model": {"model_name": str(demo.model_dir)},

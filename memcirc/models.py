@@ -131,6 +131,8 @@ def load_model(
         return Model(source.cfg.model_name or "custom", hooked, None, _tokenizer(tokenizer))
     if isinstance(source, PreTrainedModel):
         hf, name, found = source, source.config._name_or_path or type(source).__name__, tokenizer
+    elif not isinstance(source, str | Path):
+        raise ValueError(f"a {type(source).__name__} is no model; accepted: a name, a folder, a model object")
     else:
         name = str(source)
         hf, found = _from_pretrained(name, torch_dtype), tokenizer or name
@@ -222,7 +224,9 @@ def _tokenizer(source: Any, optional: bool = True) -> Any:
         if optional:
             return None
         reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"no tokenizer at {str(source)!r} ({reason})") from None
+        raise FileNotFoundError(
+            f"{str(source)!r} is neither a local folder with a tokenizer nor a model to be had from the hub ({reason})"
+        ) from None
 
 
 def _check_agreement(name: str, hf: PreTrainedModel, hooked: HookedTransformer) -> None:

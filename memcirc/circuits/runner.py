@@ -110,10 +110,11 @@ class CircuitRunner:
     def per_pair(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
         """float [circuits, pairs]: the metric of every circuit on every pair."""
         check_metric(metric)
-        parts = [self._metric(chunk, metric) for chunk in _chunks(circuits)]
+        masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
+        parts = [self._metric(chunk, metric) for chunk in masks.split(CHUNK)] if len(masks) else []
         return torch.cat(parts) if parts else torch.zeros(0, len(self.pairs))
 
-    def _metric(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str) -> Tensor:
+    def _metric(self, circuits: Tensor, metric: str) -> Tensor:
         if reads_columns(metric):
             return from_columns(metric, self.logits(circuits, answers_only=True), self.answers)
         if reads_sequence(metric):
@@ -155,10 +156,6 @@ class CircuitRunner:
         """
         values = self.per_pair(circuits, metric).double().mean(1).cpu()
         return self.ends(metric).faithfulness(values)
-
-
-def _chunks(circuits: Sequence[AnyCircuit] | Tensor) -> list[Any]:
-    return [circuits[start : start + CHUNK] for start in range(0, len(circuits), CHUNK)]
 
 
 def circuit_runner(

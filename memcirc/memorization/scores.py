@@ -82,11 +82,16 @@ def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndar
             raise ValueError(f"{name} is {value}; at least 1 is needed")
     width = prompt_tokens + generation_tokens
     if isinstance(ids, Sequence):
+        if any(not hasattr(row, "__len__") for row in ids):
+            raise ValueError("a list of passages is needed, each a list of token ids; put a single passage into a list")
         shortest = min((len(row) for row in ids), default=width)
         if shortest < width:
             raise ValueError(f"a passage has {shortest} tokens; {prompt_tokens} + {generation_tokens} are needed")
         ids = [list(row[:width]) for row in ids]
-    passages = np.asarray(ids, dtype=np.int64).reshape(len(ids), -1 if len(ids) else width)[:, :width]
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu" and ids.size:
+        raise ValueError(f"token ids are whole numbers, not {ids.dtype}")
+    passages = ids.astype(np.int64).reshape(len(ids), -1 if len(ids) else width)[:, :width]
     if passages.shape[1] < width:
         raise ValueError(f"passages have {passages.shape[1]} tokens; {prompt_tokens} + {generation_tokens} are needed")
     return passages

@@ -28,7 +28,7 @@ from memcirc.memorization.divergence import DivergencePoint, divergence_points, 
 from memcirc.models import Model
 from memcirc.pairs.config import PairsConfig
 from memcirc.pairs.gate import gate
-from memcirc.pairs.record import Pair, Pairs
+from memcirc.pairs.record import Pair, Pairs, TooFewPairs
 from memcirc.pairs.similarity import similarity_matrix
 
 SCORE_COLUMN = {"bleu": "bleu4", "memorization": "memorization_score"}
@@ -44,7 +44,8 @@ def make_pairs(
     """Make pairs of passages scored by :func:`memcirc.score`.
 
     Args:
-        table: a row a passage; ``doc_id``, ``subset``, ``family`` and ``copies`` are carried over where there are such columns.
+        table: a row a passage; ``doc_id``, ``subset``, ``family`` and ``copies`` are carried over where there are such
+            columns.
         points: divergence points of the same passages, found here when not given (dataset mode with
             ``use_divergence=False`` needs none).
         mode: ``divergence`` or ``dataset``.
@@ -54,7 +55,8 @@ def make_pairs(
         the pairs; ``.dropped`` counts what was left out, by reason.
 
     Raises:
-        ValueError: no passage reaches the threshold, or no pair is left (both name the counts).
+        ValueError: no passage reaches the threshold; its subclass TooFewPairs: none is below the low one, or no pair is
+            left (all name the counts).
     """
     config = PairsConfig(contrastive_mode=mode, **options)
     scored = _Scored(model, table, config)
@@ -79,7 +81,7 @@ def make_pairs(
     )
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in pairs.dropped.items())
-        raise ValueError(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")
+        raise TooFewPairs(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")
     return replace(pairs, items=tuple(_with_text(model, pair) for pair in pairs))
 
 
@@ -100,6 +102,15 @@ class _Scored:
         order = np.lexsort((np.arange(len(table)), -self.scores))
         self.memorized = order[self.scores[order] >= config.threshold]
         self.low = np.flatnonzero(self.scores <= config.low_threshold)
+
+    def require_low(self) -> None:
+        """Raises TooFewPairs when no passage counts as not memorized."""
+        if not self.low.size:
+            lowest = float(self.scores.min())
+            raise TooFewPairs(
+                f"no passage has a {self.config.metric} score of at most low_threshold {self.config.low_threshold}: "
+                f"the lowest of {len(self.scores)} is {lowest:.3f}; raise --low_threshold, or --metric memorization"
+            )
 
     def find_points(self) -> list[DivergencePoint | None]:
         """Divergence points of the memorized passages, None for all others."""
@@ -165,12 +176,13 @@ def _branch_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dro
 
 
 def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
+    scored.require_low()
     config, low = scored.config, scored.low
     n, batch_size = scored.prompt_tokens, config.contrastive_batch_size
     diverging = list(scored.diverging(points, dropped))
     if not diverging:
         return
-    said = next_tokens(scored.model, scored.tokens[low], batch_size) if low.size else np.zeros((0, n + 1), np.int64)
+    said = next_tokens(scored.model, scored.tokens[low], batch_size)
     memorized_prompts = scored.tokens[[row for row, _ in diverging], :n]
     alike = similarity_matrix(scored.model, memorized_prompts, scored.tokens[low, :n], config.similarity, batch_size)
     for similarities, (row, point) in zip(alike, diverging, strict=True):
@@ -196,6 +208,7 @@ def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], d
 
 
 def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
+    scored.require_low()
     config, low, n = scored.config, scored.low, scored.prompt_tokens
     prompts = scored.tokens[:, :n]
     alike = similarity_matrix(

@@ -67,6 +67,10 @@ class Pair:
         return next(differs, len(self))
 
 
+class TooFewPairs(ValueError):
+    """A task cannot go on for want of pairs; another task of the same run may."""
+
+
 @dataclass(frozen=True)
 class Pairs(Sequence[Pair]):
     """An immutable set of pairs with what is common to them.

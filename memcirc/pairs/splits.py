@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from memcirc.pairs.record import Pair, Pairs
+from memcirc.pairs.record import Pair, Pairs, TooFewPairs
 
 NAMES = ("train", "validation", "test")
 
@@ -20,13 +20,14 @@ def split(pairs: Pairs, fractions: tuple[float, float, float] = (0.5, 0.25, 0.25
     """Three sets of pairs, none empty; the header of each names its split.
 
     Raises:
-        ValueError: fractions that are not three positive numbers of sum 1, or fewer than three components.
+        ValueError: fractions that are not three positive numbers of sum 1.
+        TooFewPairs: fewer than three components.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"split fractions {fractions}: three positive numbers of sum 1 are needed")
     groups = components(pairs)
     if len(groups) < 3:
-        raise ValueError(
+        raise TooFewPairs(
             f"{len(pairs)} pairs form {len(groups)} unrelated group(s); train, validation and test need at least 3"
         )
     order = list(groups)

@@ -18,8 +18,8 @@ from memcirc.report.tables import markdown_table
 
 PAIRS_SHOWN = 6
 FAITHFULNESS_COLUMNS = (
-    "mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "median_ratio", "correct",
-    "value", "nothing", "everything", "note",
+    "mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "median_ratio",
+    "value", "nothing", "everything", "correct", "correct_everything",
 )  # fmt: skip
 RANDOM_COLUMNS = (
     "mode", "direction", "n_edges", "n_circuits", "found",
@@ -58,15 +58,19 @@ class TaskSection:
 ABOUT = {
     "branch": "Branch decision: both prompts share a context; the clean one ends with the true next token, the corrupt "
     "one with the token the model says instead. Does the model go on reciting?",
-    "memorization": "Memorization decision: a memorized context, from which the model no longer recites, against a "
-    "similar context that is not memorized but where the same token is said.",
+    "memorization": "Memorization decision: clean is a memorized passage cut where recitation breaks off, so that its "
+    "true next token (the wrong answer here) is withheld; corrupt is a passage that is not memorized, the most similar "
+    "one after which the model does say that very token. Which way does the decision fall?",
 }
 
 
-def write_report(run_dir: Path, tasks: Sequence[str], config: Mapping[str, Mapping[str, Any]]) -> Path:
+def write_report(
+    run_dir: Path, tasks: Sequence[str], absent: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]
+) -> Path:
     """Write the report into ``RUN/report`` and return the page's path.
 
     Args:
+        absent: tasks that could not be run, with the reason.
         config: the run's sections, stated on the page.
     """
     out = run_dir / "report"
@@ -75,7 +79,11 @@ def write_report(run_dir: Path, tasks: Sequence[str], config: Mapping[str, Mappi
     content = {
         "title": "memcirc report",
         "config": config,
-        "findings": [*findings, *(finding for part in shown for finding in part.findings)],
+        "findings": [
+            *findings,
+            *(finding for part in shown for finding in part.findings),
+            *(Finding(f"{task}: not run, {reason}.", False) for task, reason in absent.items()),
+        ],
         "drawings": drawings,
         "sections": shown,
         "seconds": _seconds(run_dir),
@@ -107,14 +115,19 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     points = [pair["divergence"] for pair in pairs["prompts"] if pair.get("divergence")]
     if points and task == "branch":
         drawings.append(
-            _drawing(out, f"{task}_divergence", figures.divergence_histogram(points), "Where recitation breaks off.")
+            _drawing(
+                out,
+                f"{task}_divergence",
+                figures.divergence_histogram(points),
+                f"Where recitation breaks off ({points.count(1)} of {len(points)} pairs after a single token).",
+            )
         )
     if verification["curve"]:
         sizes = {mode: c["n_edges"] for mode, c in circuits.items()}
         target = next(iter(circuits.values()))["target"]
         drawn = figures.faithfulness_curves(verification["curve"], sizes, target)
         caption = (
-            "Faithfulness on test pairs of the ranking's first n edges, beside random circuits of n edges. "
+            "Faithfulness on test pairs of the ranking's first n edges; left, beside 20 random circuits of n edges. "
             f"Vertical line: the minimal circuit's size, chosen on validation; dotted: its target {target}."
         )
         drawings.append(_drawing(out, f"{task}_curves", drawn, caption))

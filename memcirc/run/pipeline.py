@@ -4,6 +4,7 @@ leaves its own artifact and marker.
     windows -> score -> points -> per task: pairs -> discover -> verify -> report
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from memcirc.memorization.divergence import divergence_points
 from memcirc.memorization.stage import points_of, points_table, score_windows
 from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, make_pairs
-from memcirc.pairs.record import Pairs, load_pairs
+from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.verification.stage import verify_circuits
@@ -47,7 +48,10 @@ class Pipeline:
 
     def __init__(self, run_dir: Path, config: RunConfig, force: bool = False, terse: bool = False) -> None:
         self.run_dir, self.config, self.force, self.terse = run_dir, config, force, terse
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not the user's to read
         self.seconds: dict[str, float] = {}
+        self.finished: list[str] = []
+        self.absent: dict[str, str] = {}
         self._settled: set[str] = set()
 
     @cached_property
@@ -268,12 +272,20 @@ class Pipeline:
 
     def report(self) -> Path:
         """The page and its figures and tables, from the artifacts alone."""
-        return write_report(self.run_dir, self.config.model.tasks, asdict(self.config))
+        return write_report(self.run_dir, self.finished, self.absent, asdict(self.config))
 
     def everything(self) -> Path:
-        """All stages of all tasks, then the report."""
+        """All stages of all tasks, then the report. A task for which there are too few pairs is reported as absent, as
+        long as another one can be run."""
         for task in self.config.model.tasks:
-            self.verify(task)
+            try:
+                self.verify(task)
+                self.finished.append(task)
+            except TooFewPairs as reason:
+                self.absent[task] = str(reason)
+                _say(f"{task}: left out, {reason}")
+        if not self.finished:
+            raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in self.absent.items()))
         return self.report()
 
 

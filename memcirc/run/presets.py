@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from memcirc.artifacts import write_json
 from memcirc.circuits.runner import circuit_runner
 from memcirc.interventions import MODES
@@ -64,7 +62,7 @@ def _metric(pipeline: Pipeline) -> str:
 
 def _random(pipeline: Pipeline, task: str) -> Rows:
     train, _, test = pipeline.splits(task)
-    generator = torch.Generator().manual_seed(pipeline.config.verify.seed)
+    settings = pipeline.config.verify
     rows: Rows = []
     for mode, ablation, reverse in _combinations():
         runner = _runner(pipeline, test, train, mode, ablation, reverse)
@@ -72,7 +70,7 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
         row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "edges": found.n_edges}
         row["faithfulness"] = found.faithfulness
         if found.faithfulness is not None:
-            compared = compare_with_random(runner, found, pipeline.config.verify.random_circuits, generator).row()
+            compared = compare_with_random(runner, found, settings.random_circuits, settings.seed).row()
             keys = ("n_circuits", "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value")
             row |= {f"random_{key}" if key in ("mean", "std", "q95", "highest") else key: compared[key] for key in keys}
         rows.append(row | {"note": found.note})
@@ -159,6 +157,7 @@ def _row(
         "nothing": found.nothing,
         "everything": found.everything,
         "correct": found.correct,
+        "correct_everything": found.correct_everything,
         "note": found.note,
     }
 

@@ -15,7 +15,8 @@ class Measurement:
 
     ``faithfulness`` is the ratio of means over pairs (None where it is not defined; ``note`` says why); ``nothing`` and
     ``everything`` are the ends it is normalised with; ``median_ratio`` is the median of the pairs' own ratios, a
-    diagnostic; ``correct`` is the share of pairs whose answer is the argmax under the circuit.
+    diagnostic; ``correct`` is the share of pairs whose answer is the argmax under the circuit, ``correct_everything``
+    with all edges of its kind at work.
     """
 
     mode: str
@@ -32,6 +33,7 @@ class Measurement:
     faithfulness: float | None
     median_ratio: float | None
     correct: float
+    correct_everything: float
     note: str
 
     def row(self) -> Mapping[str, Any]:
@@ -62,6 +64,7 @@ def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_dif
         faithfulness=faithfulness,
         median_ratio=_median_ratio(runner, per_pair, metric),
         correct=float(runner.per_pair([circuit], "correct").double().mean()),
+        correct_everything=runner.ends("correct").everything,
         note=note,
     )
 

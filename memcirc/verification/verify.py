@@ -165,20 +165,19 @@ def _checked(runner: CircuitRunner, circuit: Circuit, scores: EdgeScores | None,
     measured = [found] if "faithfulness" in wanted.checks else []
     random, curve = [], []
     if runner.settings.ablation == "resample":
-        generator = torch.Generator().manual_seed(wanted.seed)
         if "random" in wanted.checks and found.faithfulness is not None:
-            random.append(compare_with_random(runner, found, wanted.n_random, generator))
+            random.append(compare_with_random(runner, found, wanted.n_random, wanted.seed))
         if "curve" in wanted.checks and scores is not None:
             order = scores.order(circuit.origin.get("by", "abs"), circuit.origin.get("selection", "top"))
-            curve.append(faithfulness_curve(runner, order, wanted, generator))
+            curve.append(faithfulness_curve(runner, order, wanted))
     return Verification({}, measured, random, curve)
 
 
-def compare_with_random(
-    runner: CircuitRunner, found: Measurement, n_circuits: int, generator: torch.Generator
-) -> RandomComparison:
-    """A measured circuit against ``n_circuits`` uniform ones of its size, run in the same way."""
+def compare_with_random(runner: CircuitRunner, found: Measurement, n_circuits: int, seed: int) -> RandomComparison:
+    """A measured circuit against ``n_circuits`` uniform ones of its size, run in the same way; the same seed draws the
+    same circuits whatever the way of running."""
     assert found.faithfulness is not None
+    generator = torch.Generator().manual_seed(seed)
     masks = uniform_circuits(runner.graph, found.n_edges, n_circuits, generator)
     values = runner.faithfulness(masks, found.metric).numpy()
     return RandomComparison(
@@ -197,10 +196,11 @@ def compare_with_random(
     )
 
 
-def faithfulness_curve(runner: CircuitRunner, order: Tensor, wanted: Checks, generator: torch.Generator) -> Curve:
+def faithfulness_curve(runner: CircuitRunner, order: Tensor, wanted: Checks) -> Curve:
     """Prefixes of a ranking, int64 [n_edges], over a logarithmic grid from 1 edge to all; in the mode's own direction
     also ``CURVE_CIRCUITS`` random circuits a size."""
     settings, n_edges = runner.settings, runner.graph.n_edges
+    generator = torch.Generator().manual_seed(wanted.seed)
     sizes = np.unique(np.geomspace(1, n_edges, wanted.curve_points).round().astype(int)).tolist()
     mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
     found = runner.faithfulness(prefix_masks(order, [*sizes, *mib_sizes]), wanted.metric).tolist()

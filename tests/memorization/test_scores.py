@@ -84,6 +84,8 @@ def test_a_micro_model_without_transformers_decodes_the_same_way(model: Model) -
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
+        ([1, 2, 3], "put a single passage into a list"),
+        (np.zeros((1, 14)), "token ids are whole numbers, not float64"),
         ([[1, 2, 3]], "a passage has 3 tokens; 6 \\+ 8 are needed"),
         (np.full((1, 14), 31), r"token id 31 is outside gpt2.*|token id 31 is outside .*vocabulary 0\.\.30"),
     ],

@@ -89,7 +89,12 @@ def test_no_passage_over_the_threshold_is_refused_with_the_highest_score(model: 
 
 def test_an_empty_pair_set_is_refused_with_its_reasons(model: Model, table: pa.Table) -> None:
     with pytest.raises(ValueError, match=r"the pair set is empty: of \d+ memorized passages, .*same token there"):
-        make_pairs(model, table, mode="dataset", threshold=0.9, low_threshold=0.0001)
+        make_pairs(model, table.slice(0, 62), mode="dataset", threshold=0.9, low_threshold=0.3)
+
+
+def test_a_low_threshold_that_no_passage_meets_is_refused_with_the_lowest_score(model: Model, table: pa.Table) -> None:
+    with pytest.raises(ValueError, match=r"at most low_threshold 0\.01: the lowest of 260 is 0\.186; raise"):
+        make_pairs(model, table, mode="dataset", threshold=0.9, low_threshold=0.01)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1])

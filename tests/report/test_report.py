@@ -51,20 +51,48 @@ def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
     assert "0% at 1, 100% at 20" in rising.text
 
 
+CIRCUIT = {
+    "n_edges": 5,
+    "graph_edges": 100,
+    "target": 0.85,
+    "faithfulness": 0.9,
+    "target_met": True,
+    "monotone": True,
+}
+
+
+def row(**changes: object) -> dict[str, object]:
+    """A measurement of a good circuit, with changes."""
+    good = {"mode": "tree", "ablation": "resample", "reverse": False, "direction": "noising", "metric": "logit_diff"}
+    numbers = {"faithfulness": 0.9, "n_pairs": 40, "value": 3.0, "everything": 3.3, "correct": 0.8}
+    return {**good, **numbers, "correct_everything": 0.9, "note": "", **changes}
+
+
 def test_a_disappointing_circuit_is_not_hidden() -> None:
-    row = {
-        "mode": "tree",
-        "ablation": "resample",
-        "reverse": False,
-        "direction": "noising",
-        "faithfulness": 0.4,
-        "n_pairs": 9,
-    }
-    circuit = {"n_edges": 5, "graph_edges": 100, "target": 0.85, "faithfulness": 0.9, "target_met": True}
-    reached, tested = task_findings("branch", {"faithfulness": [row], "random": []}, {"tree": circuit})
+    reached, tested = task_findings(
+        "branch", {"faithfulness": [row(faithfulness=0.4)], "random": []}, {"tree": CIRCUIT}
+    )
     assert reached.holds
     assert not tested.holds
     assert "0.40" in tested.text
+
+
+def test_a_faithful_circuit_on_the_wrong_side_of_zero_is_not_as_hoped() -> None:
+    _, tested = task_findings("m", {"faithfulness": [row(value=-0.1)], "random": []}, {"tree": CIRCUIT})
+    assert tested.holds is False
+    assert "other side of 0" in tested.text
+
+
+def test_few_pairs_prove_nothing() -> None:
+    _, tested = task_findings("m", {"faithfulness": [row(n_pairs=4)], "random": []}, {"tree": CIRCUIT})
+    assert tested.holds is None
+
+
+def test_the_worst_ablation_is_named() -> None:
+    rows = [row(), row(ablation="zero", faithfulness=-0.44), row(ablation="mean-clean", faithfulness=0.8)]
+    *_, others = task_findings("m", {"faithfulness": rows, "random": []}, {"tree": CIRCUIT})
+    assert others.holds is False
+    assert "from -0.44 (zero, noising)" in others.text
 
 
 @pytest.mark.parametrize(("successes", "low", "high"), [(0, 0.0, 0.2775), (5, 0.2366, 0.7634), (10, 0.7225, 1.0)])

@@ -198,3 +198,11 @@ def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Pat
 
 def test_a_subsets_name_becomes_part_of_a_folders() -> None:
     assert slug("Wikipedia (en)") == "wikipedia_en"
+
+
+def test_a_task_without_pairs_is_reported_beside_the_one_that_has(run_options: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "half"
+    assert main(["run", *run_options, "--low_threshold", "0.0", "--run_dir", str(run_dir)]) == 0
+    assert not (run_dir / "memorization" / "verify").exists()
+    page = (run_dir / "report" / "report.md").read_text()
+    assert "NOT as hoped: memorization: not run, no passage has a bleu score of at most low_threshold 0.0" in page
