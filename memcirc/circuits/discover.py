@@ -8,7 +8,7 @@ from memcirc.attribution.scores import EdgeScores
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.minimal import MinimalCircuit, find_minimal
 from memcirc.models import Model
-from memcirc.pairs.record import Pairs
+from memcirc.pairs.record import Pairs, joined
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ def discover(
     """Score the edges and find the minimal circuits.
 
     Args:
-        train: pairs for attribution; mean ablations average over them, here and in the search.
+        train: pairs for attribution; mean ablations average over them, in the search over both sets, so that the means
+            reach every position.
         validation: pairs on which the size is chosen.
     """
     scores = attribute(
@@ -51,7 +52,7 @@ def discover(
             selection=config.selection,
             ablation=config.ablation,
             reverse=config.reverse_clean_corrupt,
-            reference=train,
+            reference=joined(train, validation),
             engine=config.engine,
         )
         for mode in modes

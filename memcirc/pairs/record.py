@@ -124,6 +124,12 @@ class Pairs(Sequence[Pair]):
         return {"memcirc": {**self.header, "dropped": dict(self.dropped)}, "prompts": prompts}
 
 
+def joined(*parts: Pairs) -> Pairs:
+    """All pairs of several sets, as one; the first one's header without its split."""
+    header = {key: value for key, value in parts[0].header.items() if key != "split"}
+    return Pairs(tuple(pair for part in parts for pair in part), header)
+
+
 _TEXT_FIELDS = ("clean", "corrupt", "answers", "wrong_answers")
 _FIELDS = {f.name for f in fields(Pair)}
 

@@ -30,7 +30,7 @@ from memcirc.memorization.divergence import divergence_points
 from memcirc.memorization.stage import points_of, points_table, score_windows
 from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, make_pairs
-from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
+from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.verification.stage import verify_circuits
@@ -256,15 +256,16 @@ class Pipeline:
         inputs = [folder / "edge_scores.safetensors", *(folder / self._circuit_name(m) for m in config.modes), *given]
 
         def make(out: Path) -> tuple[list[Path], str]:
-            train, _, pairs = self.splits(task)
+            *others, pairs = self.splits(task)
             if config.dataset_path:
                 pairs = load_pairs(config.dataset_path, self.model)
+            reference = joined(*others, pairs)
             scores = load_scores(config.prune_scores_path) if config.prune_scores_path else self.edge_scores(task)
             circuits = {
                 mode: scores.top(config.edge_count) if config.edge_count else self.circuit(task, mode)
                 for mode in config.modes
             }
-            result = verify_circuits(self.model, pairs[: config.dataset_size], train, scores, circuits, config)
+            result = verify_circuits(self.model, pairs[: config.dataset_size], reference, scores, circuits, config)
             write_json(out / "verification.json", result.to_json())
             return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {len(pairs)} pairs"
 

@@ -15,7 +15,7 @@ from typing import Any
 from memcirc.artifacts import write_json
 from memcirc.circuits.runner import circuit_runner
 from memcirc.interventions import MODES
-from memcirc.pairs.record import Pairs, load_pairs
+from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.pairs.splits import components
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
@@ -61,11 +61,11 @@ def _metric(pipeline: Pipeline) -> str:
 
 
 def _random(pipeline: Pipeline, task: str) -> Rows:
-    train, _, test = pipeline.splits(task)
+    test, reference = _test(pipeline, task)
     settings = pipeline.config.verify
     rows: Rows = []
     for mode, ablation, reverse in _combinations():
-        runner = _runner(pipeline, test, train, mode, ablation, reverse)
+        runner = _runner(pipeline, test, reference, mode, ablation, reverse)
         found = measure(runner, pipeline.circuit(task, mode), _metric(pipeline))
         row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "edges": found.n_edges}
         row["faithfulness"] = found.faithfulness
@@ -78,18 +78,19 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
 
 
 def _ablations(pipeline: Pipeline, task: str) -> Rows:
-    train, _, test = pipeline.splits(task)
+    test, reference = _test(pipeline, task)
     return [
-        _row(pipeline, task, task, test, train, mode, ablation, reverse) for mode, ablation, reverse in _combinations()
+        _row(pipeline, task, task, test, reference, mode, ablation, reverse)
+        for mode, ablation, reverse in _combinations()
     ]
 
 
 def _cross(pipeline: Pipeline, task: str) -> Rows:
     rows: Rows = []
     for other in (task, *(name for name in ("branch", "memorization") if name != task)):
-        train, _, test = pipeline.splits(other)
+        test, reference = _test(pipeline, other)
         rows += [
-            _row(pipeline, task, other, test, train, mode, "resample", reverse)
+            _row(pipeline, task, other, test, reference, mode, "resample", reverse)
             for mode, ablation, reverse in _combinations()
             if ablation == "resample"
         ]
@@ -101,8 +102,8 @@ def _cross_subset(pipeline: Pipeline, task: str) -> Rows:
     rows: Rows = []
     for found_in in names:
         for measured_on in names:
-            train, _, test = pipeline.splits(measured_on)
-            rows += [_row(pipeline, found_in, measured_on, test, train, mode, "resample", False) for mode in MODES]
+            test, reference = _test(pipeline, measured_on)
+            rows += [_row(pipeline, found_in, measured_on, test, reference, mode, "resample", False) for mode in MODES]
     return rows
 
 
@@ -122,14 +123,20 @@ def _subsets(pairs: Pairs) -> list[str]:
     return usable
 
 
+def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
+    """A task's test pairs, and all of its pairs, which means are taken over."""
+    splits = pipeline.splits(task)
+    return splits[-1], joined(*splits)
+
+
 def _combinations() -> list[tuple[str, str, bool]]:
     return [(mode, ablation, reverse) for mode in MODES for ablation in ABLATIONS for reverse in (False, True)]
 
 
-def _runner(pipeline: Pipeline, pairs: Pairs, train: Pairs, mode: str, ablation: str, reverse: bool) -> Any:
+def _runner(pipeline: Pipeline, pairs: Pairs, reference: Pairs, mode: str, ablation: str, reverse: bool) -> Any:
     engine = pipeline.config.verify.engine
     return circuit_runner(
-        pipeline.model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=train, engine=engine
+        pipeline.model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
     )
 
 
@@ -143,7 +150,7 @@ def _row(
     ablation: str,
     reverse: bool,
 ) -> dict[str, Any]:
-    runner = _runner(pipeline, test, train, mode, ablation, reverse)
+    runner = _runner(pipeline, test, reference, mode, ablation, reverse)
     found = measure(runner, pipeline.circuit(found_in, mode), _metric(pipeline))
     return {
         "circuit": found_in,

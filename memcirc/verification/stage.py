@@ -23,7 +23,7 @@ def verify_circuits(
 
     Args:
         pairs: what is measured on.
-        reference: the train split, which mean ablations average over.
+        reference: pairs that mean ablations average over; as long as the longest of ``pairs``.
         circuits: by mode.
     """
     result = Verification({})

@@ -130,7 +130,7 @@ def verify(
     subject = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
     if subject is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
-    result = Verification(_statement(model, pairs, subject, mode, wanted.seed))
+    result = Verification(_statement(model, pairs, reference or pairs, subject, mode, wanted.seed))
     for ablation, reverse in product(ablations, directions):
         runner = circuit_runner(
             model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
@@ -143,7 +143,7 @@ def verify(
     return result
 
 
-def _statement(model: Model, pairs: Pairs, circuit: Circuit, mode: str, seed: int) -> dict[str, Any]:
+def _statement(model: Model, pairs: Pairs, reference: Pairs, circuit: Circuit, mode: str, seed: int) -> dict[str, Any]:
     return {
         **model.statement(),
         "n_pairs": len(pairs),
@@ -154,6 +154,7 @@ def _statement(model: Model, pairs: Pairs, circuit: Circuit, mode: str, seed: in
         "mode": mode,
         "origin": dict(circuit.origin),
         "averaging": "ratio of means over pairs",
+        "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
         "positions": "all edges at every position",
         "seed": seed,
     }

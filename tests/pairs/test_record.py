@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from memcirc.pairs.batches import batches
-from memcirc.pairs.record import Pair, Pairs, load_pairs
+from memcirc.pairs.record import Pair, Pairs, joined, load_pairs
 
 PAIR = Pair((1, 2), (1, 3), (4,), (5,), doc_id="d", divergence=1, score_before=0.9, clean="ab", corrupt="ac")
 
@@ -111,3 +111,8 @@ def test_a_whole_answer_is_teacher_forced_behind_both_prompts() -> None:
     assert batch.read.tolist() == [[1, 2, 3], [0, 0, 0]]
     assert batch.target_mask is not None
     assert batch.target_mask.tolist() == [[True, True, True], [True, False, False]]
+
+
+def test_joined_sets_hold_all_pairs_and_no_split() -> None:
+    first, second = Pairs((PAIR,), {"split": "train", "bos": False}), Pairs((PAIR, PAIR), {"split": "test"})
+    assert joined(first, second) == Pairs((PAIR, PAIR, PAIR), {"bos": False})
