@@ -145,7 +145,7 @@ def _row(
     found_in: str,
     measured_on: str,
     test: Pairs,
-    train: Pairs,
+    reference: Pairs,
     mode: str,
     ablation: str,
     reverse: bool,
