@@ -22,13 +22,16 @@ SHAPES: dict[str, PretrainedConfig] = {
 }
 
 
-def random_model(shape: str, device: str = "cpu", dtype: str = "float32") -> Model:
+def model_of(name: str, device: str = "cpu", dtype: str = "float32") -> Model:
+    """Random weights of a shape in ``SHAPES``, or any model that ``load_model`` takes (a trained one, say)."""
+    if name not in SHAPES:
+        return load_model(name, device=device, dtype=dtype)
     torch.manual_seed(0)
-    hf = AutoModelForCausalLM.from_config(SHAPES[shape], attn_implementation="eager")
+    hf = AutoModelForCausalLM.from_config(SHAPES[name], attn_implementation="eager")
     return load_model(hf.eval(), device=device, dtype=dtype)
 
 
-def random_pairs(n_pairs: int, length: int, branch: bool, d_vocab: int = 50257, seed: int = 0) -> Pairs:
+def random_pairs(n_pairs: int, length: int, branch: bool, d_vocab: int, seed: int = 0) -> Pairs:
     """Pairs that differ everywhere (memorization decision), or in the last token alone (branch decision)."""
     generator = torch.Generator().manual_seed(seed)
 

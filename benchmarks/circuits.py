@@ -1,18 +1,17 @@
 """One circuit from a prepared runner: ours, AutoCircuit's ``run_circuits``, and a plain forward pass of transformers.
 
-python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 3]
+python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 3] [--clock wall]
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.cases import random_model, random_pairs
+from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, plain_forward
-from benchmarks.timing import Row, interleaved, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, print_table, write_result
 from memcirc.engine import mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
@@ -26,8 +25,8 @@ def top(values: Tensor, n_edges: int) -> Tensor:
     return kept
 
 
-def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int) -> list[Row]:
-    pairs, graph = random_pairs(8, 50, branch), graph_of(model)
+def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
+    pairs, graph = random_pairs(8, 50, branch, model.d_vocab), graph_of(model)
     scores = mask_gradients(model, pairs, [0.0, 0.5], "logit_diff")
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
     few, many = top(scores, small), top(scores, half)
@@ -43,7 +42,7 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
         "whole": lambda: prepare(model, pairs, settings).logits(few),
         "peer": lambda: peer.run(peer_scores, small, mode),
     }
-    taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls})
+    taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls}, clock)
     work = f"{mode}, differ {'branch' if branch else 'everywhere'}, {small} edges"
     if branch:
         return [
@@ -60,20 +59,16 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="gpt2-small")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--peer-repeats", type=int, default=3)
-    options = parser.parse_args()
-    model = random_model(options.shape)
+    chosen = options(__doc__, repeats=5, peer_repeats=3).parse_args()
+    model = model_of(chosen.shape)
     rows = [
         row
         for branch in (False, True)
         for mode in ("tree", "edge")
-        for row in measure(model, branch, mode, options.repeats, options.peer_repeats)
+        for row in measure(model, branch, mode, chosen.repeats, chosen.peer_repeats, chosen.clock)
     ]
-    print_table(f"One circuit, {options.shape}, 8 pairs of 50 tokens", rows)
-    write_result("circuits", rows, shape=options.shape)
+    print_table(f"One circuit, {chosen.shape}, 8 pairs of 50 tokens", rows)
+    write_result("circuits", rows, shape=chosen.shape, clock=chosen.clock)
 
 
 if __name__ == "__main__":

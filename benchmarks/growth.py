@@ -3,13 +3,12 @@
 python -m benchmarks.growth [--repeats 3]
 """
 
-import argparse
 from typing import Any
 
-from benchmarks.cases import random_model, random_pairs
+from benchmarks.cases import model_of, random_pairs
 from benchmarks.circuits import top
 from benchmarks.peers import forward_backward, plain_forward
-from benchmarks.timing import Row, interleaved, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, print_table, write_result
 from memcirc.engine import mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
@@ -24,8 +23,8 @@ CURVES = {
 }
 
 
-def measure(model: Model, n_pairs: int, length: int, share: float, label: str, repeats: int) -> list[Row]:
-    pairs = random_pairs(n_pairs, length, branch=False)
+def measure(model: Model, n_pairs: int, length: int, share: float, label: str, repeats: int, clock: str) -> list[Row]:
+    pairs = random_pairs(n_pairs, length, False, model.d_vocab)
     scores = mask_gradients(model, pairs, [0.5], "logit_diff")
     kept = top(scores, max(1, round(share * graph_of(model).n_edges)))
     runner = prepare(model, pairs, RunSettings("tree"))
@@ -35,7 +34,7 @@ def measure(model: Model, n_pairs: int, length: int, share: float, label: str, r
         "circuit": lambda: runner.logits(kept),
         "plain": lambda: plain_forward(model, pairs),
     }
-    taken = interleaved(calls, dict.fromkeys(calls, repeats))
+    taken = interleaved(calls, dict.fromkeys(calls, repeats), clock)
     return [
         Row(f"eap, {label}", taken["eap"], taken["passes"], "fwd-bwd", at_most=True),
         Row(f"one circuit, {label}", taken["circuit"], taken["plain"], "plain forward", at_most=True),
@@ -43,17 +42,17 @@ def measure(model: Model, n_pairs: int, length: int, share: float, label: str, r
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
+    chosen = options(__doc__, repeats=3, peer_repeats=0).parse_args()
     rows, model, shape = [], None, None
     for name, values in CURVES.items():
         for value in values:
             case: dict[str, Any] = {**BASE, name: value}
             if model is None or shape != case["shape"]:
                 shape = case["shape"]
-                model = random_model(shape)
-            rows += measure(model, case["pairs"], case["length"], case["share"], f"{name} = {value}", repeats)
+                model = model_of(shape)
+            rows += measure(
+                model, case["pairs"], case["length"], case["share"], f"{name} = {value}", chosen.repeats, chosen.clock
+            )
     print_table(f"Growth around {BASE}", rows)
     write_result("growth", rows, base=BASE)
 

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-from benchmarks.cases import random_model, random_pairs
+from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit
 from benchmarks.timing import RESULTS, peak_growth
 from memcirc.engine import mask_gradients, prepare
@@ -29,7 +29,8 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
     """Bytes by which this process grows, beyond model and pairs."""
     import torch
 
-    model, pairs = random_model(shape), random_pairs(n_pairs, 50, branch)
+    model = model_of(shape)
+    pairs = random_pairs(n_pairs, 50, branch, model.d_vocab)
     if engine == "attribution":
         return peak_growth(lambda: mask_gradients(model, pairs, [i / 5 for i in range(6)], "logit_diff"))
     if engine == "runner":

@@ -9,7 +9,7 @@ import time
 import torch
 from torch import Tensor
 
-from benchmarks.cases import random_model, random_pairs
+from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit
 from benchmarks.timing import Row, print_table, write_result
 from memcirc.circuits.runner import circuit_runner
@@ -56,10 +56,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-peer", action="store_true")
     options = parser.parse_args()
-    model = random_model(options.shape)
+    model = model_of(options.shape)
     rows, scans = [], {}
     for branch in (False, True):
-        pairs = random_pairs(8, 50, branch)
+        pairs = random_pairs(8, 50, branch, model.d_vocab)
         scores = mask_gradients(model, pairs, [i / 5 for i in range(6)], "logit_diff")
         for mode in ("tree", "edge"):
             runs = [ours(model, pairs, scores, mode, options.target, scan=False) for _ in range(options.repeats)]

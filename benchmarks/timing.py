@@ -1,5 +1,6 @@
 """Time and memory of calls, tables with targets, results as JSON."""
 
+import argparse
 import json
 import platform
 import resource
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,25 @@ class Row:
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int], warm: bool = True) -> dict[str, float]:
+def options(description: str | None, **defaults: int) -> argparse.ArgumentParser:
+    """The options that the timings share, with each script's numbers of repeats."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="gpt2-small", help="a shape of benchmarks.cases, or a model to load")
+    parser.add_argument("--repeats", type=int, default=defaults["repeats"])
+    parser.add_argument("--peer-repeats", type=int, default=defaults["peer_repeats"])
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: process time on one thread, for a machine that is shared"
+    )
+    return parser
+
+
+def interleaved(
+    calls: dict[str, Callable[[], Any]], repeats: dict[str, int], clock: str = "wall", warm: bool = True
+) -> dict[str, float]:
     """Median seconds of each call; the calls take turns, so that a slow minute hurts all of them."""
+    now = CLOCKS[clock]
+    if clock == "cpu":
+        torch.set_num_threads(1)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(max(repeats.values())):
         for name, call in calls.items():
@@ -49,10 +68,10 @@ def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int], wa
             if warm and turn == 0 and repeats[name] > 1:
                 call()
             synchronize()
-            start = time.perf_counter()
+            start = now()
             call()
             synchronize()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(now() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 

@@ -147,6 +147,13 @@ def batch_bytes(device: torch.device) -> int:
     return (4 << 30) if device.type == "cuda" else (256 << 20)
 
 
+def slots_bytes(weights: Weights, pairs: Pairs, slots: Slots, sequence: bool) -> int:
+    """Memory of a batch's source outputs, keys and values."""
+    lengths = [_length(pairs[i], sequence) for i in slots.members]
+    width = max(length - start for length, start in zip(lengths, slots.starts, strict=True))
+    return len(lengths) * _pair_bytes(weights, width, max(lengths))
+
+
 def _pair_bytes(weights: Weights, width: int, length: int) -> int:
     """Source outputs of a suffix, keys and values of a whole prompt."""
     sources = width * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize

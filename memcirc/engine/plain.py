@@ -117,8 +117,9 @@ def project(
     return split_heads(q, d_head), split_heads(k, d_head), split_heads(v, d_head)
 
 
-def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace) -> Prefix:
-    """Keys and values of what each pair's prompts have in common; None where they have nothing."""
+def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace, store: Workspace) -> Prefix:
+    """Keys and values of what each pair's prompts have in common; None where they have nothing. They last until
+    ``store`` is used for another batch."""
     n_prefix = frame.prefix.shape[1]
     if not n_prefix:
         return None
@@ -130,7 +131,7 @@ def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace) -> Prefix:
         hat, _ = normed(weights, residual)
         query, key, value = project(weights, layer, hat, hat)
         query, key = turned(rotation, query), turned(rotation, key)
-        entries.append(KeyValue(key[:, :, 0], value[:, :, 0]))
+        entries.append(_stored(store, layer, key[:, :, 0], value[:, :, 0]))
         if layer == len(weights.blocks) - 1:
             break
         distance = position[:, :, None] - position[:, None, :]
@@ -142,3 +143,9 @@ def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace) -> Prefix:
             attended = attended + mlp(weights, block, normed(weights, source)[0], workspace)[0]
         residual = attended
     return entries
+
+
+def _stored(store: Workspace, layer: int, key: Tensor, value: Tensor) -> KeyValue:
+    """A copy apart from the queries that were computed with it."""
+    kept = store.take(f"prefix {layer}", (2, *key.shape), key.dtype)
+    return KeyValue(kept[0].copy_(key), kept[1].copy_(value))

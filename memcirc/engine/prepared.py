@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
 from memcirc.engine.circuits import Ready, run_plan
-from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of
+from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
 from memcirc.engine.layers import final_normed
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
@@ -28,6 +28,7 @@ from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
 KEPT_BYTES = 512 << 20
+MANY_CIRCUITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,29 +45,33 @@ class Prepared:
     workspace: Workspace
     kept: dict[int, Ready] = field(default_factory=dict)
 
-    def logits(self, kept: Bool[Tensor, "circuit edge"], answers_only: bool = False) -> Tensor:
+    def logits(self, kept: Tensor, answers_only: bool = False) -> Tensor:
         """Run circuits.
 
         Args:
-            kept: a circuit's edges in the graph's order, one row a circuit.
+            kept: bool [circuits, n_edges]: a circuit's edges in the graph's order.
             answers_only: the answers' columns alone, in the layout of :class:`memcirc.metrics.Answers`.
 
         Returns:
             float [circuits, pairs, d_vocab] at each pair's answer position, or [circuits, pairs, alternative]; with
             ``sequence`` a step axis stands before the last.
+
+        Raises:
+            ValueError: not one bool for each edge of the graph.
         """
+        n_edges = self.weights.graph.n_edges
+        if kept.ndim != 2 or kept.shape[1] != n_edges or kept.dtype != torch.bool:
+            raise ValueError(f"circuits are bool [circuits, {n_edges}], not {kept.dtype} {list(kept.shape)}")
         carried = self._carried(kept)
-        width = self._n_steps()
-        result: Tensor | None = None
+        n_columns = self.answers.columns.shape[1] if answers_only else self.weights.unembed.weight.shape[1]
+        size = (len(kept), len(self.pairs), self._n_steps(), n_columns)
+        result = torch.zeros(size, dtype=self.weights.stream_dtype, device=self.weights.device)
         with torch.inference_mode(False), torch.no_grad():
             for ready in self._ready():
                 for rows, final in self._finals(ready, carried):
                     logits = self._read(ready.frame, final, answers_only)
-                    if result is None:
-                        result = logits.new_zeros(len(kept), len(self.pairs), width, logits.shape[-1])
-                    steps = logits.shape[2]
-                    result[rows.to(result.device)[:, None], ready.frame.index, :steps] = logits.transpose(0, 1)
-        assert result is not None
+                    where = rows.to(result.device)[:, None], ready.frame.index
+                    result[*where, : logits.shape[2]] = logits.transpose(0, 1)
         return result if self.sequence else result[:, :, 0]
 
     def _carried(self, kept: Tensor) -> np.ndarray:
@@ -98,14 +103,16 @@ class Prepared:
         for i, slots in enumerate(self.slots):
             ready = self.kept.get(i)
             if ready is None:
-                ready = self._make_ready(slots)
-                if sum(map(_bytes, self.kept.values())) + _bytes(ready) <= KEPT_BYTES:
+                held = sum(map(_bytes, self.kept.values()))
+                keeps = held + slots_bytes(self.weights, self.pairs, slots, self.sequence) <= KEPT_BYTES
+                ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
+                if keeps:
                     self.kept[i] = ready
             yield ready
 
-    def _make_ready(self, slots: Slots) -> Ready:
+    def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)
-        prefix = prefix_pass(self.weights, frame, self.workspace)
+        prefix = prefix_pass(self.weights, frame, self.workspace, store)
         values, rest = self.values_of(frame, prefix)
         embed = embedding(self.weights, frame, self.settings.base)
         return Ready(frame, prefix, embed, values, rest or rest_heads(self.weights, frame, values.totals))
@@ -146,9 +153,10 @@ def prepare(
 
 
 def _circuits_at_once(weights: Weights, frame: Frame) -> int:
-    """As many as keep the deltas of all sources below :func:`batch_bytes`."""
+    """As many as keep the deltas of all sources below :func:`batch_bytes`. Beyond ``MANY_CIRCUITS`` a weight is read
+    seldom enough, and what one circuit alone needs is computed for too many others."""
     one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
-    return max(1, batch_bytes(weights.device) // one)
+    return max(1, min(MANY_CIRCUITS, batch_bytes(weights.device) // one))
 
 
 def _bytes(ready: Ready) -> int:

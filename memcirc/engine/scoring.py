@@ -119,7 +119,7 @@ class Scoring:
         weights = self.weights
         for frame in frames(weights, self.pairs, self._batch_size, self.ablation == "resample", self._sequence):
             scores = self._sum.new_zeros(len(frame), *self._sum.shape) if self._per_example else self._sum
-            prefix = prefix_pass(weights, frame, self._workspace)
+            prefix = prefix_pass(weights, frame, self._workspace, self._workspace)
             values, _ = self._values_of(frame, prefix)
             embed = embedding(weights, frame, "clean")
             compared = None

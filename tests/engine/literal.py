@@ -96,13 +96,9 @@ def eap_ig_inputs(model: Model, pairs: Sequence[Pair], steps: int, first: int) -
     for pair in pairs:
         clean, corrupt = torch.tensor([pair.clean_ids]), torch.tensor([pair.corrupt_ids])
         p, c = literal.sources(corrupt), literal.sources(clean)
-        gradients = sum(
-            literal.destination_gradients(
-                clean, replace_with("blocks.0.hook_resid_pre", p[0] + i / steps * (c[0] - p[0])), pair
-            )
-            for i in range(first, first + steps)
-        )
-        rows.append(literal.scores(gradients / steps, p - c))
+        for i in range(first, first + steps):
+            embed = replace_with("blocks.0.hook_resid_pre", p[0] + i / steps * (c[0] - p[0]))
+            rows.append(literal.scores(literal.destination_gradients(clean, embed, pair), p - c))
     return torch.stack(rows).mean(0)
 
 

@@ -171,5 +171,7 @@ def test_bad_input_is_named() -> None:
         prepare(model, Pairs(()), RunSettings("tree"))
     with pytest.raises(ValueError, match="takes no reference"):
         prepare(model, random_pairs(2), RunSettings("tree"), reference=random_pairs(2))
+    with pytest.raises(ValueError, match=r"circuits are bool \[circuits, 262\]"):
+        prepare(model, random_pairs(2), RunSettings("tree")).logits(torch.ones(1, 5).bool())
     with pytest.raises(ValueError, match="has no answer_sequence_ids"):
         prepare(model, random_pairs(2), RunSettings("tree"), sequence=True)
