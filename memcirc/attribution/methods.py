@@ -21,14 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcirc.engine.input_gradients import GRIDS
 from memcirc.engines import ENGINES, engine_module
 from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, RunSettings
 from memcirc.metrics import DIFFERENTIABLE, Answers, check_metric, metric_values, reads_sequence
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
-
-GRIDS = ("0..m-1", "1..m")
 
 
 @dataclass(frozen=True)

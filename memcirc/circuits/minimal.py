@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
-from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.circuits.runner import circuit_runner
 from memcirc.circuits.search import smallest_size
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -52,19 +52,7 @@ def find_minimal(
     Raises:
         ValueError: scores of another graph, a target outside (0, 1], ends that coincide.
     """
-    return search_with(circuit_runner(model, pairs, mode=mode, **options), scores, target, metric, by, selection, scan)
-
-
-def search_with(
-    runner: CircuitRunner,
-    scores: EdgeScores,
-    target: float = 0.85,
-    metric: str = "logit_diff",
-    by: str = "abs",
-    selection: str = "top",
-    scan: bool = True,
-) -> MinimalCircuit:
-    """The same with a runner at hand, whose ends and prefixes are reused."""
+    runner = circuit_runner(model, pairs, mode=mode, **options)
     if scores.graph != runner.graph:
         raise ValueError(
             f"scores of a graph of {scores.graph.n_edges} edges, a model of {runner.graph.n_edges}: not the same graph"

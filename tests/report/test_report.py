@@ -88,6 +88,12 @@ def test_few_pairs_prove_nothing() -> None:
     assert tested.holds is None
 
 
+def test_a_faithfulness_far_above_one_is_not_as_hoped() -> None:
+    rows = [row(), row(ablation="zero", faithfulness=0.9), row(ablation="mean-clean", faithfulness=1.82)]
+    *_, others = task_findings("m", {"faithfulness": rows, "random": []}, {"tree": CIRCUIT})
+    assert others.holds is False
+
+
 def test_the_worst_ablation_is_named() -> None:
     rows = [row(), row(ablation="zero", faithfulness=-0.44), row(ablation="mean-clean", faithfulness=0.8)]
     *_, others = task_findings("m", {"faithfulness": rows, "random": []}, {"tree": CIRCUIT})
