@@ -25,11 +25,18 @@ def top(values: Tensor, n_edges: int) -> Tensor:
     return kept
 
 
+def drawn(n_edges: int, n_kept: int) -> Tensor:
+    """bool [1, n_edges]: edges drawn at random, so that every destination keeps some and loses some."""
+    kept = torch.zeros(1, n_edges, dtype=torch.bool)
+    kept[0, torch.randperm(n_edges, generator=torch.Generator().manual_seed(0))[:n_kept]] = True
+    return kept
+
+
 def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
     pairs, graph = random_pairs(8, 50, branch, model.d_vocab), graph_of(model)
     scores = mask_gradients(model, pairs, [0.0, 0.5], "logit_diff")
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
-    few, many = top(scores, small), top(scores, half)
+    few, many = top(scores, small), drawn(graph.n_edges, half)
     peer = AutoCircuit(model, pairs)
     peer_scores = peer.as_scores(graph, scores)
     settings = RunSettings(mode)  # type: ignore[arg-type]
@@ -54,7 +61,7 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
         Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", floor),
         Row(f"{work}, full logits", taken["full"], taken["plain"], "plain forward", 1.0, True),
         Row(f"{work}, preparation counted", taken["whole"], taken["peer"], "run_circuits", 5.0),
-        Row(f"{mode}, {half} edges", taken["half"], taken["plain"], "plain forward", 2.5, True),
+        Row(f"{mode}, {half} random edges", taken["half"], taken["plain"], "plain forward", 2.5, True),
     ]
 
 
