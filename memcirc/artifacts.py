@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DONE = "done.json"
+HASHED_WHOLE = 2**30
 
 
 @contextmanager
@@ -64,15 +65,36 @@ def finite(value: Any) -> Any:
 
 
 def file_hash(path: Path) -> str:
-    """First 16 hex digits of the file's SHA-256."""
+    """First 16 hex digits of the file's SHA-256; of a file over 1 GiB, of its size and a megabyte in every 64."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        if size <= HASHED_WHOLE:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.sha256(str(size).encode())
+        for start in [*range(0, size, 2**26), size - 2**20]:
+            file.seek(start)
+            digest.update(file.read(2**20))
+        return digest.hexdigest()[:16]
 
 
 def content_hash(content: Any) -> str:
     """First 16 hex digits of the SHA-256 of a JSON-like value with sorted keys."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, the keys whose JSON-like values differ."""
+    return [
+        f"{key} was {was.get(key)!r}, now {now.get(key)!r}"
+        for key in sorted({*was, *now})
+        if finite(was.get(key)) != finite(plain(now.get(key)))
+    ]
+
+
+def plain(value: Any) -> Any:
+    """What JSON would give back: tuples as lists, paths as text."""
+    return json.loads(json.dumps(value, default=str))
 
 
 @dataclass(frozen=True)
@@ -94,17 +116,11 @@ class StageFolder:
         if not self.marker.is_file():
             return False
         done = read_json(self.marker)
-        differences = [
-            f"{key} was {done['config'].get(key)!r}, now {config.get(key)!r}"
-            for key in sorted({*done["config"], *config})
-            if finite(done["config"].get(key)) != finite(_plain(config.get(key)))
-        ]
-        differences += [
-            f"{path.name} has changed" for path in inputs if done["inputs"].get(path.name) != file_hash(path)
-        ]
-        if differences:
+        changed = differences(done["config"], config)
+        changed += [f"{path.name} has changed" for path in inputs if done["inputs"].get(path.name) != file_hash(path)]
+        if changed:
             raise ValueError(
-                f"{self.path} was made with another configuration: {'; '.join(differences)}; "
+                f"{self.path} was made with another configuration: {'; '.join(changed)}; "
                 "choose another --run_dir, or --force to make it anew"
             )
         return all(
@@ -124,14 +140,9 @@ class StageFolder:
         write_json(
             self.marker,
             {
-                "config": _plain(config),
+                "config": plain(config),
                 "inputs": {path.name: file_hash(path) for path in inputs},
                 "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
                 "seconds": round(seconds, 3),
             },
         )
-
-
-def _plain(value: Any) -> Any:
-    """What JSON would give back: tuples as lists, paths as text."""
-    return json.loads(json.dumps(value, default=str))

@@ -1,9 +1,11 @@
 """The ``memcirc`` command. Options come from the stages' configurations; what is heavy is imported after parsing."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +13,7 @@ from memcirc.options import add_options
 
 INTERRUPTED = 130
 MISTAKE = 2
+FAILURE = 1
 
 DEFAULT_RUN = "runs/run"
 DEMO_RUN = "runs/demo"
@@ -27,6 +30,10 @@ COMMAND_SECTIONS = {
     "verify": ("model", "verify"),
     "report": (),
 }
+
+
+IN_UNITS = ("demo", "run", "score", "pairs", "discover")
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -47,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser)
 
+    from memcirc.work.config import Execution
+
     def command(name: str, text: str, *sections: str, run_dir: str = DEFAULT_RUN) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.add_argument(
@@ -56,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--force", action="store_true", help="make finished stages anew")
         for section in sections:
             add_options(sub, SECTIONS[section], f"{section} options")
+        if name in IN_UNITS:
+            add_options(sub, Execution, "execution options")
         return sub
 
     command("demo", "the whole pipeline on the embedded default", *COMMAND_SECTIONS["demo"], run_dir=DEMO_RUN)
@@ -95,6 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f"memcirc: {' '.join(str(error).split())}", file=sys.stderr)
         return MISTAKE
+    except OSError as error:
+        if error.errno not in OUT_OF_SPACE:
+            raise
+        print(f"memcirc: no space left ({' '.join(str(error).split())}); finished work is kept", file=sys.stderr)
+        return FAILURE
     return 0
 
 
@@ -104,10 +120,18 @@ def _stages(command: str, last_stage: str) -> Callable[[dict[str, Any], list[str
     def run(options: dict[str, Any], argv: list[str]) -> None:
         from memcirc.run.command import run_stages
 
-        run_dir, force = options.pop("run_dir"), options.pop("force")
-        run_stages(run_dir, _resolved(command, run_dir, options), force, argv, last_stage)
+        run_dir, force, execution = options.pop("run_dir"), options.pop("force"), _execution(options)
+        run_stages(run_dir, _resolved(command, run_dir, options), force, argv, last_stage, execution)
 
     return run
+
+
+def _execution(options: dict[str, Any]) -> Any:
+    """Who does the units; these options are taken out of the others, since they change no result."""
+    from memcirc.work.config import Execution
+
+    names = {field.name for field in fields(Execution)} & options.keys()
+    return Execution(**{name: options.pop(name) for name in names})
 
 
 def _resolved(command: str, run_dir: Path, options: dict[str, Any]) -> Any:
@@ -133,8 +157,8 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
             "generation_tokens": demo.generation_tokens,
         },
     }
-    run_dir, force = options.pop("run_dir"), options.pop("force")
-    run_stages(run_dir, resolve(stored, options, COMMAND_SECTIONS["demo"]), force, argv, "report")
+    run_dir, force, execution = options.pop("run_dir"), options.pop("force"), _execution(options)
+    run_stages(run_dir, resolve(stored, options, COMMAND_SECTIONS["demo"]), force, argv, "report", execution)
 
 
 def _verify(options: dict[str, Any], argv: list[str]) -> None:

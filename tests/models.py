@@ -10,6 +10,7 @@ from transformers import (
     LlamaConfig,
     MistralConfig,
     PretrainedConfig,
+    PreTrainedModel,
     Qwen2Config,
 )
 
@@ -108,17 +109,24 @@ ARCHITECTURES = HF_MODELS + HOOKED_MODELS
 
 def small_model(name: str, seed: int = 0, dtype: str = "float64") -> Model:
     """A random model of the named architecture, its weights spread widely enough that no path is negligible."""
-    torch.manual_seed(seed)
     if name in HOOKED_MODELS:
         return load_model(_hooked(name, seed), device="cpu", dtype=dtype)
-    hf = AutoModelForCausalLM.from_config(config(name), attn_implementation="eager").double().eval()
-    _shake(hf, seed)
     if not name.startswith("gpt2"):
         # transformers computes some parts in float32 whatever the dtype: compare in float32, then widen
-        return load_model(
-            load_model(hf.float(), device="cpu", grouped_kv=name == "llama_grouped").hooked, device="cpu", dtype=dtype
-        )
-    return load_model(hf, device="cpu", dtype=dtype)
+        return load_model(small_hf_model(name, seed).hooked, device="cpu", dtype=dtype)
+    return load_model(_transformers(name, seed), device="cpu", dtype=dtype)
+
+
+def small_hf_model(name: str, seed: int = 0) -> Model:
+    """The same in float32 and with its transformers form, which generates."""
+    return load_model(_transformers(name, seed).float(), device="cpu", grouped_kv=name == "llama_grouped")
+
+
+def _transformers(name: str, seed: int) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    hf = AutoModelForCausalLM.from_config(config(name), attn_implementation="eager").double().eval()
+    _shake(hf, seed)
+    return hf
 
 
 def _hooked(name: str, seed: int) -> HookedTransformer:

@@ -13,6 +13,7 @@ import memcirc
 ROOT = Path(__file__).parent.parent
 ROOMS = [
     ("config", "interventions", "study", "options", "artifacts"),
+    ("work",),
     ("architectures",),
     ("models",),
     ("demo",),

@@ -18,6 +18,9 @@ from memcirc.circuit import Circuit
 from memcirc.graph import Graph, GraphShape
 
 
+HEADER = "memcirc"
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeScores:
     """Scores of all edges of a graph.
@@ -83,9 +86,9 @@ class EdgeScores:
         tensors = {"values": self.values.contiguous()}
         if self.per_example is not None:
             tensors["per_example"] = self.per_example.contiguous()
-        header = {"graph": json.dumps(asdict(self.graph.shape)), "origin": json.dumps(dict(self.origin), default=str)}
+        header = json.dumps({"graph": asdict(self.graph.shape), "origin": dict(self.origin)}, default=str)
         with atomic(Path(path)) as partial:
-            save_file(tensors, str(partial), metadata=header)
+            save_file(tensors, str(partial), metadata={HEADER: header})  # one key: several come in any order
 
 
 def load_scores(path: str | Path) -> EdgeScores:
@@ -99,9 +102,9 @@ def load_scores(path: str | Path) -> EdgeScores:
         raise FileNotFoundError(f"no edge scores at {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {})[HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        graph = Graph(GraphShape(**json.loads(header["graph"])))
-        return EdgeScores(graph, tensors["values"], json.loads(header["origin"]), tensors.get("per_example"))
+        graph = Graph(GraphShape(**header["graph"]))
+        return EdgeScores(graph, tensors["values"], header["origin"], tensors.get("per_example"))
     except Exception as error:
         raise ValueError(f"{path}: not a file of memcirc edge scores ({error})") from None

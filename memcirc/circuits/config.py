@@ -58,6 +58,10 @@ class DiscoverConfig:
     )
     engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
     eap_batch_size: int = field(default=16, metadata={"help": "pairs in one attribution pass"})
+    unit_pairs: int = field(
+        default=64,
+        metadata={"help": "pairs in one unit of attribution, which is resumed or given to a worker as a whole"},
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -65,7 +69,7 @@ class DiscoverConfig:
 
         check_metric(self.optimize_metric)
         in_unit_interval(self, "target_performance")
-        at_least(self, 1, "ig", "eap_batch_size")
+        at_least(self, 1, "ig", "eap_batch_size", "unit_pairs")
 
     @property
     def objective(self) -> str:

@@ -1,9 +1,13 @@
 """The discovery stage: attribution sees the train split, the size is chosen on the validation split."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from memcirc.attribution.attribute import attribute
+import pyarrow as pa
+
+from memcirc.attribution.pieces import piece, whole
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.minimal import MinimalCircuit, find_minimal
@@ -19,18 +23,12 @@ class Discovery:
     minimal: dict[str, MinimalCircuit]
 
 
-def discover(
-    model: Model, train: Pairs, validation: Pairs, config: DiscoverConfig, modes: tuple[str, ...] = ("tree", "edge")
-) -> Discovery:
-    """Score the edges and find the minimal circuits.
-
-    Args:
-        train: pairs for attribution; mean ablations average over them, in the search over both sets, so that the means
-            reach every position.
-        validation: pairs on which the size is chosen.
-    """
-    scores = attribute(
+def scored_piece(model: Model, train: Pairs, config: DiscoverConfig, unit: int) -> pa.Table:
+    """Edge scores of one unit of the pairs for attribution (see :mod:`memcirc.attribution.pieces`)."""
+    start = unit * config.unit_pairs
+    return piece(
         model,
+        train[start : start + config.unit_pairs],
         train,
         method=config.method,
         steps=config.ig,
@@ -40,6 +38,31 @@ def discover(
         engine=config.engine,
         batch_size=config.eap_batch_size,
     )
+
+
+def n_pieces(train: Pairs, config: DiscoverConfig) -> int:
+    return math.ceil(len(train) / config.unit_pairs)
+
+
+def discover(
+    model: Model,
+    train: Pairs,
+    validation: Pairs,
+    config: DiscoverConfig,
+    modes: tuple[str, ...] = ("tree", "edge"),
+    pieces: Iterable[pa.Table] | None = None,
+) -> Discovery:
+    """Score the edges and find the minimal circuits.
+
+    Args:
+        train: pairs for attribution; mean ablations average over them, in the search over both sets, so that the means
+            reach every position.
+        validation: pairs on which the size is chosen.
+        pieces: what :func:`scored_piece` has given for each unit; computed here by default.
+    """
+    if pieces is None:
+        pieces = (scored_piece(model, train, config, unit) for unit in range(n_pieces(train, config)))
+    scores = whole(model, pieces, train)
     minimal = {
         mode: find_minimal(
             model,

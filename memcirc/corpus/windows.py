@@ -55,25 +55,59 @@ def cut(ids: Sequence[int], tokens: int, every: bool, bos: int | None = None) ->
         yield offset, window if bos is None else [bos, *window]
 
 
-def read_windows(path: Path) -> Windows:
-    """Read what `prepare` has written.
+class WindowsFile:
+    """What `prepare` has written, opened but not read: rows are read in ranges, in memory of their own size.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a parquet file of windows.
     """
+
+    def __init__(self, path: Path) -> None:
+        self._file, self.origin = _opened(path)
+        self._starts = np.cumsum(
+            [0, *(self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups))]
+        )
+
+    def __len__(self) -> int:
+        return self._file.metadata.num_rows
+
+    def rows(self, start: int, stop: int) -> Windows:
+        """Rows start..stop - 1."""
+        assert 0 <= start < stop <= len(self)
+        first, last = np.searchsorted(self._starts, [start, stop - 1], side="right") - 1
+        table = self._file.read_row_groups(list(range(first, last + 1)))
+        return _windows(table.slice(start - int(self._starts[first]), stop - start), self.origin)
+
+
+def read_windows(path: Path) -> Windows:
+    """All rows of a file of windows.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a parquet file of windows.
+    """
+    file, origin = _opened(path)
+    return _windows(file.read(), origin)
+
+
+def _windows(table: pa.Table, origin: Mapping[str, Any]) -> Windows:
+    tokens = table.schema.field("tokens").type.list_size
+    flat = table.column("tokens").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Windows(table, flat.astype(np.int64).reshape(-1, tokens), origin)
+
+
+def _opened(path: Path) -> tuple[pq.ParquetFile, Mapping[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"no file of windows {str(path)!r}: make it with `memcirc prepare`")
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a whole parquet file ({str(error).splitlines()[0]})") from None
-    metadata = (table.schema.metadata or {}).get(METADATA_KEY)
+    metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise ValueError(
-            f"{path}: no windows but a table of {', '.join(table.column_names)}; "
+            f"{path}: no windows but a table of {', '.join(file.schema_arrow.names)}; "
             "accepted is what `memcirc prepare` writes"
         )
-    tokens = table.schema.field("tokens").type.list_size
-    flat = table.column("tokens").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Windows(table, flat.astype(np.int64).reshape(-1, tokens), json.loads(metadata))
+    return file, json.loads(metadata)

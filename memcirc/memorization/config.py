@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least
+from memcirc.config import at_least, check_choices
+
+LEVELS = ("exact", "logprob", "full")
 
 
 @dataclass(frozen=True)
@@ -10,20 +12,56 @@ class ScoreConfig:
     """How passages are scored.
 
     Raises:
-        ValueError: a batch size that is neither ``auto`` nor a number of at least 1.
+        ValueError: a batch size that is neither ``auto`` nor a number of at least 1, an unknown level, numbers out of
+            range, prefix lengths that are no list of numbers.
     """
 
     mem_batch_size: str = field(
         default="auto", metadata={"help": "passages in one forward pass, or auto", "flags": ("--batch_size",)}
+    )
+    level: str = field(
+        default="full",
+        metadata={
+            "help": "exact (with prefix_match), logprob (with them), or full (decoded completions, too)",
+            "choices": LEVELS,
+        },
+    )
+    top_k: int = field(
+        default=0, metadata={"help": "tokens that sampling chooses among, for (n, p)-extraction; 0: all"}
+    )
+    temperature: float = field(default=1.0, metadata={"help": "temperature of that sampling"})
+    samples: int = field(default=100, metadata={"help": "n of (n, p)-extraction: samples drawn"})
+    probability: float = field(default=0.5, metadata={"help": "p of (n, p)-extraction: how likely one of them hits"})
+    prefix_lengths: str = field(
+        default="", metadata={"help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32"}
+    )
+    rerun_near_ties: bool = field(default=False, metadata={"help": "score passages with a near-tie again, each alone"})
+    unit_windows: int = field(
+        default=1024, metadata={"help": "windows in one unit of work, which is resumed or given to a worker as a whole"}
     )
     json: bool = field(default=False, metadata={"help": "write the scores as JSON, too"})
 
     def __post_init__(self) -> None:
         if self.mem_batch_size != "auto" and not self.mem_batch_size.isdecimal():
             raise ValueError(f"mem_batch_size {self.mem_batch_size!r} is neither 'auto' nor a number")
-        at_least(self, 1, "batch_size")
+        at_least(self, 1, "batch_size", "samples", "unit_windows")
+        at_least(self, 0, "top_k")
+        check_choices(self)
+        if not 0 < self.probability < 1:
+            raise ValueError(f"probability is {self.probability}; accepted: between 0 and 1, both excluded")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}; accepted: above 0")
+        _ = self.lengths
 
     @property
     def batch_size(self) -> int:
         """``auto`` is 64: the plan of batches must not depend on the machine."""
         return 64 if self.mem_batch_size == "auto" else int(self.mem_batch_size)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The prefix lengths, ascending."""
+        words = [word.strip() for word in self.prefix_lengths.split(",") if word.strip()]
+        if not all(word.isdecimal() and int(word) for word in words):
+            raise ValueError(f"prefix_lengths {self.prefix_lengths!r}: accepted are numbers of tokens, as 8,16,32")
+        return tuple(sorted({int(word) for word in words}))

@@ -1,18 +1,25 @@
 """Teacher-forced and greedy passes over batches of token ids of one length.
 
 Greedy decoding follows the truth up to the first position where the teacher-forced argmax differs, so one forward
-pass says what the model would do next after every prefix of a passage; real decoding starts only where it breaks off.
+pass says what the model would do next after every prefix of a passage. Real decoding starts only where it breaks off,
+from the keys and values that the teacher-forced pass has left, for all passages of a batch at once: each row's slots
+are shifted so that its last valid one comes last, the slots before its first are masked, and its positions are its own.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
+from memcirc.memorization.extraction import Sampling
 from memcirc.models import Model
+
+LOGITS_AT_ONCE = 2**24
+PIECE_ENDS = (1, 5, 17)
 
 
 def check_length(model: Model, n_tokens: int) -> None:
@@ -35,23 +42,223 @@ def check_ids(model: Model, ids: np.ndarray) -> None:
 class TeacherForced:
     """What one forward pass says about each token of a batch of passages; entry i is about token ``first + i``.
 
-    ``greedy``: the token the model would have said there, int64 [batch, n]; ``logprob`` of the true token and ``gap``
-    between the best and the second-best logit, float32 [batch, n].
+    ``greedy``: the token the model would have said there, int64 [batch, n]; ``logprob`` of the true token under the
+    model and ``sampled`` under a sampling scheme (-inf where the scheme never says it); ``gap`` between the best and
+    the second-best logit; float32 [batch, n]. All on the CPU.
     """
 
     greedy: Tensor
     logprob: Tensor
+    sampled: Tensor
     gap: Tensor
 
 
-def teacher_forced(model: Model, ids: Tensor, first: int) -> TeacherForced:
-    """One forward pass over ids, int64 [batch, pos]; reads the predictions of tokens ``first``.. to the end."""
+@torch.inference_mode()
+def teacher_forced(
+    model: Model,
+    ids: Tensor,
+    first: int,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    cache: DynamicCache | None = None,
+) -> TeacherForced:
+    """One forward pass over ids, int64 [batch, pos]; reads the predictions of tokens ``first``.. to the end.
+
+    Args:
+        cache: an empty one, to be filled with the keys and values of all tokens but the last.
+    """
     assert 1 <= first < ids.shape[1]
-    logits = model.logits(ids[:, :-1])[:, first - 1 :].float()
-    best = logits.topk(2, dim=-1)
-    truth = ids[:, first:].to(logits.device)
-    logprob = logits.log_softmax(-1).gather(-1, truth[..., None])[..., 0]
-    return TeacherForced(best.indices[..., 0].cpu(), logprob.cpu(), (best.values[..., 0] - best.values[..., 1]).cpu())
+    ids = ids.to(model.device)
+    states, truth = _states(model, ids[:, :-1], cache)[:, first - 1 :], ids[:, first:]
+    read = []
+    rows = max(1, LOGITS_AT_ONCE // (truth.shape[1] * model.d_vocab))
+    for start in range(0, len(ids), rows):
+        logits = _unembedded(model, states[start : start + rows])
+        best = logits.topk(min(max(2, sampling.top_k), model.d_vocab), dim=-1)
+        said = logits.gather(-1, truth[start : start + rows, :, None])[..., 0]
+        logprob = said - logits.logsumexp(-1)
+        sampled = logprob if sampling == Sampling() else sampling.logprob(said, best.values, logits)
+        read.append((best.indices[..., 0], logprob, sampled, best.values[..., 0] - best.values[..., 1]))
+    return TeacherForced(*(torch.cat(parts).cpu() for parts in zip(*read, strict=True)))
+
+
+@torch.inference_mode()
+def leading_matches(model: Model, ids: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """How far each passage is recited, leaving it at its first mismatch.
+
+    The prompts are run first, then the true completions in pieces of growing length behind the keys and values of
+    what went before, each piece for the passages alone that have not missed.
+
+    Args:
+        ids: int64 [batch, pos].
+        first: tokens of the prompt.
+
+    Returns:
+        int64 [batch], the leading completion tokens that greedy decoding gets right; float32 [batch], the smallest gap
+        between best and second-best logit up to and including the first mismatch. On the CPU.
+    """
+    n, length = len(ids), ids.shape[1] - first
+    matched, gaps = torch.zeros(n, dtype=torch.int64), torch.full((n,), torch.inf)
+    if model.hf is None:
+        read = teacher_forced(model, ids, first)
+        return up_to_mismatch(read.greedy == ids[:, first:].cpu(), read.gap)
+    ids, rows, cache = ids.to(model.device), torch.arange(n), DynamicCache()
+    for a, b in pairwise([0, *(end for end in PIECE_ENDS if end < length), length]):
+        fed = ids[rows, first + a - 1 if a else 0 : first + b - 1]
+        best = _unembedded(model, _states(model, fed, cache)[:, a - b :]).topk(2, dim=-1)
+        right = best.indices[..., 0] == ids[rows, first + a : first + b]
+        run, gap = up_to_mismatch(right.cpu(), (best.values[..., 0] - best.values[..., 1]).cpu().float())
+        matched[rows] += run
+        gaps[rows] = gaps[rows].minimum(gap)
+        going = (run == b - a).nonzero()[:, 0]
+        if not len(going):
+            break
+        if len(going) < len(rows):
+            cache.batch_select_indices(going.to(model.device))
+            rows = rows[going]
+    return matched, gaps
+
+
+def up_to_mismatch(right: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Length of each row's leading run of True, int64 [batch], and the smallest gap over it and the entry behind."""
+    run = right.long().cumprod(1).sum(1)
+    read = torch.arange(right.shape[1]) <= run[:, None]
+    return run, gap.masked_fill(~read, torch.inf).amin(1)
+
+
+def _states(model: Model, ids: Tensor, cache: DynamicCache | None, **where: Tensor | None) -> Tensor:
+    """[batch, pos, d_model]: what the unembedding reads; the logits themselves for a micro-model that transformers
+    does not know."""
+    if model.hf is None:
+        return model.logits(ids)
+    return model.hf.base_model(
+        input_ids=ids, past_key_values=cache, use_cache=cache is not None, **where
+    ).last_hidden_state
+
+
+def _unembedded(model: Model, states: Tensor) -> Tensor:
+    """float32 (or 64) logits of states; never more positions than the caller reads."""
+    logits = states if model.hf is None else model.hf.get_output_embeddings()(states)
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+class _Slots(DynamicLayer):  # type: ignore[misc]
+    """One layer's keys and values in buffers with room for the tokens to come: a step writes its slot and copies
+    nothing, and rows that are finished are left out by a view.
+
+    Args:
+        layer: the cache's layer to begin with.
+        rows: int64 [kept], which of its rows go on.
+        index: int64 [kept, slots], the old slot that each new slot holds (below 0: none, to be masked).
+        room: tokens to come.
+    """
+
+    def __init__(self, layer: DynamicLayer, rows: Tensor, index: Tensor, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self._buffers = []
+        self._used = index.shape[1]
+        for states in (layer.keys, layer.values):
+            buffer = states.new_empty(len(rows), states.shape[1], self._used + room, states.shape[3])
+            buffer[:, :, : self._used] = states[rows[:, None], :, index.clamp_min(0)].transpose(1, 2)
+            self._buffers.append(buffer)
+        self.view(len(rows), 0)
+
+    def view(self, rows: int, first: int) -> None:
+        """From now on the first ``rows`` rows alone, from slot ``first`` on."""
+        self._rows, self._first = rows, first
+        self.keys, self.values = (buffer[:rows, :, first : self._used] for buffer in self._buffers)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[: self._rows, :, self._used : self._used + 1] = states
+        self._used += 1
+        self.view(self._rows, self._first)
+        return self.keys, self.values
+
+
+@torch.inference_mode()
+def decode(model: Model, cache: DynamicCache, rows: Tensor, at: Tensor, said: Tensor, n_tokens: int) -> list[Tensor]:
+    """Greedy continuations to the end of passages of ``n_tokens``, of rows whose contexts differ in length.
+
+    Args:
+        cache: keys and values of a batch that contains the rows, of at least ``at.max()`` tokens; left as it is.
+        rows: int64 [n], the rows of the batch that go on.
+        at: int64 [n], how many tokens of each row are its context.
+        said: int64 [n], the token that the model says behind it.
+
+    Returns:
+        for each row int64 [n_tokens - at[i]] on the CPU: ``said[i]`` and the greedy tokens after it.
+    """
+    assert model.hf is not None
+    order = at.argsort(stable=True)  # so that those that go on longest are the first rows
+    lengths, sorted_at = at[order].tolist(), at[order].to(model.device)
+    steps, width = n_tokens - 1 - lengths[0], lengths[-1]
+    index = torch.arange(width, device=model.device) - (width - sorted_at)[:, None]
+    mask = torch.ones(len(rows), width + steps, dtype=torch.int64, device=model.device)
+    mask[:, :width] = index >= 0
+    slots = DynamicCache()
+    slots.layers = [_Slots(layer, rows[order].to(model.device), index, steps) for layer in cache.layers]
+    out = torch.empty(len(rows), steps + 1, dtype=torch.int64, device=model.device)
+    out[:, 0] = said[order].to(model.device)
+    going = len(rows)
+    for step in range(steps):
+        while lengths[going - 1] + step == n_tokens - 1:
+            going -= 1
+        first = width - lengths[going - 1]
+        for layer in slots.layers:
+            layer.view(going, first)
+        states = _states(
+            model,
+            out[:going, step, None],
+            slots,
+            attention_mask=None if lengths[0] == lengths[going - 1] else mask[:going, first : width + step + 1],
+            position_ids=(sorted_at[:going] + step)[:, None],
+        )
+        out[:going, step + 1] = _unembedded(model, states)[:, -1].argmax(-1)
+    tails = dict(zip(order.tolist(), out.cpu(), strict=True))
+    return [tails[i][: n_tokens - length] for i, length in enumerate(at.tolist())]
+
+
+@torch.inference_mode()
+def continue_from(
+    model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray, batch_size: int
+) -> list[np.ndarray]:
+    """What the model goes on to say, to the end of each passage, where its next token is already known.
+
+    Args:
+        passages: int64 [n, pos], whole passages.
+        at: int64 [n], the length of each context.
+        said: int64 [n], the model's greedy token after ``passages[i, :at[i]]``.
+
+    Returns:
+        for each passage int64 [pos - at[i]]: ``said[i]`` and the greedy tokens after it.
+    """
+    out: list[np.ndarray] = [np.empty(0, np.int64)] * len(passages)
+    order = np.argsort(at, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        for row, tail in zip(rows, _tails(model, passages[rows], at[rows], said[rows]), strict=True):
+            out[row] = tail.numpy()
+    return out
+
+
+def _tails(model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray) -> list[Tensor]:
+    """The continuations of one batch."""
+    n_tokens, ids = passages.shape[1], torch.from_numpy(passages)
+    if model.hf is None:
+        contexts = (torch.cat([row[:n], row.new_tensor([s])]) for row, n, s in zip(ids, at, said, strict=True))
+        return [_recomputed(model, context, n_tokens)[n:] for context, n in zip(contexts, at.tolist(), strict=True)]
+    cache = DynamicCache()
+    _states(model, ids[:, : int(at.max())].to(model.device), cache)
+    return decode(model, cache, torch.arange(len(ids)), torch.from_numpy(at), torch.from_numpy(said), n_tokens)
+
+
+def _recomputed(model: Model, context: Tensor, n_tokens: int) -> Tensor:
+    """Greedy decoding without a cache, for a micro-model that transformers does not know."""
+    while len(context) < n_tokens:
+        said = model.logits(context[None])[0, -1].argmax(-1, keepdim=True)
+        context = torch.cat([context, said.to(context.device)])
+    return context
 
 
 @torch.inference_mode()
@@ -68,48 +275,9 @@ def greedy(model: Model, ids: Tensor, n_tokens: int) -> Tensor:
     if n_tokens == 0:
         return ids.new_zeros(len(ids), 0).cpu()
     if model.hf is None:
-        return _greedy_without_cache(model, ids, n_tokens)
-    step, cache, out = ids.to(model.device), DynamicCache(config=model.hf.config), []
-    for _ in range(n_tokens):
-        logits = model.hf(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        step = logits[:, -1].argmax(-1, keepdim=True)
-        out.append(step)
-    return torch.cat(out, dim=1).cpu()
-
-
-def _greedy_without_cache(model: Model, ids: Tensor, n_tokens: int) -> Tensor:
-    """The same for a micro-model that transformers does not know."""
-    sequence = ids.to(model.device)
-    for _ in range(n_tokens):
-        sequence = torch.cat([sequence, model.logits(sequence)[:, -1].argmax(-1, keepdim=True)], dim=1)
-    return sequence[:, ids.shape[1] :].cpu()
-
-
-def continue_from(
-    model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray, batch_size: int
-) -> list[np.ndarray]:
-    """What the model goes on to say, to the end of each passage, where its next token is already known.
-
-    Args:
-        passages: int64 [n, pos], whole passages.
-        at: int64 [n], the length of each context.
-        said: int64 [n], the model's greedy token after ``passages[i, :at[i]]``.
-
-    Returns:
-        for each passage int64 [pos - at[i]]: ``said[i]`` and the greedy tokens after it.
-    """
-    out: list[np.ndarray] = [np.empty(0, np.int64)] * len(passages)
-    for length, rows in _by_length(at, batch_size):
-        context = np.concatenate([passages[rows, :length], said[rows, None]], axis=1)
-        rest = greedy(model, torch.from_numpy(context), passages.shape[1] - length - 1).numpy()
-        for row, tail in zip(rows, rest, strict=True):
-            out[row] = np.concatenate([said[row : row + 1], tail])
-    return out
-
-
-def _by_length(lengths: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Rows of equal length, at most ``batch_size`` at a time, in a fixed order."""
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        for start in range(0, len(rows), batch_size):
-            yield int(length), rows[start : start + batch_size]
+        return torch.stack([_recomputed(model, row, len(row) + n_tokens)[len(row) :] for row in ids.cpu()])
+    cache = DynamicCache()
+    states = _states(model, ids.to(model.device), cache)
+    said = _unembedded(model, states[:, -1:])[:, 0].argmax(-1)
+    everyone = torch.full((len(ids),), ids.shape[1])
+    return torch.stack(decode(model, cache, torch.arange(len(ids)), everyone, said, ids.shape[1] + n_tokens))

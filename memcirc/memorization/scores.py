@@ -1,13 +1,17 @@
 """How well does the model recite? Scores of passages of n prompt and m completion tokens (memorization scores).
 
-- ``memorization_score``: share of completion positions where the greedy completion equals the true one;
-- ``exact``: all m are equal (k-extractable, Carlini et al. 2023); ``prefix_match``: length of the leading equal run;
-- ``bleu4``: :mod:`memcirc.memorization.bleu`;
+- ``exact``: all m greedy tokens are the true ones (k-extractable, Carlini et al. 2023); ``prefix_match``: length of the
+  leading run of equal tokens; ``min_gap``: smallest gap between best and second-best logit up to and including the
+  first mismatch; ``near_tie``: it is so small that batch shape and rounding can decide (:data:`NEAR_TIE`);
 - ``logprob``: log-probability of the true completion in nats, summed; ``token_logprobs`` the terms;
-- ``min_gap``: smallest gap between best and second-best logit up to and including the first mismatch, so that
-  near-ties, which batch shape and dtype can flip, are visible.
+  ``extraction_logprob``: the same under a sampling scheme (:mod:`memcirc.memorization.extraction`);
+- ``memorization_score``: share of positions where the greedy completion equals the true one; ``bleu4``:
+  :mod:`memcirc.memorization.bleu`; ``edit_similarity``: 1 - Levenshtein distance / m, so that near-verbatim recitation
+  with a token too many or too few is not taken for none; ``completion_ids``.
 
-One teacher-forced pass gives all but the tokens after the first mismatch; only those are decoded.
+The three groups are the levels ``exact``, ``logprob`` and ``full``, each with the columns of those before it. ``exact``
+leaves a passage at its first mismatch; ``logprob`` is one teacher-forced pass; ``full`` decodes, too, but only from the
+first mismatch on. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,12 +20,56 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor
+from transformers import DynamicCache
 
 from memcirc.memorization.bleu import bleu4
-from memcirc.memorization.generation import TeacherForced, check_ids, check_length, continue_from, teacher_forced
+from memcirc.memorization.config import LEVELS
+from memcirc.memorization.extraction import Sampling
+from memcirc.memorization.generation import (
+    TeacherForced,
+    check_ids,
+    check_length,
+    continue_from,
+    decode,
+    leading_matches,
+    teacher_forced,
+    up_to_mismatch,
+)
 from memcirc.models import Model
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
+
+NEAR_TIE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 0.25}
+
+_COLUMNS = {
+    "exact": [
+        ("tokens", pa.list_(pa.int32())),
+        ("exact", pa.bool_()),
+        ("prefix_match", pa.int32()),
+        ("min_gap", pa.float32()),
+        ("near_tie", pa.bool_()),
+    ],
+    "logprob": [
+        ("logprob", pa.float64()),
+        ("token_logprobs", pa.list_(pa.float32())),
+        ("extraction_logprob", pa.float64()),
+    ],
+    "full": [
+        ("completion_ids", pa.list_(pa.int32())),
+        ("memorization_score", pa.float64()),
+        ("bleu4", pa.float64()),
+        ("edit_similarity", pa.float64()),
+    ],
+}
+
+
+def schema_of(level: str) -> pa.Schema:
+    """The columns of a level's table; ValueError for an unknown level."""
+    if level not in LEVELS:
+        raise ValueError(f"level {level!r} of scores is not known; accepted: {', '.join(LEVELS)}")
+    return pa.schema([column for name in LEVELS[: LEVELS.index(level) + 1] for column in _COLUMNS[name]])
 
 
 def score(
@@ -31,6 +79,9 @@ def score(
     generation_tokens: int = 50,
     batch_size: int = 64,
     progress: Progress = iter,
+    level: str = "full",
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    rerun_near_ties: bool = False,
 ) -> pa.Table:
     """Score passages.
 
@@ -39,40 +90,33 @@ def score(
         prompt_tokens, generation_tokens: n and m, both at least 1.
         batch_size: passages in one forward pass; the batches depend on nothing else.
         progress: wraps the iteration over batches, as tqdm does.
+        level: ``exact``, ``logprob`` or ``full``: which scores are wanted, the cheap ones alone or all.
+        sampling: the scheme of ``extraction_logprob``.
+        rerun_near_ties: score passages with a near-tie again, each alone, and keep that.
 
     Returns:
-        Arrow table, a row a passage: ``memorization_score``, ``exact``, ``prefix_match``, ``bleu4``, ``logprob``,
-        ``token_logprobs``, ``completion_ids``, ``min_gap`` and ``tokens`` (prompt and true completion); n and m are in
-        the schema's metadata.
+        Arrow table, a row a passage, with the columns of :func:`schema_of`; n and m are in the schema's metadata.
 
     Raises:
-        ValueError: passages too short, too long for the model, or with ids outside its vocabulary.
+        ValueError: an unknown level; passages too short, too long for the model, or with ids outside its vocabulary.
     """
+    schema = schema_of(level)
     passages = as_passages(ids, prompt_tokens, generation_tokens)
     check_length(model, passages.shape[1])
     check_ids(model, passages)
-    said = [
-        teacher_forced(model, torch.from_numpy(passages[start : start + batch_size]), first=prompt_tokens)
-        for start in progress(range(0, len(passages), batch_size))
-    ]
-    rows = _rows(model, passages, said, prompt_tokens, batch_size) if said else []
-    lengths = {"prompt_tokens": str(prompt_tokens), "generation_tokens": str(generation_tokens)}
-    return pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(lengths)
-
-
-SCHEMA = pa.schema(
-    [
-        ("tokens", pa.list_(pa.int32())),
-        ("completion_ids", pa.list_(pa.int32())),
-        ("memorization_score", pa.float64()),
-        ("exact", pa.bool_()),
-        ("prefix_match", pa.int32()),
-        ("bleu4", pa.float64()),
-        ("logprob", pa.float64()),
-        ("token_logprobs", pa.list_(pa.float32())),
-        ("min_gap", pa.float32()),
-    ]
-)
+    rows: list[dict[str, Any]] = []
+    for start in progress(range(0, len(passages), batch_size)):
+        batch = passages[start : start + batch_size]
+        for row, scored in enumerate(_scored(model, batch, prompt_tokens, level, sampling)):
+            if rerun_near_ties and scored["near_tie"]:
+                (scored,) = _scored(model, batch[row : row + 1], prompt_tokens, level, sampling)
+            rows.append(scored)
+    lengths = {
+        "prompt_tokens": str(prompt_tokens),
+        "generation_tokens": str(generation_tokens),
+        "sampling": f"temperature {sampling.temperature:g}, top_k {sampling.top_k or 'all'}",
+    }
+    return pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(lengths)
 
 
 def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndarray:
@@ -97,32 +141,61 @@ def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndar
     return passages
 
 
-def _rows(
-    model: Model, passages: np.ndarray, said: list[TeacherForced], prompt_tokens: int, batch_size: int
+def _scored(
+    model: Model, passages: np.ndarray, prompt_tokens: int, level: str, sampling: Sampling
 ) -> list[dict[str, Any]]:
-    truth = passages[:, prompt_tokens:]
-    guesses, logprobs, gaps = (
-        torch.cat([getattr(batch, name) for batch in said]).numpy() for name in ("greedy", "logprob", "gap")
-    )
-    matches = guesses == truth
-    prefix = np.where(matches.all(1), truth.shape[1], matches.argmin(1))
-    completions = truth.copy()
-    broken = np.flatnonzero(prefix < truth.shape[1])
-    first_said = guesses[broken, prefix[broken]]
-    tails = continue_from(model, passages[broken], prompt_tokens + prefix[broken], first_said, batch_size)
-    for row, tail in zip(broken, tails, strict=True):
-        completions[row, prefix[row] :] = tail
-    return [
+    """The rows of one batch."""
+    ids, length = torch.from_numpy(passages), passages.shape[1] - prompt_tokens
+    if level == "exact":
+        read, (prefix, gaps) = None, leading_matches(model, ids, prompt_tokens)
+        completions = None
+    else:
+        cache = DynamicCache() if level == "full" and model.hf is not None else None
+        read = teacher_forced(model, ids, prompt_tokens, sampling, cache)
+        prefix, gaps = up_to_mismatch(read.greedy == ids[:, prompt_tokens:], read.gap)
+        completions = _completions(model, passages, prompt_tokens, read, prefix, cache) if level == "full" else None
+    rows: list[dict[str, Any]] = [
         {
-            "tokens": passages[row],
-            "completion_ids": completions[row],
-            "memorization_score": float((completions[row] == truth[row]).mean()),
-            "exact": bool(prefix[row] == truth.shape[1]),
-            "prefix_match": int(prefix[row]),
-            "bleu4": bleu4(truth[row].tolist(), completions[row].tolist()),
-            "logprob": float(logprobs[row].astype(np.float64).sum()),
-            "token_logprobs": logprobs[row],
-            "min_gap": float(gaps[row, : prefix[row] + 1].min()),
+            "tokens": tokens,
+            "exact": n == length,
+            "prefix_match": n,
+            "min_gap": gap,
+            "near_tie": gap < NEAR_TIE[model.dtype],
         }
-        for row in range(len(passages))
+        for tokens, n, gap in zip(passages, prefix.tolist(), gaps.tolist(), strict=True)
     ]
+    for i, row in enumerate(rows):
+        if read is not None:
+            row["logprob"] = float(read.logprob[i].double().sum())
+            row["token_logprobs"] = read.logprob[i].numpy()
+            row["extraction_logprob"] = float(read.sampled[i].double().sum())
+        if completions is not None:
+            truth, said = passages[i, prompt_tokens:].tolist(), completions[i].tolist()
+            row["completion_ids"] = said
+            row["memorization_score"] = sum(map(int.__eq__, truth, said)) / length
+            row["bleu4"] = bleu4(truth, said)
+            row["edit_similarity"] = Levenshtein.normalized_similarity(truth, said)
+    return rows
+
+
+def _completions(
+    model: Model,
+    passages: np.ndarray,
+    prompt_tokens: int,
+    read: TeacherForced,
+    prefix: Tensor,
+    cache: DynamicCache | None,
+) -> np.ndarray:
+    """int64 [batch, m]: the greedy completions, the truth up to each first mismatch and decoded from there."""
+    completions = passages[:, prompt_tokens:].copy()
+    broken = (prefix < completions.shape[1]).nonzero()[:, 0]
+    if not len(broken):
+        return completions
+    at, said = prompt_tokens + prefix[broken], read.greedy[broken, prefix[broken]]
+    if cache is None:
+        tails = continue_from(model, passages[broken.numpy()], at.numpy(), said.numpy(), len(broken))
+    else:
+        tails = [tail.numpy() for tail in decode(model, cache, broken, at, said, passages.shape[1])]
+    for row, start, tail in zip(broken.tolist(), prefix[broken].tolist(), tails, strict=True):
+        completions[row, start:] = tail
+    return completions

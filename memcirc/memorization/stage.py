@@ -1,35 +1,127 @@
 """The scoring stage: windows in, scores with their documents' names beside them out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
 
+from memcirc.memorization.config import ScoreConfig
+from memcirc.memorization.controls import induction_share
 from memcirc.memorization.divergence import DivergencePoint
-from memcirc.memorization.scores import Progress, score
+from memcirc.memorization.extraction import Sampling, extraction_probability
+from memcirc.memorization.generation import leading_matches
+from memcirc.memorization.scores import score
+from memcirc.memorization.taxonomy import kind, pattern
 from memcirc.models import Model
 
 CARRIED = ("window_id", "doc_id", "subset", "offset", "duplicates", "copies", "family")
 
 
 def score_windows(
-    model: Model, windows: pa.Table, ids: Any, prompt_tokens: int, batch_size: int, bos: bool, progress: Progress
+    model: Model, windows: pa.Table, ids: np.ndarray, prompt_tokens: int, config: ScoreConfig, bos: bool
 ) -> pa.Table:
-    """Scores of windows, with each window's document, subset and counts, and prompt, truth and completion as text."""
-    scored = score(model, ids, prompt_tokens, ids.shape[1] - prompt_tokens, batch_size, progress)
-    tokens, completions = scored["tokens"].to_pylist(), scored["completion_ids"].to_pylist()
-    texts = {
-        "prompt": [model.decode(row[:prompt_tokens]) for row in tokens],
-        "truth": [model.decode(row[prompt_tokens:]) for row in tokens],
-        "completion": [model.decode(row) for row in completions],
+    """Scores of windows, with each window's document, subset and counts, what kind of text it is, and prompt, truth
+    and completion as text.
+
+    Columns besides those of :func:`memcirc.score`: ``extractable``, whether ``samples`` samples contain the completion
+    with ``probability``; ``prefix_matches``, its ``prefix_match`` behind the last L prompt tokens, for each L asked
+    for; ``pattern`` and ``taxonomy`` (:mod:`memcirc.memorization.taxonomy`); ``induction``
+    (:mod:`memcirc.memorization.controls`).
+    """
+    n_completion = ids.shape[1] - prompt_tokens
+    sampling = Sampling(config.top_k, config.temperature)
+    scored = score(
+        model,
+        ids,
+        prompt_tokens,
+        n_completion,
+        config.batch_size,
+        level=config.level,
+        sampling=sampling,
+        rerun_near_ties=config.rerun_near_ties,
+    )
+    texts = [model.decode(row) if model.tokenizer is not None else "" for row in ids]
+    patterns = [pattern(row.tolist(), text) for row, text in zip(ids, texts, strict=True)]
+    added: dict[str, Any] = {
+        "pattern": pa.array(patterns, pa.string()),
+        "taxonomy": [kind(n, found) for n, found in zip(windows["duplicates"].to_pylist(), patterns, strict=True)],
+        "induction": [induction_share(row, prompt_tokens) for row in ids],
+        "prompt": [model.decode(row[:prompt_tokens]) for row in ids],
+        "truth": [model.decode(row[prompt_tokens:]) for row in ids],
     }
+    if "completion_ids" in scored.column_names:
+        added["completion"] = [model.decode(row) for row in scored["completion_ids"].to_pylist()]
+    if "extraction_logprob" in scored.column_names:
+        hit = extraction_probability(scored["extraction_logprob"].to_numpy(), config.samples)
+        added["extractable"] = hit >= config.probability
+    if config.lengths:
+        matches = prefix_matches(model, ids, prompt_tokens, config.lengths, config.batch_size)
+        added["prefix_matches"] = pa.array(list(matches), pa.list_(pa.int32()))
     carried = {name: windows[name] for name in CARRIED if name in windows.column_names}
-    columns = {**carried, **{name: scored[name] for name in scored.column_names}, **texts}
-    return pa.table(columns).replace_schema_metadata({**scored.schema.metadata, b"bos": str(bos).lower().encode()})
+    columns = {**carried, **{name: scored[name] for name in scored.column_names}, **added}
+    stated = {
+        "bos": str(bos).lower(),
+        "prefix_lengths": ",".join(map(str, config.lengths)),
+        "extractable": f"n {config.samples}, p {config.probability:g}",
+    }
+    return pa.table(columns).replace_schema_metadata({**scored.schema.metadata, **stated})
 
 
-def points_table(points: Sequence[DivergencePoint | None]) -> pa.Table:
-    """Divergence points as a table, a row a passage; null where there is none."""
+def prefix_matches(
+    model: Model, ids: np.ndarray, prompt_tokens: int, lengths: Sequence[int], batch_size: int
+) -> np.ndarray:
+    """int64 [passages, lengths]: leading tokens of the completion that are recited behind the last L prompt tokens.
+
+    Raises:
+        ValueError: a length beyond the prompt.
+    """
+    if max(lengths) > prompt_tokens:
+        raise ValueError(f"prefix length {max(lengths)}: the prompt has {prompt_tokens} tokens")
+    found = np.empty((len(ids), len(lengths)), np.int64)
+    for column, length in enumerate(lengths):
+        for start in range(0, len(ids), batch_size):
+            rows = slice(start, start + batch_size)
+            found[rows, column] = leading_matches(model, torch.from_numpy(ids[rows, prompt_tokens - length :]), length)[
+                0
+            ].numpy()
+    return found
+
+
+def summary(path: Path) -> str:
+    """One line about a table of scores: how much is recited exactly, in all and behind shorter prompts."""
+    names = [name for name in ("exact", "prefix_matches") if name in pq.read_schema(path).names]
+    table = pq.read_table(path, columns=names)
+    line = f"{pc.sum(table['exact']).as_py()} of {len(table)} windows are recited exactly"
+    if "prefix_matches" in names:
+        stated = pq.read_schema(path).metadata
+        matches = np.array(table["prefix_matches"].to_pylist())
+        shares = (matches == int(stated[b"generation_tokens"])).mean(0)
+        lengths = stated[b"prefix_lengths"].decode().split(",")
+        behind = ", ".join(f"{length}: {share:.1%}" for length, share in zip(lengths, shares, strict=True))
+        line += f"; behind the last tokens of the prompt alone: {behind}"
+    return line
+
+
+def read_rows(path: Path, keep: np.ndarray) -> pa.Table:
+    """The rows of a parquet file for which ``keep``, bool [rows], holds; one row group in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        kept, start = [], 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if keep[start:stop].any():
+                kept.append(file.read_row_group(group).filter(pa.array(keep[start:stop])))
+            start = stop
+        return pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()
+
+
+def points_table(rows: Sequence[int], points: Sequence[DivergencePoint | None], prior: np.ndarray) -> pa.Table:
+    """Divergence points as a table, a row a memorized passage: its ``row`` among the scores, its point (null where
+    there is none), and its ``prior_logprob`` (null where it was not asked for)."""
     fields = {
         "length": pa.int32(),
         "true_continuation": pa.list_(pa.int32()),
@@ -37,15 +129,20 @@ def points_table(points: Sequence[DivergencePoint | None]) -> pa.Table:
         "score_before": pa.float64(),
         "score_after": pa.float64(),
     }
+    columns = {name: pa.array([getattr(point, name, None) for point in points], type) for name, type in fields.items()}
     return pa.table(
-        {name: pa.array([getattr(point, name, None) for point in points], kind) for name, kind in fields.items()}
+        {
+            "row": pa.array(rows, pa.int64()),
+            **columns,
+            "prior_logprob": pa.array(prior, pa.float64(), from_pandas=True),
+        }
     )
 
 
-def points_of(table: pa.Table) -> list[DivergencePoint | None]:
-    """The inverse of :func:`points_table`."""
-    return [
-        None
+def points_of(table: pa.Table) -> dict[int, DivergencePoint | None]:
+    """The points of :func:`points_table`, by row of the scores."""
+    return {
+        row["row"]: None
         if row["length"] is None
         else DivergencePoint(
             row["length"],
@@ -55,4 +152,4 @@ def points_of(table: pa.Table) -> list[DivergencePoint | None]:
             row["score_after"],
         )
         for row in table.to_pylist()
-    ]
+    }

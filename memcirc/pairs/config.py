@@ -29,6 +29,16 @@ class PairsConfig:
     use_divergence: bool = field(
         default=True, metadata={"help": "dataset mode: cut both prompts at the divergence point"}
     )
+    trivial: str = field(
+        default="drop",
+        metadata={"help": "memorized passages that follow a trivial pattern", "choices": ("drop", "keep")},
+    )
+    prior_prompts: int = field(
+        default=4, metadata={"help": "prompts of other documents behind which each completion is scored; 0 for none"}
+    )
+    max_candidates: int = field(
+        default=20_000, metadata={"help": "passages of low score to choose from; a seeded sample where there are more"}
+    )
     contrastive_batch_size: int = field(default=64, metadata={"help": "passages in one forward pass"})
     split_seed: int = field(default=0, metadata={"help": "seed of the split into train, validation and test"})
 
@@ -37,4 +47,5 @@ class PairsConfig:
         in_unit_interval(self, "threshold", "low_threshold", "drop")
         if self.low_threshold >= self.threshold:
             raise ValueError(f"low_threshold {self.low_threshold} must be below threshold {self.threshold}")
-        at_least(self, 1, "contrastive_batch_size")
+        at_least(self, 1, "contrastive_batch_size", "max_candidates")
+        at_least(self, 0, "prior_prompts")

@@ -12,11 +12,11 @@ the model says after g. Both prompts share their first L tokens.
 2. without: clean = m's prompt, corrupt = u's prompt, the answers are the model's next tokens behind them; each u
    serves once, in the order of m's score, then of its row.
 
-Then degenerate pairs are dropped, the text is added, and the runtime gate has the last word. Every dropped passage is
-counted with its reason.
+Memorized passages of trivial text are left out first, unless asked for. Then degenerate pairs are dropped, the text is
+added, and the runtime gate has the last word. Every dropped passage is counted with its reason.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -29,7 +29,7 @@ from memcirc.models import Model
 from memcirc.pairs.config import PairsConfig
 from memcirc.pairs.gate import gate
 from memcirc.pairs.record import Pair, Pairs, TooFewPairs
-from memcirc.pairs.similarity import similarity_matrix
+from memcirc.pairs.similarity import most_similar, most_similar_unused, similarity
 
 SCORE_COLUMN = {"bleu": "bleu4", "memorization": "memorization_score"}
 
@@ -59,6 +59,8 @@ def make_pairs(
             left (all name the counts).
     """
     config = PairsConfig(contrastive_mode=mode, **options)
+    if SCORE_COLUMN[config.metric] not in table.column_names:
+        raise ValueError(f"no column {SCORE_COLUMN[config.metric]!r} among the scores; score with level full")
     scored = _Scored(model, table, config)
     if scored.memorized.size == 0:
         raise ValueError(
@@ -69,6 +71,8 @@ def make_pairs(
     if points is None and needs_points:
         points = scored.find_points()
     dropped: Counter[str] = Counter()
+    if config.trivial == "drop":
+        scored.drop_trivial(dropped)
     if config.contrastive_mode == "divergence":
         candidates = _branch_pairs(scored, points or (), dropped)
     elif config.use_divergence:
@@ -93,15 +97,20 @@ class _Scored:
         meta = table.schema.metadata or {}
         self.prompt_tokens = int(meta[b"prompt_tokens"])
         self.bos = meta.get(b"bos") == b"true"
-        self.tokens = np.array(table["tokens"].to_pylist(), dtype=np.int64).reshape(len(table), -1)
+        self.tokens = token_array(table)
         self.scores = table[SCORE_COLUMN[config.metric]].to_numpy()
         self.doc_ids = _column(table, "doc_id", [str(i) for i in range(len(table))])
         self.subsets = _column(table, "subset", [""] * len(table))
         self.families = _column(table, "family", [""] * len(table))
         self.copies = _column(table, "copies", [None] * len(table))
+        self.taxonomy = _column(table, "taxonomy", [""] * len(table))
+        self.patterns = _column(table, "pattern", [None] * len(table))
+        self.induction = _column(table, "induction", [None] * len(table))
+        prior, own = (_column(table, name, [None] * len(table)) for name in ("prior_logprob", "logprob"))
+        self.prior_lift = [None if p is None or o is None else o - p for p, o in zip(prior, own, strict=True)]
         order = np.lexsort((np.arange(len(table)), -self.scores))
         self.memorized = order[self.scores[order] >= config.threshold]
-        self.low = np.flatnonzero(self.scores <= config.low_threshold)
+        self.low = low_rows(self.scores, config)
 
     def require_low(self) -> None:
         """Raises TooFewPairs when no passage counts as not memorized."""
@@ -130,6 +139,13 @@ class _Scored:
             points[row] = point
         return points
 
+    def drop_trivial(self, dropped: Counter[str]) -> None:
+        """Leave out memorized passages that follow a trivial pattern, by the name of the pattern."""
+        trivial = np.array([self.patterns[row] is not None for row in self.memorized], dtype=bool)
+        for row in self.memorized[trivial]:
+            dropped[f"trivial text: {self.patterns[row]}"] += 1
+        self.memorized = self.memorized[~trivial]
+
     def diverging(
         self, points: Sequence[DivergencePoint | None], dropped: Counter[str]
     ) -> Iterator[tuple[int, DivergencePoint]]:
@@ -149,7 +165,24 @@ class _Scored:
             "subset": self.subsets[row],
             "family": self.families[row] or "",
             "copies": self.copies[row],
+            "taxonomy": self.taxonomy[row] or "",
+            "induction": self.induction[row],
+            "prior_lift": self.prior_lift[row],
         }
+
+
+def token_array(table: pa.Table) -> np.ndarray:
+    """int64 [passages, tokens] of a table's column ``tokens``."""
+    flat = table["tokens"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.int64).reshape(len(table), -1 if len(table) else 0)
+
+
+def low_rows(scores: np.ndarray, config: PairsConfig) -> np.ndarray:
+    """Rows that count as not memorized, ascending; a seeded sample of ``max_candidates`` where there are more."""
+    low = np.flatnonzero(scores <= config.low_threshold)
+    if len(low) > config.max_candidates:
+        low = np.sort(np.random.default_rng(config.split_seed).choice(low, config.max_candidates, replace=False))
+    return low
 
 
 def _column(table: pa.Table, name: str, default: list[Any]) -> list[Any]:
@@ -184,25 +217,32 @@ def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], d
         return
     said = next_tokens(scored.model, scored.tokens[low], batch_size)
     memorized_prompts = scored.tokens[[row for row, _ in diverging], :n]
-    alike = similarity_matrix(scored.model, memorized_prompts, scored.tokens[low, :n], config.similarity, batch_size)
-    for similarities, (row, point) in zip(alike, diverging, strict=True):
-        d, token = point.length, point.true_continuation[0]
+    alike = similarity(scored.model, memorized_prompts, scored.tokens[low, :n], config.similarity, batch_size)
+    wanted: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, (_, point) in enumerate(diverging):
+        wanted[point.length, point.true_continuation[0]].append(i)
+    found: dict[int, tuple[int, float]] = {}
+    for (d, token), members in wanted.items():
         fits = np.flatnonzero((scored.tokens[low, d] == token) & (said[:, d] == token))
-        if not fits.size:
+        if fits.size:
+            best, values = most_similar(alike, np.array(members), fits)
+            found.update(zip(members, zip(low[best].tolist(), values.tolist(), strict=True), strict=True))
+    for i, (row, point) in enumerate(diverging):
+        if i not in found:
             dropped["no passage of low score says the same token there"] += 1
             continue
-        best = fits[np.argmax(similarities[fits])]
-        other = int(low[best])
+        other, value = found[i]
+        d = point.length
         yield Pair(
             clean_ids=scored.prompt(row, d),
             corrupt_ids=scored.prompt(other, d),
             answer_ids=(point.model_continuation[0],),
-            wrong_answer_ids=(token,),
+            wrong_answer_ids=(point.true_continuation[0],),
             corrupt_doc_id=scored.doc_ids[other],
             divergence=d,
             score_before=point.score_before,
             score_after=point.score_after,
-            similarity=float(similarities[best]),
+            similarity=value,
             **scored.origin(row),
         )
 
@@ -211,7 +251,7 @@ def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
     scored.require_low()
     config, low, n = scored.config, scored.low, scored.prompt_tokens
     prompts = scored.tokens[:, :n]
-    alike = similarity_matrix(
+    alike = similarity(
         scored.model, prompts[scored.memorized], prompts[low], config.similarity, config.contrastive_batch_size
     )
     involved = np.union1d(scored.memorized, low)
@@ -219,13 +259,12 @@ def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
     if involved.size:
         windows = scored.tokens[involved, : n + 1]
         said[involved] = next_tokens(scored.model, windows, config.contrastive_batch_size)[:, n]
-    free = np.ones(len(low), dtype=bool)
-    for similarities, row in zip(alike, scored.memorized.tolist(), strict=True):
-        if not free.any():
+    matches = most_similar_unused(alike, len(scored.memorized), len(low))
+    for row, match in zip(scored.memorized.tolist(), matches, strict=True):
+        if match is None:
             dropped["no unused passage of low score"] += 1
             continue
-        best = int(np.argmax(np.where(free, similarities, -np.inf)))
-        free[best] = False
+        best, value = match
         other = int(low[best])
         yield Pair(
             clean_ids=scored.prompt(row, n),
@@ -233,7 +272,7 @@ def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
             answer_ids=(int(said[row]),),
             wrong_answer_ids=(int(said[other]),),
             corrupt_doc_id=scored.doc_ids[other],
-            similarity=float(similarities[best]),
+            similarity=value,
             **scored.origin(row),
         )
 

@@ -23,7 +23,9 @@ class Pair:
     ``answer_ids`` and ``wrong_answer_ids`` are alternatives of one token each, which metrics average; a whole answer
     stands in ``answer_sequence_ids`` and is teacher-forced behind both prompts. ``divergence`` is the number of
     leading tokens after which recitation breaks off in ``doc_id``; ``family`` names documents that the corpus knows to
-    share an opening.
+    share an opening. Controls: ``taxonomy`` of the memorized passage (recite, reconstruct, recollect), ``induction``,
+    the share of its completion that copying from before predicts, and ``prior_lift``, by how many nats its completion
+    is likelier than behind unrelated prompts.
     """
 
     clean_ids: tuple[int, ...]
@@ -44,6 +46,9 @@ class Pair:
     score_before: float | None = None
     score_after: float | None = None
     similarity: float | None = None
+    taxonomy: str = ""
+    induction: float | None = None
+    prior_lift: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids"):

@@ -1,5 +1,6 @@
 """One command on a run directory: its stages, its configuration, its line in the manifest."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,16 +11,35 @@ from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
 from memcirc.run.pipeline import Pipeline
+from memcirc.work.config import Execution
+from memcirc.work.executors import Unfinished
+from memcirc.work.locks import at_work, turn
 
 STAGES = ("windows", "score", "pairs", "discover", "report")
 SHOWN = ("mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "nothing", "everything", "note")
 
 
-def run_stages(run_dir: Path, config: RunConfig, force: bool, argv: list[str], last_stage: str) -> None:
-    """Run everything up to a stage. The stored configuration changes only when all stages accept it."""
+def run_stages(
+    run_dir: Path,
+    config: RunConfig,
+    force: bool,
+    argv: list[str],
+    last_stage: str,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
+) -> None:
+    """Run everything up to a stage. The stored configuration changes only when all stages accept it. A shard ends at
+    the first stage of which units are left to others.
+
+    Raises:
+        ValueError: another process is at work on the directory, or a shard is to make finished stages anew.
+    """
     assert last_stage in STAGES
-    pipeline = Pipeline(run_dir, config, force)
-    with _recorded(pipeline, argv):
+    if force and execution.part is not None:
+        raise ValueError(
+            f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
+        )
+    pipeline = Pipeline(run_dir, config, force, execution=execution)
+    with at_work(run_dir, execution.part), _recorded(pipeline, argv):
         if last_stage == "windows":
             pipeline.windows()
         elif last_stage == "score":
@@ -38,7 +58,7 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
     differs = stored is not None and stored != asdict(config.verify)
     name = f"verify-{content_hash(asdict(config.verify))[:8]}" if differs else "verify"
     pipeline = Pipeline(run_dir, config, force)
-    with _recorded(pipeline, argv, keep_config=differs):
+    with at_work(run_dir), _recorded(pipeline, argv, keep_config=differs):
         for task in config.model.tasks:
             path = pipeline.verify(task, name)
             print(f"{path}\n{text_table(read_json(path)['faithfulness'], SHOWN)}")
@@ -46,14 +66,18 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
 
 @contextmanager
 def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) -> Iterator[None]:
-    """Store configuration and manifest when all went well; an interrupted first command leaves its configuration."""
+    """Store configuration and manifest when all went well; an interrupted first command leaves its configuration. A
+    shard that waits for others has gone well, and says so."""
     run_dir, config = pipeline.run_dir, pipeline.config
     try:
         yield
+    except Unfinished as state:
+        print(f"{state}; run this command again when they are done", file=sys.stderr)
     except BaseException:
         if pipeline.seconds and not (run_dir / CONFIG_FILE).exists():
             config.save(run_dir)
         raise
-    if not keep_config:
-        config.save(run_dir)
-    manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.seconds)
+    with turn(run_dir):
+        if not keep_config:
+            config.save(run_dir)
+        manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.seconds)

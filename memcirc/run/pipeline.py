@@ -2,38 +2,50 @@
 leaves its own artifact and marker.
 
     windows -> score -> points -> per task: pairs -> discover -> verify -> report
+
+Scores, divergence points and edge scores are made in units (:mod:`memcirc.work`): here, by Ray actors, or as one shard
+of several that share the directory. A shard stops where others' units are missing; what cannot be divided is done by
+whichever comes first.
 """
 
 import logging
+import math
+import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
-from memcirc.artifacts import StageFolder, atomic, write_json
+from memcirc.artifacts import StageFolder, file_hash, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
-from memcirc.circuits.discover import discover, statement
+from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
 from memcirc.corpus.preparing import prepare
-from memcirc.corpus.windows import read_windows
+from memcirc.corpus.windows import WindowsFile
 from memcirc.graph import graph_of
 from memcirc.interop.mib import load_circuit, save_circuit
-from memcirc.memorization.divergence import divergence_points
-from memcirc.memorization.stage import points_of, points_table, score_windows
+from memcirc.memorization.controls import prior_logprob
+from memcirc.memorization.divergence import DivergencePoint, divergence_points
+from memcirc.memorization.stage import points_of, points_table, read_rows, score_windows, summary
 from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
-from memcirc.pairs.make import SCORE_COLUMN, make_pairs
+from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.verification.stage import verify_circuits
+from memcirc.work.config import Execution
+from memcirc.work.executors import Make, Unfinished, run_units
+from memcirc.work.locks import turn
+from memcirc.work.parts import Parts
 
 TASK_MODES = {"branch": "divergence", "memorization": "dataset"}
 
@@ -44,15 +56,24 @@ class Pipeline:
     Args:
         force: make stages anew even where they are done, or were made with another configuration.
         terse: no lines on stderr about stages that were done before.
+        execution: who does the units.
     """
 
-    def __init__(self, run_dir: Path, config: RunConfig, force: bool = False, terse: bool = False) -> None:
-        self.run_dir, self.config, self.force, self.terse = run_dir, config, force, terse
+    def __init__(
+        self,
+        run_dir: Path,
+        config: RunConfig,
+        force: bool = False,
+        terse: bool = False,
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+    ) -> None:
+        self.run_dir, self.config, self.force, self.terse, self.execution = run_dir, config, force, terse, execution
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not the user's to read
         self.seconds: dict[str, float] = {}
         self.finished: list[str] = []
         self.absent: dict[str, str] = {}
         self._settled: set[str] = set()
+        self._in_turn = False
 
     @cached_property
     def model(self) -> Model:
@@ -78,21 +99,98 @@ class Pipeline:
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
     ) -> Path:
         """Run ``make`` in the stage's folder unless it is done; ``make`` gives its outputs and a line about them."""
+        with self._turn():
+            folder = self._begun(name, config, inputs)
+            if folder is None:
+                return self.run_dir / name
+            start = time.perf_counter()
+            outputs, line = make(folder.path)
+            self._finished(folder, name, config, inputs, outputs, line, start)
+        return folder.path
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """What one process must do for all; a stage that looks up another one is in its turn already."""
+        if self._in_turn:
+            yield
+            return
+        with turn(self.run_dir):
+            self._in_turn = True
+            try:
+                yield
+            finally:
+                self._in_turn = False
+
+    def _begun(self, name: str, config: Mapping[str, Any], inputs: list[Path]) -> StageFolder | None:
+        """The stage's folder, made ready; None when the stage is done."""
         folder = StageFolder(self.run_dir / name)
         if name in self._settled:
-            return folder.path
+            return None
         self._settled.add(name)
         if not self.force and folder.is_done(config, inputs):
             if not self.terse:
                 _say(f"{name}: done before")
-            return folder.path
+            return None
         folder.start()
-        start = time.perf_counter()
-        outputs, line = make(folder.path)
+        return folder
+
+    def _finished(
+        self,
+        folder: StageFolder,
+        name: str,
+        config: Mapping[str, Any],
+        inputs: list[Path],
+        outputs: list[Path],
+        line: str,
+        start: float,
+    ) -> None:
         self.seconds[name] = time.perf_counter() - start
         folder.finish(config, inputs, outputs, self.seconds[name])
         _say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
+
+    def _in_units(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        inputs: list[Path],
+        merge: Callable[[Path, Parts], tuple[list[Path], str]],
+    ) -> Path:
+        """The same for a stage whose work is a list of units: ``units(name)`` makes their tables, ``merge`` the outputs
+        of all of them.
+
+        Raises:
+            Unfinished: as a shard, when units of others are missing.
+        """
+        with self._turn():
+            folder = self._begun(name, config, inputs)
+            if folder is None:
+                return self.run_dir / name
+            units = self.units(name)
+            hashes = {f"input {path.name}": file_hash(path) for path in inputs}
+            parts = Parts(folder.path / "parts", {**config, **hashes, "units": units.count})
+            if self.force:
+                parts.clear()
+            parts.open()
+        start = time.perf_counter()
+        worker = partial(_worker, Path.cwd(), self.run_dir, self.config, name)
+        try:
+            run_units(parts, units.make, worker, self.execution, name)
+        except Unfinished:
+            self.seconds[name] = time.perf_counter() - start
+            raise
+        with self._turn():
+            if not folder.is_done(config, inputs):
+                outputs, line = merge(folder.path, parts)
+                self._finished(folder, name, config, inputs, outputs, line, start)
+                parts.clear()
         return folder.path
+
+    def units(self, name: str) -> "Units":
+        """The work list of a stage that is done in units."""
+        task, _, stage = name.rpartition("/")
+        return (
+            {"score": self._score_units, "points": self._point_units}[stage]() if not task else self._edge_units(task)
+        )
 
     def windows(self) -> Path:
         """Windows of token ids, cut once."""
@@ -110,58 +208,93 @@ class Pipeline:
     def score(self) -> Path:
         """Memorization scores of all windows."""
         source, config = self.windows(), self.config.score
-        prompt_tokens = self.config.prepare.prompt_tokens
 
-        def make(folder: Path) -> tuple[list[Path], str]:
-            windows = read_windows(source)
-            table = score_windows(
-                self.model,
-                windows.table,
-                windows.ids,
-                prompt_tokens,
-                config.batch_size,
-                self.config.prepare.bos,
-                lambda batches: tqdm(batches, desc="score", unit="batch", disable=None, leave=False),
-            )
+        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
             outputs = [folder / "scores.parquet"]
-            with atomic(outputs[0]) as partial:
-                pq.write_table(table, partial)
+            parts.merge(outputs[0])
             if config.json:
                 outputs.append(folder / "scores.json")
-                write_json(outputs[1], table.to_pylist())
-            exact = sum(table["exact"].to_pylist())
-            return outputs, f"{exact} of {len(table)} windows are recited exactly"
+                write_json(outputs[1], pq.read_table(outputs[0]).to_pylist())
+            return outputs, summary(outputs[0])
 
-        settings = {**self._identity, **asdict(config), "prompt_tokens": prompt_tokens}
-        return self._stage("score", settings, [source], make) / "scores.parquet"
+        settings = {**self._identity, **asdict(config), "prompt_tokens": self.config.prepare.prompt_tokens}
+        return self._in_units("score", settings, [source], merge) / "scores.parquet"
+
+    def _score_units(self) -> "Units":
+        windows, size = WindowsFile(self.windows()), self.config.score.unit_windows
+        prepare = self.config.prepare
+
+        def make(unit: int) -> pa.Table:
+            rows = windows.rows(unit * size, min((unit + 1) * size, len(windows)))
+            return score_windows(
+                self.model, rows.table, rows.ids, prepare.prompt_tokens, self.config.score, prepare.bos
+            )
+
+        return Units(math.ceil(len(windows) / size), make)
 
     def points(self) -> Path:
-        """Divergence points of the memorized windows."""
+        """Divergence points of the memorized windows, and how likely their completions are anyway."""
         source, config = self.score(), self.config.pairs
-        prompt_tokens, generation_tokens = self.config.prepare.prompt_tokens, self.config.prepare.generation_tokens
 
-        def make(folder: Path) -> tuple[list[Path], str]:
-            table = pq.read_table(source)
-            memorized = [
-                i for i, s in enumerate(table[SCORE_COLUMN[config.metric]].to_pylist()) if s >= config.threshold
-            ]
+        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
+            parts.merge(folder / "points.parquet")
+            lengths = pq.read_table(folder / "points.parquet", columns=["length"])["length"]
+            diverging = len(lengths) - lengths.null_count
+            return [folder / "points.parquet"], f"{diverging} of {len(lengths)} memorized windows diverge"
+
+        settings = {name: getattr(config, name) for name in ("threshold", "metric", "drop", "prior_prompts")}
+        settings |= {**self._identity, "unit_windows": self.config.score.unit_windows}
+        return self._in_units("points", settings, [source], merge) / "points.parquet"
+
+    def _point_units(self) -> "Units":
+        source, config, size = self.score(), self.config.pairs, self.config.score.unit_windows
+        n_prompt, n_completion = self.config.prepare.prompt_tokens, self.config.prepare.generation_tokens
+        memorized = np.flatnonzero(self._passage_scores() >= config.threshold)
+
+        @cache
+        def prompts() -> pa.Table:
+            n_rows = pq.read_metadata(source).num_rows
+            drawn = np.random.default_rng(0).choice(n_rows, min(config.prior_prompts, n_rows), replace=False)
+            return read_rows(source, np.isin(np.arange(n_rows), drawn))
+
+        def make(unit: int) -> pa.Table:
+            rows = memorized[unit * size : (unit + 1) * size]
+            table = read_rows(source, np.isin(np.arange(pq.read_metadata(source).num_rows), rows))
+            tokens, others = token_array(table), prompts()
             found = divergence_points(
-                self.model,
-                table["tokens"].take(pa.array(memorized, pa.int64())).to_pylist(),
-                prompt_tokens,
-                generation_tokens,
-                config.metric,
-                config.drop,
-                config.contrastive_batch_size,
+                self.model, tokens, n_prompt, n_completion, config.metric, config.drop, config.contrastive_batch_size
             )
-            points = dict(zip(memorized, found, strict=True))
-            with atomic(folder / "points.parquet") as partial:
-                pq.write_table(points_table([points.get(i) for i in range(len(table))]), partial)
-            diverging = sum(point is not None for point in found)
-            return [folder / "points.parquet"], f"{diverging} of {len(memorized)} memorized windows diverge"
+            unrelated = np.array(table["doc_id"].to_pylist())[:, None] != np.array(others["doc_id"].to_pylist())
+            prior = prior_logprob(
+                self.model, tokens, token_array(others)[:, :n_prompt], unrelated, config.contrastive_batch_size
+            )
+            return points_table(rows.tolist(), found, prior)
 
-        settings = {**self._identity, "threshold": config.threshold, "metric": config.metric, "drop": config.drop}
-        return self._stage("points", settings, [source], make) / "points.parquet"
+        return Units(max(1, math.ceil(len(memorized) / size)), make)
+
+    def _passage_scores(self) -> np.ndarray:
+        """float64 [windows]: the score that decides what is memorized.
+
+        Raises:
+            ValueError: the windows were scored without it.
+        """
+        source, name = self.score(), SCORE_COLUMN[self.config.pairs.metric]
+        if name not in pq.read_schema(source).names:
+            raise ValueError(
+                f"level {self.config.score.level!r} gives no {name}, which pairs need; score with --level full"
+            )
+        return pq.read_table(source, columns=[name])[name].to_numpy()
+
+    def _scored_passages(self) -> tuple[pa.Table, list[DivergencePoint | None]]:
+        """What pairs are made of: the memorized passages and the candidates of low score, with their points."""
+        config, scores, source = self.config.pairs, self._passage_scores(), self.points()
+        keep = scores >= config.threshold
+        keep[low_rows(scores, config)] = True
+        table, found = read_rows(self.score(), keep), pq.read_table(source)
+        points, rows = points_of(found), np.flatnonzero(keep).tolist()
+        prior = dict(zip(found["row"].to_pylist(), found["prior_logprob"].to_pylist(), strict=True))
+        table = table.append_column("prior_logprob", pa.array([prior.get(row) for row in rows], pa.float64()))
+        return table, [points.get(row) for row in rows]
 
     def pairs(self, task: str) -> Path:
         """Contrastive pairs of a task: made from scores, read from a file, or one subset of another task's."""
@@ -175,8 +308,8 @@ class Pipeline:
         def make(folder: Path) -> tuple[list[Path], str]:
             options = asdict(config)
             mode = options.pop("contrastive_mode")
-            divergences = points_of(pq.read_table(points))
-            return self._save_pairs(folder, make_pairs(self.model, pq.read_table(scores), divergences, mode, **options))
+            table, divergences = self._scored_passages()
+            return self._save_pairs(folder, make_pairs(self.model, table, divergences, mode, **options))
 
         return self._stage(f"{task}/pairs", {**self._identity, **asdict(config)}, [scores, points], make) / "pairs.json"
 
@@ -215,9 +348,9 @@ class Pipeline:
         """Edge scores and the minimal circuit of each mode."""
         source, config = self.pairs(task), self.config.discover
 
-        def make(folder: Path) -> tuple[list[Path], str]:
+        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
             train, validation, _ = self.splits(task)
-            found = discover(self.model, train, validation, config)
+            found = discover(self.model, train, validation, config, pieces=parts.tables())
             found.scores.save(folder / "edge_scores.safetensors")
             outputs = [folder / "edge_scores.safetensors"]
             for mode, minimal in found.minimal.items():
@@ -234,7 +367,11 @@ class Pipeline:
             return outputs, f"minimal circuits: {sizes}"
 
         settings = {**self._identity, **asdict(config), "split_seed": self.config.pairs.split_seed}
-        return self._stage(f"{task}/discover", settings, [source], make)
+        return self._in_units(f"{task}/discover", settings, [source], merge)
+
+    def _edge_units(self, task: str) -> "Units":
+        train, config = self.splits(task)[0], self.config.discover
+        return Units(n_pieces(train, config), lambda unit: scored_piece(self.model, train, config, unit))
 
     def _circuit_name(self, mode: str) -> str:
         return "circuit.json" if mode == self.config.discover.mode else f"circuit_{mode}.json"
@@ -288,6 +425,20 @@ class Pipeline:
         if not self.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in self.absent.items()))
         return self.report()
+
+
+@dataclass(frozen=True)
+class Units:
+    """A work list: how many units there are, and what makes the table of one."""
+
+    count: int
+    make: Make
+
+
+def _worker(folder: Path, run_dir: Path, config: RunConfig, name: str) -> Make:
+    """What makes a stage's units in a process that has just begun, in the folder where the command was given."""
+    os.chdir(folder)
+    return Pipeline(run_dir, config, terse=True).units(name).make
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,7 @@ from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline, slug
 from memcirc.verification.faithfulness import measure
 from memcirc.verification.verify import compare_with_random
+from memcirc.work.locks import at_work
 
 ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt")
 SMALLEST_SUBSET = 8
@@ -48,7 +49,8 @@ def run_preset(name: str, run_dir: Path) -> None:
             raise ValueError(
                 f"preset {name!r} needs task {needed!r}; this run has {', '.join(pipeline.config.model.tasks)}"
             )
-    rows = make(pipeline, task)
+    with at_work(run_dir):
+        rows = make(pipeline, task)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     out = run_dir / "presets" / f"{name}.json"
     write_json(out, {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline), "rows": rows})

@@ -12,7 +12,6 @@ from memcirc.models import Model
 from memcirc.pairs.gate import CLEAN_REASON, CORRUPT_REASON, gate
 from memcirc.pairs.make import make_pairs
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.pairs.similarity import similarity_matrix
 from tests.models import small_model
 
 PROMPT, TOTAL = 6, 12
@@ -112,16 +111,3 @@ def test_the_gate_drops_what_the_runtime_no_longer_says() -> None:
     passed = gate(Pairs((right, wrong_clean, wrong_corrupt), dropped={"earlier": 2}), always_four)
     assert passed.items == (right,)
     assert passed.dropped == {"earlier": 2, CLEAN_REASON: 1, CORRUPT_REASON: 1}
-
-
-def test_jaccard_is_the_overlap_of_token_sets(model: Model) -> None:
-    left, right = np.array([[1, 2, 2]]), np.array([[2, 3, 4], [1, 2, 1], [5, 6, 7]])
-    np.testing.assert_allclose(similarity_matrix(model, left, right, "jaccard"), [[1 / 4, 1, 0]])
-
-
-def test_embeddings_are_alike_to_themselves(model: Model) -> None:
-    passages = np.array([[1, 2, 3], [4, 5, 6]])
-    alike = similarity_matrix(model, passages, passages, "embedding")
-    np.testing.assert_allclose(np.diag(alike), [1, 1], atol=1e-6)
-    bare = Model(model.name, model.hooked, None, None)
-    np.testing.assert_allclose(similarity_matrix(bare, passages, passages, "embedding"), alike, atol=1e-5)

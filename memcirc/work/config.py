@@ -1,0 +1,39 @@
+"""How a work list is done; nothing here changes a result."""
+
+from dataclasses import dataclass, field
+
+from memcirc.config import at_least, check_choices
+from memcirc.work.shards import Shard
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Who does the units of a run: this process, Ray actors, or this process as one shard of several.
+
+    Raises:
+        ValueError: an unknown executor, a shard that is none, or both a shard and Ray.
+    """
+
+    executor: str = field(
+        default="local", metadata={"help": "this process, or Ray actors (RAY_ADDRESS)", "choices": ("local", "ray")}
+    )
+    shard: str = field(
+        default="",
+        metadata={"help": "do the units of shard i/n alone (0-based), or auto: from Slurm's or torchrun's variables"},
+    )
+    workers: int | None = field(
+        default=None, metadata={"help": "Ray actors (default: one a GPU, else one for two CPU cores)"}
+    )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.workers is not None:
+            at_least(self, 1, "workers")
+        if self.shard and self.executor == "ray":
+            raise ValueError(f"--shard {self.shard} with --executor ray: Ray hands out the units itself; choose one")
+        _ = self.part
+
+    @property
+    def part(self) -> Shard | None:
+        """The shard that this process is, None for all of the work."""
+        return Shard.parse(self.shard) if self.shard else None

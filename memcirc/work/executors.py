@@ -1,0 +1,101 @@
+"""Do the units of a plan that are not done yet: here, as a shard, or by Ray actors."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from memcirc.work.config import Execution
+from memcirc.work.parts import Parts
+
+Make = Callable[[int], pa.Table]
+Worker = Callable[[], Make]
+"""Gives a function from unit to table in whatever process it is called, and loads what that needs."""
+
+
+class Unfinished(RuntimeError):
+    """This shard's units are done, others' are not."""
+
+
+def run_units(parts: Parts, make: Make, worker: Worker, execution: Execution, label: str) -> None:
+    """Do what is missing.
+
+    Args:
+        make: this process's own function from unit to table.
+        worker: what a Ray actor calls to get one; must be picklable.
+        label: the stage's name, for the progress bar.
+
+    Raises:
+        Unfinished: as a shard, when units of other shards are missing.
+        ValueError: Ray is asked for and not installed; or whatever ``make`` raises.
+    """
+    missing = parts.missing()
+    shard = execution.part
+    own = [unit for unit in missing if shard is None or shard.has(unit)]
+    bar = tqdm(
+        total=parts.units, initial=parts.units - len(missing), desc=label, unit="unit", disable=None, leave=False
+    )
+    with bar:
+        if execution.executor == "ray" and own:
+            done = _on_ray(parts, own, worker, execution.workers)
+        else:
+            done = _here(parts, own, make)
+        for _ in done:
+            bar.update()
+    left = parts.missing()
+    if left:
+        raise Unfinished(
+            f"{label}: {len(own)} units done as shard {shard}; {len(left)} of {parts.units} are left to other shards"
+        )
+
+
+def _here(parts: Parts, units: list[int], make: Make) -> Iterator[int]:
+    for unit in units:
+        parts.write(unit, make(unit))
+        yield unit
+
+
+def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None) -> Iterator[int]:
+    """One actor a device; an actor that dies is started again by Ray, and its unit with it."""
+    try:
+        ray: Any = importlib.import_module("ray")
+    except ImportError:
+        raise ValueError("--executor ray needs Ray: pip install 'memcirc[ray]'") from None
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change to come
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    devices = int(ray.cluster_resources().get("GPU", 0))
+    count = workers or devices or max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
+    needs = {"num_gpus": 1} if devices else {"num_cpus": 1}
+    actor = ray.remote(max_restarts=-1, max_task_retries=-1, **needs)(_Actor)
+    idle = [actor.remote(parts, worker) for _ in range(min(count, len(units)))]
+    running: dict[Any, Any] = {}
+    waiting = list(reversed(units))
+    try:
+        while waiting or running:
+            while waiting and idle:
+                chosen = idle.pop()
+                running[chosen.do.remote(waiting.pop())] = chosen
+            (finished,), _ = ray.wait(list(running), num_returns=1)
+            try:
+                yield ray.get(finished)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            idle.append(running.pop(finished))
+    finally:
+        for one in [*idle, *running.values()]:
+            ray.kill(one)
+
+
+class _Actor:
+    """A process that has loaded what the units need."""
+
+    def __init__(self, parts: Parts, worker: Worker) -> None:
+        self._parts, self._make = parts, worker()
+
+    def do(self, unit: int) -> int:
+        self._parts.write(unit, self._make(unit))
+        return unit

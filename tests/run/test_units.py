@@ -1,0 +1,169 @@
+"""Scores and edge scores in units: killed, resumed, shared out, and always the same bytes."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from memcirc.cli import FAILURE, MISTAKE, main
+
+CORPUS = ("--model_name", "--dataset", "--prompt_tokens", "--generation_tokens", "--device")
+UNITS = ["--unit_windows", "16", "--mem_batch_size", "8"]
+SCORES = Path("score/scores.parquet")
+
+
+def chosen(options: Sequence[str], *names: str) -> list[str]:
+    """The options of those names, with their values."""
+    values = dict(zip(options[::2], options[1::2], strict=True))
+    return [word for name in names for word in (name, values[name])]
+
+
+@pytest.fixture(scope="module")
+def corpus(run_options: list[str]) -> list[str]:
+    return chosen(run_options, *CORPUS)
+
+
+@pytest.fixture(scope="module")
+def thresholds(run_options: list[str]) -> list[str]:
+    return chosen(run_options, "--threshold", "--low_threshold")
+
+
+@pytest.fixture(scope="module")
+def scored(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose scores were made without interruption."""
+    run_dir = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["score", *corpus, *UNITS, "--run_dir", str(run_dir)]) == 0
+    return run_dir
+
+
+def started(command: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "memcirc", *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def parts(run_dir: Path) -> list[Path]:
+    return sorted((run_dir / "score" / "parts").glob("*.parquet"))
+
+
+def until_parts(run_dir: Path, count: int) -> None:
+    while len(parts(run_dir)) < count:
+        time.sleep(0.05)
+
+
+def test_three_shards_one_killed_finished_by_one_give_the_same_bytes(
+    corpus: list[str], scored: Path, tmp_path: Path
+) -> None:
+    command = ["score", *corpus, *UNITS, "--run_dir", str(tmp_path)]
+    assert main(["prepare", *corpus, "--run_dir", str(tmp_path)]) == 0
+    shards = [started([*command, "--shard", f"{i}/3"]) for i in range(3)]
+    until_parts(tmp_path, 1)
+    os.killpg(shards[1].pid, signal.SIGKILL)
+    said = [process.communicate(timeout=300)[1] for process in shards]
+    assert [process.returncode for process in shards] == [0, -signal.SIGKILL, 0]
+    assert "left to other shards" in said[0] + said[2]
+    assert not (tmp_path / SCORES).exists()
+    assert main([*command, "--shard", "0/1"]) == 0
+    assert (tmp_path / SCORES).read_bytes() == (scored / SCORES).read_bytes()
+    assert not parts(tmp_path)
+
+
+def test_an_interrupted_run_keeps_its_units_and_goes_on(corpus: list[str], scored: Path, tmp_path: Path) -> None:
+    command = ["score", *corpus, *UNITS, "--run_dir", str(tmp_path)]
+    process = started(command)
+    until_parts(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    if process.returncode != 0:  # it may have been done already
+        assert process.returncode == 130
+        assert "goes on from them" in said
+        kept = {path: path.stat().st_mtime_ns for path in parts(tmp_path)}
+        assert len(kept) >= 2
+    assert main(command) == 0
+    assert (tmp_path / SCORES).read_bytes() == (scored / SCORES).read_bytes()
+
+
+def test_a_plan_that_changed_is_refused_and_forced(
+    corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["score", *corpus, *UNITS, "--run_dir", str(tmp_path)]
+    assert main([*command, "--shard", "0/2"]) == 0
+    assert parts(tmp_path)
+    capsys.readouterr()
+    assert main([*command, "--level", "exact"]) == MISTAKE
+    assert "another plan: level was 'full', now 'exact'" in capsys.readouterr().err
+    assert parts(tmp_path)
+    assert main([*command, "--level", "exact", "--shard", "1/2", "--force"]) == MISTAKE
+    assert main([*command, "--level", "exact", "--force"]) == 0
+    assert "bleu4" not in pq.read_schema(tmp_path / SCORES).names
+
+
+def test_pairs_need_decoded_scores(corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pairs", *corpus, *UNITS, "--run_dir", str(tmp_path), "--level", "exact"]) == MISTAKE
+    assert "'exact' gives no bleu4" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written_counts(
+    corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["score", *corpus, *UNITS, "--run_dir", str(tmp_path)]
+    assert main(["prepare", *corpus, "--run_dir", str(tmp_path)]) == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    capsys.readouterr()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # a file may not grow beyond a page
+        code = main(command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == FAILURE
+    assert "no space left" in capsys.readouterr().err
+    assert not parts(tmp_path)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert main(command) == 0
+
+
+def test_edge_scores_do_not_depend_on_who_made_them(corpus: list[str], thresholds: list[str], tmp_path: Path) -> None:
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    assert main(["discover", *corpus, *thresholds, *UNITS, "--unit_pairs", "8", "--run_dir", str(whole)]) == 0
+    for _ in range(4):  # scores, points and the edge scores of two tasks: each turn gets one stage further
+        for shard in ("0/2", "1/2"):
+            assert (
+                main(
+                    [
+                        "discover",
+                        *corpus,
+                        *thresholds,
+                        *UNITS,
+                        "--unit_pairs",
+                        "8",
+                        "--run_dir",
+                        str(shared),
+                        "--shard",
+                        shard,
+                    ]
+                )
+                == 0
+            )
+    for task in ("branch", "memorization"):
+        name = Path(task) / "discover" / "edge_scores.safetensors"
+        assert (shared / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_ray_gives_the_same_bytes_though_an_actor_is_killed(corpus: list[str], scored: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    process = started(["score", *corpus, *UNITS, "--run_dir", str(tmp_path), "--executor", "ray", "--workers", "1"])
+    until_parts(tmp_path, 1)
+    found = subprocess.run(["pgrep", "-f", "ray::_Actor"], capture_output=True, text=True, check=False).stdout.split()
+    for pid in found:
+        os.kill(int(pid), signal.SIGKILL)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert found
+    assert (tmp_path / SCORES).read_bytes() == (scored / SCORES).read_bytes()
