@@ -17,7 +17,6 @@ from memcirc.attribution.selection import check_size, greedy_ranking, ranking
 from memcirc.circuit import Circuit
 from memcirc.graph import Graph, GraphShape
 
-
 HEADER = "memcirc"
 
 

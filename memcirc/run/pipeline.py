@@ -260,6 +260,8 @@ class Pipeline:
         def make(unit: int) -> pa.Table:
             rows = memorized[unit * size : (unit + 1) * size]
             table = read_rows(source, np.isin(np.arange(pq.read_metadata(source).num_rows), rows))
+            if not len(table):
+                return points_table([], [], np.empty(0))
             tokens, others = token_array(table), prompts()
             found = divergence_points(
                 self.model, tokens, n_prompt, n_completion, config.metric, config.drop, config.contrastive_batch_size

@@ -2,11 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -127,6 +128,36 @@ def test_a_full_disk_is_one_line_and_nothing_half_written_counts(
     assert not parts(tmp_path)
     assert not list(tmp_path.rglob("*.partial"))
     assert main(command) == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_scores_go_on_when_a_full_disk_has_room_again(
+    corpus: list[str], scored: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = small_disk / "run"
+    assert main(["prepare", *corpus, "--run_dir", str(run_dir)]) == 0
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 60_000))
+    capsys.readouterr()
+    assert main(["score", *corpus, *UNITS, "--run_dir", str(run_dir)]) == FAILURE
+    assert "no space left" in capsys.readouterr().err
+    kept = len(parts(run_dir))
+    assert not list(run_dir.rglob("*.partial"))
+    ballast.unlink()
+    assert kept >= 1
+    assert main(["score", *corpus, *UNITS, "--run_dir", str(run_dir)]) == 0
+    assert (run_dir / SCORES).read_bytes() == (scored / SCORES).read_bytes()
 
 
 def test_edge_scores_do_not_depend_on_who_made_them(corpus: list[str], thresholds: list[str], tmp_path: Path) -> None:
