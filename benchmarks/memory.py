@@ -5,12 +5,17 @@ python -m benchmarks.memory [--shape gpt2-small] [--no-peer]
 
 import argparse
 import json
+import random
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit
 from benchmarks.timing import RESULTS, peak_growth
+from memcirc.cli import main as main_of_memcirc
+from memcirc.demo import ensure
 from memcirc.engine import mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
@@ -21,7 +26,11 @@ CASES = (
     ("attribution", 1000, True),
     ("runner", 100, True),
     ("runner", 1000, True),
+    ("attribution", 4000, True),
+    ("runner", 4000, True),
     ("auto-circuit", 8, False),
+    ("windows", 20_000, False),
+    ("windows", 200_000, False),
 )
 
 
@@ -29,6 +38,8 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
     """Bytes by which this process grows, beyond model and pairs."""
     import torch
 
+    if engine == "windows":
+        return scoring_growth(n_pairs)
     model = model_of(shape)
     pairs = random_pairs(n_pairs, 50, branch, model.d_vocab)
     if engine == "attribution":
@@ -38,6 +49,23 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
         kept = torch.rand(1, graph_of(model).n_edges, generator=generator) < 0.01
         return peak_growth(lambda: prepare(model, pairs, RunSettings("edge")).logits(kept, answers_only=True))
     return peak_growth(lambda: AutoCircuit(model, pairs).mask_ig(5))
+
+
+def scoring_growth(n_windows: int) -> int:
+    """The same for preparing and scoring as many windows of made-up text with the embedded model."""
+    demo = ensure(Path("runs/cache"))
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "corpus.jsonl"
+        with corpus.open("w") as file:
+            for _ in range(n_windows):
+                words = " ".join(str(rng.randrange(10**6)) for _ in range(40))
+                file.write(json.dumps({"text": words}) + "\n")
+        options = {
+            "--run_dir": f"{folder}/run", "--model_name": str(demo.model_dir), "--dataset": str(corpus),
+            "--prompt_tokens": "32", "--generation_tokens": "32", "--level": "exact",
+        }  # fmt: skip
+        return peak_growth(lambda: main_of_memcirc(["score", *(word for pair in options.items() for word in pair)]))
 
 
 def main() -> None:
@@ -51,7 +79,8 @@ def main() -> None:
         print(measure(engine, options.shape, n_pairs, branch))
         return
     found = []
-    print(f"Peak memory growth, {options.shape}, pairs of 50 tokens (target for attribution of 8 pairs: at most 1 GB)")
+    print(f"Peak memory growth, {options.shape}, pairs of 50 tokens (target for attribution of 8 pairs: at most 1 GB),")
+    print("and of preparing and scoring windows (target: 200,000 within 0.2 GB of 20,000)")
     for index, (engine, n_pairs, branch) in enumerate(CASES):
         if engine == "auto-circuit" and options.no_peer:
             continue
@@ -60,7 +89,7 @@ def main() -> None:
         growth = int(finished.stdout.split()[-1])
         found.append({"engine": engine, "pairs": n_pairs, "branch": branch, "bytes": growth})
         print(
-            f"{engine:14} {n_pairs:5} pairs, {'branch' if branch else 'everywhere':10} {growth / 1e9:6.2f} GB",
+            f"{engine:14} {n_pairs:6} {'branch' if branch else 'everywhere':10} {growth / 1e9:6.2f} GB",
             flush=True,
         )
     RESULTS.mkdir(exist_ok=True)

@@ -99,12 +99,19 @@ def summary(path: Path) -> str:
     line = f"{pc.sum(table['exact']).as_py()} of {len(table)} windows are recited exactly"
     if "prefix_matches" in names:
         stated = pq.read_schema(path).metadata
-        matches = np.array(table["prefix_matches"].to_pylist())
+        matches = table["prefix_matches"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
         shares = (matches == int(stated[b"generation_tokens"])).mean(0)
         lengths = stated[b"prefix_lengths"].decode().split(",")
         behind = ", ".join(f"{length}: {share:.1%}" for length, share in zip(lengths, shares, strict=True))
         line += f"; behind the last tokens of the prompt alone: {behind}"
     return line
+
+
+def marked(n: int, rows: np.ndarray) -> np.ndarray:
+    """bool [n], true at the rows."""
+    keep = np.zeros(n, dtype=bool)
+    keep[rows] = True
+    return keep
 
 
 def read_rows(path: Path, keep: np.ndarray) -> pa.Table:

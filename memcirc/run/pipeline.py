@@ -35,7 +35,7 @@ from memcirc.graph import graph_of
 from memcirc.interop.mib import load_circuit, save_circuit
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
-from memcirc.memorization.stage import points_of, points_table, read_rows, score_windows, summary
+from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
 from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
@@ -47,6 +47,7 @@ from memcirc.work.executors import Make, Unfinished, run_units
 from memcirc.work.locks import turn
 from memcirc.work.parts import Parts
 
+POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")
 TASK_MODES = {"branch": "divergence", "memorization": "dataset"}
 
 
@@ -242,7 +243,7 @@ class Pipeline:
             diverging = len(lengths) - lengths.null_count
             return [folder / "points.parquet"], f"{diverging} of {len(lengths)} memorized windows diverge"
 
-        settings = {name: getattr(config, name) for name in ("threshold", "metric", "drop", "prior_prompts")}
+        settings = {name: getattr(config, name) for name in POINT_FIELDS}
         settings |= {**self._identity, "unit_windows": self.config.score.unit_windows}
         return self._in_units("points", settings, [source], merge) / "points.parquet"
 
@@ -255,11 +256,11 @@ class Pipeline:
         def prompts() -> pa.Table:
             n_rows = pq.read_metadata(source).num_rows
             drawn = np.random.default_rng(0).choice(n_rows, min(config.prior_prompts, n_rows), replace=False)
-            return read_rows(source, np.isin(np.arange(n_rows), drawn))
+            return read_rows(source, marked(n_rows, drawn))
 
         def make(unit: int) -> pa.Table:
             rows = memorized[unit * size : (unit + 1) * size]
-            table = read_rows(source, np.isin(np.arange(pq.read_metadata(source).num_rows), rows))
+            table = read_rows(source, marked(pq.read_metadata(source).num_rows, rows))
             if not len(table):
                 return points_table([], [], np.empty(0))
             tokens, others = token_array(table), prompts()

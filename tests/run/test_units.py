@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from memcirc.cli import FAILURE, MISTAKE, main
+from memcirc.work.locks import at_work
 
 CORPUS = ("--model_name", "--dataset", "--prompt_tokens", "--generation_tokens", "--device")
 UNITS = ["--unit_windows", "16", "--mem_batch_size", "8"]
@@ -104,6 +105,23 @@ def test_a_plan_that_changed_is_refused_and_forced(
     assert main([*command, "--level", "exact", "--shard", "1/2", "--force"]) == MISTAKE
     assert main([*command, "--level", "exact", "--force"]) == 0
     assert "bleu4" not in pq.read_schema(tmp_path / SCORES).names
+
+
+def test_two_runs_on_one_directory_are_one_too_many(
+    corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with at_work(tmp_path):
+        assert main(["score", *corpus, "--run_dir", str(tmp_path)]) == MISTAKE
+    assert f"is at work: process {os.getpid()}" in capsys.readouterr().err
+    assert not (tmp_path / "windows").exists()
+
+
+@pytest.mark.parametrize("shard", ["2/2", "-1/2", "two"])
+def test_a_shard_that_is_none_is_one_line(
+    corpus: list[str], tmp_path: Path, shard: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", *corpus, "--run_dir", str(tmp_path), f"--shard={shard}"]) == MISTAKE
+    assert "accepted are" in capsys.readouterr().err
 
 
 def test_pairs_need_decoded_scores(corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
