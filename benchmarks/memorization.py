@@ -1,6 +1,6 @@
 """Scores and divergence points against transformers' ``generate``, and neighbours among 20,000 x 20,000 passages.
 
-python -m benchmarks.memorization [--shape gpt2-small] [--repeats 3] [--peer-repeats 3] [--windows 64]
+python -m benchmarks.memorization [--shape gpt2-small] [--repeats 3] [--peer-repeats 3] [--windows 32]
 """
 
 import json
@@ -17,6 +17,7 @@ from benchmarks.cases import model_of
 from benchmarks.timing import Row, interleaved, options, peak_growth, print_table, write_result
 from memcirc.demo import ensure
 from memcirc.memorization.bleu import bleu4
+from memcirc.memorization.config import LEVELS
 from memcirc.memorization.divergence import divergence_points
 from memcirc.memorization.generation import greedy
 from memcirc.memorization.scores import score
@@ -58,20 +59,20 @@ def scoring(model: Model, name: str, n: int, prompt: int, completion: int, repea
     for memorized in MIXES:
         ids = windows(model, n, prompt, completion, memorized)
         calls: dict[str, Callable[[], Any]] = {
-            level: lambda level=level, ids=ids: score(model, ids, prompt, completion, level=level)
-            for level in ("exact", "logprob", "full")
+            level: lambda level=level, ids=ids: score(model, ids, prompt, completion, level=level) for level in LEVELS
         }
         calls["full16"] = lambda ids=ids: score(model, ids, prompt, completion, batch_size=PEER_BATCH)
         calls["peer"] = lambda ids=ids: generate(model, ids[:, :prompt], completion)
-        taken = interleaved(calls, {key: peers if key == "peer" else repeats for key in calls})
+        taken = interleaved(calls, {key: peers if key == "peer" else repeats for key in calls}, warm=False)
         mix = f"{name}, {memorized:.0%} memorized"
-        for level in ("exact", "logprob", "full"):
-            target = TARGETS[name][level] if memorized == 1 else None
-            at_most = level == "full" and memorized == 0
+        for level in LEVELS:
+            target = TARGETS[name].get(level) if memorized == 1 else None
+            at_most = level in ("completion", "full") and memorized == 0
             rows.append(
                 Row(f"{mix}, {level}", taken[level], taken["peer"], "generate", 1.05 if at_most else target, at_most)
             )
         rows.append(Row(f"{mix}, full in batches of {PEER_BATCH}", taken["full16"], taken["peer"], "generate"))
+        print_table(mix, rows[-5:])
     return rows
 
 
@@ -132,14 +133,14 @@ def neighbours(n: int = 20_000, width: int = 768) -> dict[str, float]:
 
 def main() -> None:
     parser = options(__doc__, repeats=3, peer_repeats=3)
-    parser.add_argument("--windows", type=int, default=64)
+    parser.add_argument("--windows", type=int, default=32)
     chosen = parser.parse_args()
     demo = ensure(Path("runs/cache"))
     embedded = load_model(str(demo.model_dir), device="cpu")
     n_tokens = demo.prompt_tokens + demo.generation_tokens
     rows = scoring(model_of(chosen.shape), "gpt2-small", chosen.windows, 50, 50, chosen.repeats, chosen.peer_repeats)
     rows += scoring(
-        embedded, "embedded", 4 * chosen.windows, demo.prompt_tokens, demo.generation_tokens,
+        embedded, "embedded", 8 * chosen.windows, demo.prompt_tokens, demo.generation_tokens,
         chosen.repeats, chosen.peer_repeats,
     )  # fmt: skip
     texts = [json.loads(line)["text"] for line in demo.corpus_path.read_text().splitlines()]

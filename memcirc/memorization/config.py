@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 
 from memcirc.config import at_least, check_choices
 
-LEVELS = ("exact", "logprob", "full")
+LEVELS = {
+    "exact": ("exact",),
+    "logprob": ("exact", "logprob"),
+    "completion": ("exact", "completion"),
+    "full": ("exact", "logprob", "completion"),
+}
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class ScoreConfig:
     level: str = field(
         default="full",
         metadata={
-            "help": "exact (with prefix_match), logprob (with them), or full (decoded completions, too)",
-            "choices": LEVELS,
+            "help": "which scores: exact (with prefix_match); logprob, completion (decoded), or full: with them",
+            "choices": tuple(LEVELS),
         },
     )
     top_k: int = field(

@@ -6,6 +6,7 @@ from the keys and values that the teacher-forced pass has left, for all passages
 are shifted so that its last valid one comes last, the slots before its first are masked, and its positions are its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -81,9 +82,42 @@ def teacher_forced(
     return TeacherForced(*(torch.cat(parts).cpu() for parts in zip(*read, strict=True)))
 
 
+@dataclass(frozen=True)
+class Broken:
+    """Rows of a batch at which recitation has broken off, and what decoding goes on from.
+
+    ``layers``: keys and values of a batch that contains the rows, [batch, head, >= at.max(), d_head]; ``rows``, int64
+    [n], among them; ``at``, int64 [n], how many tokens of each row are its context; ``said``, int64 [n], the token that
+    the model says behind it.
+    """
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    rows: Tensor
+    at: Tensor
+    said: Tensor
+
+    @classmethod
+    def of(cls, cache: DynamicCache, rows: Tensor, at: Tensor, said: Tensor) -> "Broken":
+        return cls(tuple((layer.keys, layer.values) for layer in cache.layers), rows, at, said)
+
+
+@dataclass(frozen=True)
+class Recited:
+    """How far each passage of a batch is recited.
+
+    ``matched``, int64 [batch]: the leading completion tokens that greedy decoding gets right; ``gap``, float32 [batch]:
+    the smallest gap between best and second-best logit up to and including the first mismatch; ``broken``: the passages
+    that are not recited to their end, with the index of each in the batch. All indices on the CPU.
+    """
+
+    matched: Tensor
+    gap: Tensor
+    broken: tuple[tuple[Tensor, Broken], ...]
+
+
 @torch.inference_mode()
-def leading_matches(model: Model, ids: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """How far each passage is recited, leaving it at its first mismatch.
+def recited(model: Model, ids: Tensor, first: int) -> Recited:
+    """How far passages are recited, each left at its first mismatch.
 
     The prompts are run first, then the true completions in pieces of growing length behind the keys and values of
     what went before, each piece for the passages alone that have not missed.
@@ -91,17 +125,10 @@ def leading_matches(model: Model, ids: Tensor, first: int) -> tuple[Tensor, Tens
     Args:
         ids: int64 [batch, pos].
         first: tokens of the prompt.
-
-    Returns:
-        int64 [batch], the leading completion tokens that greedy decoding gets right; float32 [batch], the smallest gap
-        between best and second-best logit up to and including the first mismatch. On the CPU.
     """
     n, length = len(ids), ids.shape[1] - first
     matched, gaps = torch.zeros(n, dtype=torch.int64), torch.full((n,), torch.inf)
-    if model.hf is None:
-        read = teacher_forced(model, ids, first)
-        return up_to_mismatch(read.greedy == ids[:, first:].cpu(), read.gap)
-    ids, rows, cache = ids.to(model.device), torch.arange(n), DynamicCache()
+    ids, rows, cache, broken = ids.to(model.device), torch.arange(n), DynamicCache(), []
     for a, b in pairwise([0, *(end for end in PIECE_ENDS if end < length), length]):
         fed = ids[rows, first + a - 1 if a else 0 : first + b - 1]
         best = _unembedded(model, _states(model, fed, cache)[:, a - b :]).topk(2, dim=-1)
@@ -109,13 +136,15 @@ def leading_matches(model: Model, ids: Tensor, first: int) -> tuple[Tensor, Tens
         run, gap = up_to_mismatch(right.cpu(), (best.values[..., 0] - best.values[..., 1]).cpu().float())
         matched[rows] += run
         gaps[rows] = gaps[rows].minimum(gap)
-        going = (run == b - a).nonzero()[:, 0]
-        if not len(going):
-            break
-        if len(going) < len(rows):
-            cache.batch_select_indices(going.to(model.device))
+        stopped, going = ((run < b - a) == which for which in (True, False))
+        if stopped.any():
+            said = best.indices[..., 0].cpu()[stopped, run[stopped]]
+            broken.append((rows[stopped], Broken.of(cache, stopped.nonzero()[:, 0], first + a + run[stopped], said)))
+            cache.batch_select_indices(going.nonzero()[:, 0].to(model.device))
             rows = rows[going]
-    return matched, gaps
+        if not len(rows):
+            break
+    return Recited(matched, gaps, tuple(broken))
 
 
 def up_to_mismatch(right: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,22 +175,31 @@ class _Slots(DynamicLayer):  # type: ignore[misc]
     nothing, and rows that are finished are left out by a view.
 
     Args:
-        layer: the cache's layer to begin with.
-        rows: int64 [kept], which of its rows go on.
-        index: int64 [kept, slots], the old slot that each new slot holds (below 0: none, to be masked).
+        groups: for each group of rows the layer's keys and values, which rows, int64 [n], and the old slot that each
+            new one holds (below 0: none, to be masked), int64 [n, slots].
+        order: the groups' rows, one group after the other, in the order wanted.
         room: tokens to come.
     """
 
-    def __init__(self, layer: DynamicLayer, rows: Tensor, index: Tensor, room: int) -> None:
+    def __init__(
+        self, groups: Sequence[tuple[tuple[Tensor, Tensor], Tensor, Tensor]], order: Tensor, room: int
+    ) -> None:
         super().__init__()
-        self.lazy_initialization(layer.keys, layer.values)
+        self.lazy_initialization(*groups[0][0])
+        self._used = groups[0][2].shape[1]
+        n_rows = sum(len(rows) for _, rows, _ in groups)
+        place = order.argsort()
         self._buffers = []
-        self._used = index.shape[1]
-        for states in (layer.keys, layer.values):
-            buffer = states.new_empty(len(rows), states.shape[1], self._used + room, states.shape[3])
-            buffer[:, :, : self._used] = states[rows[:, None], :, index.clamp_min(0)].transpose(1, 2)
+        for states_of in range(2):
+            states = groups[0][0][states_of]
+            buffer = states.new_empty(n_rows, states.shape[1], self._used + room, states.shape[3])
+            start = 0
+            for layer, rows, index in groups:
+                where = place[start : start + len(rows)]
+                buffer[where, :, : self._used] = layer[states_of][rows[:, None], :, index.clamp_min(0)].transpose(1, 2)
+                start += len(rows)
             self._buffers.append(buffer)
-        self.view(len(rows), 0)
+        self.view(n_rows, 0)
 
     def view(self, rows: int, first: int) -> None:
         """From now on the first ``rows`` rows alone, from slot ``first`` on."""
@@ -177,30 +215,31 @@ class _Slots(DynamicLayer):  # type: ignore[misc]
 
 
 @torch.inference_mode()
-def decode(model: Model, cache: DynamicCache, rows: Tensor, at: Tensor, said: Tensor, n_tokens: int) -> list[Tensor]:
+def decode(model: Model, groups: Sequence[Broken], n_tokens: int) -> list[Tensor]:
     """Greedy continuations to the end of passages of ``n_tokens``, of rows whose contexts differ in length.
 
-    Args:
-        cache: keys and values of a batch that contains the rows, of at least ``at.max()`` tokens; left as it is.
-        rows: int64 [n], the rows of the batch that go on.
-        at: int64 [n], how many tokens of each row are its context.
-        said: int64 [n], the token that the model says behind it.
-
     Returns:
-        for each row int64 [n_tokens - at[i]] on the CPU: ``said[i]`` and the greedy tokens after it.
+        for each row, one group after the other, int64 [n_tokens - at] on the CPU: ``said`` and what is said after it.
     """
     assert model.hf is not None
+    device, at = model.device, torch.cat([group.at for group in groups])
     order = at.argsort(stable=True)  # so that those that go on longest are the first rows
-    lengths, sorted_at = at[order].tolist(), at[order].to(model.device)
+    lengths, sorted_at = at[order].tolist(), at[order].to(device)
     steps, width = n_tokens - 1 - lengths[0], lengths[-1]
-    index = torch.arange(width, device=model.device) - (width - sorted_at)[:, None]
-    mask = torch.ones(len(rows), width + steps, dtype=torch.int64, device=model.device)
-    mask[:, :width] = index >= 0
+    slot, shift = torch.arange(width, device=device), (width - at).to(device)[:, None]
+    indices = (slot - shift).split([len(group.at) for group in groups])
+    rows = [group.rows.to(device) for group in groups]
+    mask = torch.ones(len(at), width + steps, dtype=torch.int64, device=device)
+    mask[:, :width] = slot >= width - sorted_at[:, None]
     slots = DynamicCache()
-    slots.layers = [_Slots(layer, rows[order].to(model.device), index, steps) for layer in cache.layers]
-    out = torch.empty(len(rows), steps + 1, dtype=torch.int64, device=model.device)
+    slots.layers = [
+        _Slots(list(zip(states, rows, indices, strict=True)), order.to(device), steps)
+        for states in zip(*(group.layers for group in groups), strict=True)
+    ]
+    said = torch.cat([group.said for group in groups])
+    out = torch.empty(len(at), steps + 1, dtype=torch.int64, device=model.device)
     out[:, 0] = said[order].to(model.device)
-    going = len(rows)
+    going = len(at)
     for step in range(steps):
         while lengths[going - 1] + step == n_tokens - 1:
             going -= 1
@@ -250,7 +289,8 @@ def _tails(model: Model, passages: np.ndarray, at: np.ndarray, said: np.ndarray)
         return [_recomputed(model, context, n_tokens)[n:] for context, n in zip(contexts, at.tolist(), strict=True)]
     cache = DynamicCache()
     _states(model, ids[:, : int(at.max())].to(model.device), cache)
-    return decode(model, cache, torch.arange(len(ids)), torch.from_numpy(at), torch.from_numpy(said), n_tokens)
+    everyone = torch.arange(len(ids))
+    return decode(model, [Broken.of(cache, everyone, torch.from_numpy(at), torch.from_numpy(said))], n_tokens)
 
 
 def _recomputed(model: Model, context: Tensor, n_tokens: int) -> Tensor:
@@ -279,5 +319,5 @@ def greedy(model: Model, ids: Tensor, n_tokens: int) -> Tensor:
     cache = DynamicCache()
     states = _states(model, ids.to(model.device), cache)
     said = _unembedded(model, states[:, -1:])[:, 0].argmax(-1)
-    everyone = torch.full((len(ids),), ids.shape[1])
-    return torch.stack(decode(model, cache, torch.arange(len(ids)), everyone, said, ids.shape[1] + n_tokens))
+    at = torch.full((len(ids),), ids.shape[1])
+    return torch.stack(decode(model, [Broken.of(cache, torch.arange(len(ids)), at, said)], ids.shape[1] + n_tokens))

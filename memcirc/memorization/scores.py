@@ -9,9 +9,9 @@
   :mod:`memcirc.memorization.bleu`; ``edit_similarity``: 1 - Levenshtein distance / m, so that near-verbatim recitation
   with a token too many or too few is not taken for none; ``completion_ids``.
 
-The three groups are the levels ``exact``, ``logprob`` and ``full``, each with the columns of those before it. ``exact``
-leaves a passage at its first mismatch; ``logprob`` is one teacher-forced pass; ``full`` decodes, too, but only from the
-first mismatch on. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded.
+The levels are ``exact``, the first group alone, which leaves a passage at its first mismatch; ``logprob``, with the
+second, by one teacher-forced pass; ``completion``, with the third, which decodes, but only from the first mismatch on;
+and ``full``, all. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,12 +28,14 @@ from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.config import LEVELS
 from memcirc.memorization.extraction import Sampling
 from memcirc.memorization.generation import (
+    Broken,
+    Recited,
     TeacherForced,
     check_ids,
     check_length,
     continue_from,
     decode,
-    leading_matches,
+    recited,
     teacher_forced,
     up_to_mismatch,
 )
@@ -56,7 +58,7 @@ _COLUMNS = {
         ("token_logprobs", pa.list_(pa.float32())),
         ("extraction_logprob", pa.float64()),
     ],
-    "full": [
+    "completion": [
         ("completion_ids", pa.list_(pa.int32())),
         ("memorization_score", pa.float64()),
         ("bleu4", pa.float64()),
@@ -69,7 +71,7 @@ def schema_of(level: str) -> pa.Schema:
     """The columns of a level's table; ValueError for an unknown level."""
     if level not in LEVELS:
         raise ValueError(f"level {level!r} of scores is not known; accepted: {', '.join(LEVELS)}")
-    return pa.schema([column for name in LEVELS[: LEVELS.index(level) + 1] for column in _COLUMNS[name]])
+    return pa.schema([column for name in LEVELS[level] for column in _COLUMNS[name]])
 
 
 def score(
@@ -90,7 +92,7 @@ def score(
         prompt_tokens, generation_tokens: n and m, both at least 1.
         batch_size: passages in one forward pass; the batches depend on nothing else.
         progress: wraps the iteration over batches, as tqdm does.
-        level: ``exact``, ``logprob`` or ``full``: which scores are wanted, the cheap ones alone or all.
+        level: ``exact``, ``logprob``, ``completion`` or ``full``: which scores are wanted, the cheap ones alone or all.
         sampling: the scheme of ``extraction_logprob``.
         rerun_near_ties: score passages with a near-tie again, each alone, and keep that.
 
@@ -145,15 +147,10 @@ def _scored(
     model: Model, passages: np.ndarray, prompt_tokens: int, level: str, sampling: Sampling
 ) -> list[dict[str, Any]]:
     """The rows of one batch."""
-    ids, length = torch.from_numpy(passages), passages.shape[1] - prompt_tokens
-    if level == "exact":
-        read, (prefix, gaps) = None, leading_matches(model, ids, prompt_tokens)
-        completions = None
-    else:
-        cache = DynamicCache() if level == "full" and model.hf is not None else None
-        read = teacher_forced(model, ids, prompt_tokens, sampling, cache)
-        prefix, gaps = up_to_mismatch(read.greedy == ids[:, prompt_tokens:], read.gap)
-        completions = _completions(model, passages, prompt_tokens, read, prefix, cache) if level == "full" else None
+    length = passages.shape[1] - prompt_tokens
+    read, state = _read(model, torch.from_numpy(passages), prompt_tokens, level, sampling)
+    prefix, gaps = state.matched, state.gap
+    completions = _completions(model, passages, prompt_tokens, state) if "completion" in LEVELS[level] else None
     rows: list[dict[str, Any]] = [
         {
             "tokens": tokens,
@@ -178,24 +175,33 @@ def _scored(
     return rows
 
 
-def _completions(
-    model: Model,
-    passages: np.ndarray,
-    prompt_tokens: int,
-    read: TeacherForced,
-    prefix: Tensor,
-    cache: DynamicCache | None,
-) -> np.ndarray:
+def _read(
+    model: Model, ids: Tensor, prompt_tokens: int, level: str, sampling: Sampling
+) -> tuple[TeacherForced | None, Recited]:
+    """What a teacher-forced pass says, where one is needed, and how far the passages are recited."""
+    if "logprob" not in LEVELS[level] and model.hf is not None:
+        return None, recited(model, ids, prompt_tokens)
+    cache = DynamicCache() if "completion" in LEVELS[level] and model.hf is not None else None
+    read = teacher_forced(model, ids, prompt_tokens, sampling, cache)
+    matched, gap = up_to_mismatch(read.greedy == ids[:, prompt_tokens:], read.gap)
+    index = (matched < ids.shape[1] - prompt_tokens).nonzero()[:, 0]
+    at, said = prompt_tokens + matched[index], read.greedy[index, matched[index].clamp_max(read.greedy.shape[1] - 1)]
+    broken = Broken.of(cache or DynamicCache(), index, at, said)
+    return read if "logprob" in LEVELS[level] else None, Recited(matched, gap, ((index, broken),) if len(index) else ())
+
+
+def _completions(model: Model, passages: np.ndarray, prompt_tokens: int, state: Recited) -> np.ndarray:
     """int64 [batch, m]: the greedy completions, the truth up to each first mismatch and decoded from there."""
     completions = passages[:, prompt_tokens:].copy()
-    broken = (prefix < completions.shape[1]).nonzero()[:, 0]
-    if not len(broken):
+    if not state.broken:
         return completions
-    at, said = prompt_tokens + prefix[broken], read.greedy[broken, prefix[broken]]
-    if cache is None:
-        tails = continue_from(model, passages[broken.numpy()], at.numpy(), said.numpy(), len(broken))
+    index, at, said = (
+        torch.cat(parts).numpy() for parts in zip(*((i, b.at, b.said) for i, b in state.broken), strict=True)
+    )
+    if model.hf is None:
+        tails = continue_from(model, passages[index], at, said, len(index))
     else:
-        tails = [tail.numpy() for tail in decode(model, cache, broken, at, said, passages.shape[1])]
-    for row, start, tail in zip(broken.tolist(), prefix[broken].tolist(), tails, strict=True):
-        completions[row, start:] = tail
+        tails = [tail.numpy() for tail in decode(model, [broken for _, broken in state.broken], passages.shape[1])]
+    for row, start, tail in zip(index.tolist(), at.tolist(), tails, strict=True):
+        completions[row, start - prompt_tokens :] = tail
     return completions

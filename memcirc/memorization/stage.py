@@ -8,13 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from memcirc.memorization.config import ScoreConfig
 from memcirc.memorization.controls import induction_share
 from memcirc.memorization.divergence import DivergencePoint
 from memcirc.memorization.extraction import Sampling, extraction_probability
-from memcirc.memorization.generation import leading_matches
 from memcirc.memorization.scores import score
 from memcirc.memorization.taxonomy import kind, pattern
 from memcirc.models import Model
@@ -82,13 +80,13 @@ def prefix_matches(
     """
     if max(lengths) > prompt_tokens:
         raise ValueError(f"prefix length {max(lengths)}: the prompt has {prompt_tokens} tokens")
+    n_completion = ids.shape[1] - prompt_tokens
     found = np.empty((len(ids), len(lengths)), np.int64)
     for column, length in enumerate(lengths):
         for start in range(0, len(ids), batch_size):
             rows = slice(start, start + batch_size)
-            found[rows, column] = leading_matches(model, torch.from_numpy(ids[rows, prompt_tokens - length :]), length)[
-                0
-            ].numpy()
+            shorter = score(model, ids[rows, prompt_tokens - length :], length, n_completion, batch_size, level="exact")
+            found[rows, column] = shorter["prefix_match"].to_numpy()
     return found
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from memcirc.memorization.generation import continue_from, greedy, leading_matches
+from memcirc.memorization.config import LEVELS
+from memcirc.memorization.generation import continue_from, greedy, recited
 from memcirc.memorization.scores import score
 from memcirc.models import Model
 from tests.models import HF_MODELS, small_hf_model
@@ -33,10 +34,10 @@ def passages(model: Model) -> np.ndarray:
     rng = np.random.default_rng(1)
     rows = rng.integers(0, model.d_vocab, (9, PROMPT + COMPLETION))
     said = greedy(model, torch.from_numpy(rows[:, :PROMPT]), COMPLETION).numpy()
-    for row, recited in enumerate((0, 1, 2, 4, 5, 6, 11, 12, 12)):
-        rows[row, PROMPT : PROMPT + recited] = said[row, :recited]
-        if recited < COMPLETION:
-            rows[row, PROMPT + recited] = (said[row, recited] + 1) % model.d_vocab
+    for row, told in enumerate((0, 1, 2, 4, 5, 6, 11, 12, 12)):
+        rows[row, PROMPT : PROMPT + told] = said[row, :told]
+        if told < COMPLETION:
+            rows[row, PROMPT + told] = (said[row, told] + 1) % model.d_vocab
     return rows
 
 
@@ -56,20 +57,22 @@ def test_completions_behind_the_teacher_forced_pass_are_those_of_generate(model:
 
 def test_leaving_at_the_first_mismatch_finds_the_same_prefix(model: Model) -> None:
     rows = passages(model)
-    matched, gaps = leading_matches(model, torch.from_numpy(rows), PROMPT)
+    found = recited(model, torch.from_numpy(rows), PROMPT)
     full = score(model, rows, PROMPT, COMPLETION)
-    assert matched.tolist() == full["prefix_match"].to_pylist() == [0, 1, 2, 4, 5, 6, 11, 12, 12]
-    np.testing.assert_allclose(gaps.numpy(), full["min_gap"].to_numpy(), rtol=1e-3, atol=1e-5)
+    assert found.matched.tolist() == full["prefix_match"].to_pylist() == [0, 1, 2, 4, 5, 6, 11, 12, 12]
+    np.testing.assert_allclose(found.gap.numpy(), full["min_gap"].to_numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_every_level_says_the_same(model: Model) -> None:
     rows = passages(model)
-    exact, logprob, full = (
-        score(model, rows, PROMPT, COMPLETION, batch_size=4, level=level) for level in ("exact", "logprob", "full")
+    exact, logprob, completion, full = (
+        score(model, rows, PROMPT, COMPLETION, batch_size=7, level=level) for level in LEVELS
     )
-    for table in (exact, logprob):
+    assert completion["completion_ids"].equals(full["completion_ids"])
+    for table in (exact, logprob, completion):
         for name in ("tokens", "exact", "prefix_match", "near_tie"):
             assert table[name].equals(full[name])
     for name in ("logprob", "extraction_logprob"):
         np.testing.assert_allclose(logprob[name].to_numpy(), full[name].to_numpy(), rtol=1e-4)
-    assert set(exact.column_names) < set(logprob.column_names) < set(full.column_names)
+    for one in (logprob, completion):
+        assert set(exact.column_names) < set(one.column_names) < set(full.column_names)
