@@ -29,6 +29,7 @@ from memcirc.pairs.record import Pairs
 
 KEPT_BYTES = 512 << 20
 MANY_CIRCUITS = 16
+CACHE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +154,11 @@ def prepare(
 
 
 def _circuits_at_once(weights: Weights, frame: Frame) -> int:
-    """As many as keep the deltas of all sources below :func:`batch_bytes`. Beyond ``MANY_CIRCUITS`` a weight is read
-    seldom enough, and what one circuit alone needs is computed for too many others."""
+    """As many as keep the deltas of all sources in the processor's cache (on a GPU below :func:`batch_bytes`). Beyond
+    ``MANY_CIRCUITS`` a weight is read seldom enough, and what one circuit alone needs is computed for too many others."""
     one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
-    return max(1, min(MANY_CIRCUITS, batch_bytes(weights.device) // one))
+    room = batch_bytes(weights.device) if weights.device.type == "cuda" else CACHE_BYTES
+    return max(1, min(MANY_CIRCUITS, room // one))
 
 
 def _bytes(ready: Ready) -> int:

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
@@ -41,7 +41,8 @@ from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
-from memcirc.verification.stage import verify_circuits
+from memcirc.verification.passages import passages_of
+from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
 from memcirc.work.executors import Make, Unfinished, run_units
 from memcirc.work.locks import turn
@@ -399,17 +400,33 @@ class Pipeline:
             *others, pairs = self.splits(task)
             if config.dataset_path:
                 pairs = load_pairs(config.dataset_path, self.model)
-            reference = joined(*others, pairs)
+            material = self._material(others, pairs)
             scores = load_scores(config.prune_scores_path) if config.prune_scores_path else self.edge_scores(task)
             circuits = {
                 mode: scores.top(config.edge_count) if config.edge_count else self.circuit(task, mode)
                 for mode in config.modes
             }
-            result = verify_circuits(self.model, pairs[: config.dataset_size], reference, scores, circuits, config)
+            result = verify_circuits(self.model, material, scores, circuits, config)
             write_json(out / "verification.json", result.to_json())
             return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {len(pairs)} pairs"
 
         return self._stage(f"{task}/{name}", {**self._identity, **asdict(config)}, inputs, make) / "verification.json"
+
+    def _material(self, others: Sequence[Pairs], pairs: Pairs) -> Material:
+        """What a task's circuits are verified with; passages where the run has scores."""
+        config, scores = self.config, self.run_dir / "score" / "scores.parquet"
+        passages = None
+        if scores.is_file():
+            passages = passages_of(
+                pq.read_table(scores),
+                config.prepare.prompt_tokens,
+                {pair.doc_id for pair in pairs},
+                config.verify.passages,
+                config.verify.seed,
+                SCORE_COLUMN[config.pairs.metric],
+                config.pairs.threshold,
+            )
+        return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)
 
     def report(self) -> Path:
         """The page and its figures and tables, from the artifacts alone."""

@@ -21,7 +21,7 @@ from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline, slug
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.verify import compare_with_random
+from memcirc.verification.random_circuits import compare_with_random
 from memcirc.work.locks import at_work
 
 ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt")
@@ -72,7 +72,9 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
         row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "edges": found.n_edges}
         row["faithfulness"] = found.faithfulness
         if found.faithfulness is not None:
-            compared = compare_with_random(runner, found, settings.random_circuits, settings.seed).row()
+            compared = compare_with_random(
+                runner, pipeline.circuit(task, mode), found.metric, settings.random_circuits, settings.seed
+            ).row()
             keys = ("n_circuits", "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value")
             row |= {f"random_{key}" if key in ("mean", "std", "q95", "highest") else key: compared[key] for key in keys}
         rows.append(row | {"note": found.note})

@@ -6,6 +6,9 @@ from memcirc.config import at_least, check_choices
 from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, PATCH_TYPES
 
+DEFAULT_CHECKS = ("faithfulness", "curve", "random", "dose", "stability", "specificity")
+CHECK_NAMES = (*DEFAULT_CHECKS, "generation", "tests", "knockout", "methods", "time")
+
 
 @dataclass(frozen=True)
 class VerifyConfig:
@@ -30,7 +33,12 @@ class VerifyConfig:
         default="all",
         metadata={"help": "exchange the base and the source prompt; all is both", "choices": ("all", "yes", "no")},
     )
-    random_circuits: int = field(default=100, metadata={"help": "random circuits of the same size"})
+    checks: str = field(
+        default="default", metadata={"help": f"default, full, or names separated by commas: {', '.join(CHECK_NAMES)}"}
+    )
+    random_circuits: int = field(default=100, metadata={"help": "random circuits of the same size, of each kind"})
+    resamples: int = field(default=2000, metadata={"help": "resamples of every bootstrap"})
+    passages: int = field(default=24, metadata={"help": "passages of each sort in the checks on running text"})
     curve_points: int = field(default=16, metadata={"help": "sizes on the faithfulness curve"})
     engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
     seed: int = field(default=0, metadata={"help": "seed of the random circuits"})
@@ -40,10 +48,20 @@ class VerifyConfig:
         from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
 
         check_metric(self.optimize_metric)
-        at_least(self, 1, "random_circuits", "curve_points")
+        at_least(self, 1, "random_circuits", "curve_points", "resamples", "passages")
+        unknown = [name for name in self.chosen_checks if name not in CHECK_NAMES]
+        if unknown:
+            raise ValueError(f"check {unknown[0]!r} is not known; accepted: default, full, {', '.join(CHECK_NAMES)}")
         for name in ("edge_count", "dataset_size"):
             if getattr(self, name) is not None:
                 at_least(self, 1, name)
+
+    @property
+    def chosen_checks(self) -> tuple[str, ...]:
+        """Names of the checks that are made."""
+        if self.checks in ("default", "full"):
+            return DEFAULT_CHECKS if self.checks == "default" else CHECK_NAMES
+        return tuple(name.strip() for name in self.checks.split(",") if name.strip())
 
     @property
     def ablations(self) -> tuple[str, ...]:

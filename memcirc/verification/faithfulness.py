@@ -1,21 +1,29 @@
 """Faithfulness of a circuit with everything a reader must be told beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from memcirc.circuits.runner import AnyCircuit, CircuitRunner
+from memcirc.verification.resampling import faithfulness_interval
+
+SMALLEST_SPAN = 1e-6
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+WORST_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One circuit, one way to run it, one data set.
 
-    ``faithfulness`` is the ratio of means over pairs (None where it is not defined; ``note`` says why); ``nothing`` and
-    ``everything`` are the ends it is normalised with; ``median_ratio`` is the median of the pairs' own ratios, a
-    diagnostic; ``correct`` is the share of pairs whose answer is the argmax under the circuit, ``correct_everything``
+    ``faithfulness`` is the ratio of means over pairs (None where it is not defined; ``note`` says why), ``low`` and
+    ``high`` bound its 95 % bootstrap interval over documents (None where there are too few); ``nothing`` and
+    ``everything`` are the ends it is normalised with; ``mean_ratio`` and ``median_ratio`` are over the pairs' own ratios,
+    diagnostics; ``correct`` is the share of pairs whose answer is the argmax under the circuit, ``correct_everything``
     with all edges of its kind at work.
     """
 
@@ -31,6 +39,9 @@ class Measurement:
     nothing: float
     everything: float
     faithfulness: float | None
+    low: float | None
+    high: float | None
+    mean_ratio: float | None
     median_ratio: float | None
     correct: float
     correct_everything: float
@@ -40,7 +51,30 @@ class Measurement:
         return asdict(self)
 
 
-def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff") -> Measurement:
+@dataclass(frozen=True)
+class Distribution:
+    """The pairs' own ratios, of one circuit in one way to run it.
+
+    ``quantiles``: of the finite ones; ``undefined`` counts pairs whose own ends coincide; ``outside`` is the share of
+    pairs that fall on the other side of the nothing end (a ratio below 0). ``worst`` lists the pairs of the lowest
+    ratios, with what they are.
+    """
+
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    n_edges: int
+    n_pairs: int
+    quantiles: Mapping[str, float]
+    outside: float
+    undefined: int
+    worst: Sequence[Mapping[str, Any]]
+
+
+def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff", seed: int = 0) -> Measurement:
     """Run one circuit and state the result; an undefined faithfulness is stated, not raised."""
     settings = runner.settings
     per_pair = runner.per_pair([circuit], metric)[0].double()
@@ -49,6 +83,12 @@ def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_dif
         faithfulness = float(ends.faithfulness(per_pair.mean().cpu()))
     except ValueError as error:
         faithfulness, note = None, str(error)
+    try:
+        bounds = faithfulness_interval(runner.pairs, per_pair, runner.end_values(metric), seed)
+    except ValueError:
+        bounds = None
+    ratios = pair_ratios(runner, per_pair, metric)
+    ratios = ratios[np.isfinite(ratios)]
     return Measurement(
         mode=settings.mode,
         ablation=settings.ablation,
@@ -62,18 +102,64 @@ def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_dif
         nothing=ends.nothing,
         everything=ends.everything,
         faithfulness=faithfulness,
-        median_ratio=_median_ratio(runner, per_pair, metric),
+        low=None if bounds is None else bounds.low,
+        high=None if bounds is None else bounds.high,
+        mean_ratio=float(ratios.mean()) if len(ratios) else None,
+        median_ratio=float(np.median(ratios)) if len(ratios) else None,
         correct=float(runner.per_pair([circuit], "correct").double().mean()),
         correct_everything=runner.ends("correct").everything,
         note=note,
     )
 
 
-def _median_ratio(runner: CircuitRunner, per_pair: Tensor, metric: str) -> float | None:
-    """Median over pairs of each pair's own faithfulness; pairs whose own ends coincide are left out."""
-    nothing, everything = runner.end_values(metric)
-    span = (everything - nothing).double()
-    usable = span.abs() > 1e-6 * span.abs().max()
-    if not usable.any():
-        return None
-    return float(((per_pair - nothing.double())[usable] / span[usable]).median())
+def pair_ratios(runner: CircuitRunner, per_pair: Tensor, metric: str) -> np.ndarray:
+    """float64 [pairs]: each pair's own faithfulness, NaN where its own ends coincide."""
+    nothing, everything = runner.end_values(metric).double().cpu()
+    span = everything - nothing
+    usable = span.abs() > SMALLEST_SPAN * span.abs().max().clamp_min(1e-300)
+    ratio = (per_pair.double().cpu() - nothing) / torch.where(usable, span, torch.nan)
+    return ratio.numpy()
+
+
+def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff") -> Distribution:
+    """How a circuit's faithfulness is spread over pairs, and on which pairs it is worst.
+
+    Raises:
+        ValueError: no pair has ends that differ.
+    """
+    settings = runner.settings
+    per_pair = runner.per_pair([circuit], metric)[0].double().cpu()
+    ratios = pair_ratios(runner, per_pair, metric)
+    usable = np.flatnonzero(np.isfinite(ratios))
+    if not len(usable):
+        raise ValueError(f"none of {len(ratios)} pairs has ends of {metric} that differ")
+    nothing, everything = runner.end_values(metric).double().cpu().tolist()
+    worst = usable[np.argsort(ratios[usable], kind="stable")][:WORST_SHOWN]
+    quantiles = np.quantile(ratios[usable], QUANTILES).tolist()
+    return Distribution(
+        mode=settings.mode,
+        ablation=settings.ablation,
+        reverse=settings.reverse,
+        direction=settings.direction,
+        base=settings.base,
+        metric=metric,
+        n_edges=len(circuit),
+        n_pairs=len(ratios),
+        quantiles={f"{q:g}": value for q, value in zip(QUANTILES, quantiles, strict=True)},
+        outside=float((ratios[usable] < 0).mean()),
+        undefined=len(ratios) - len(usable),
+        worst=[
+            {
+                "pair": int(i),
+                "doc_id": runner.pairs[int(i)].doc_id,
+                "copies": runner.pairs[int(i)].copies,
+                "ends_with": runner.pairs[int(i)].clean[-40:],
+                "answer": "/".join(runner.pairs[int(i)].answers),
+                "ratio": float(ratios[i]),
+                "value": float(per_pair[i]),
+                "nothing": nothing[i],
+                "everything": everything[i],
+            }
+            for i in worst
+        ],
+    )

@@ -1,51 +1,72 @@
 """The verification stage: a run's circuits on held-out pairs, in the combinations that the configuration names."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from tqdm import tqdm
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.config import VerifyConfig
+from memcirc.verification.passages import Passages
 from memcirc.verification.verify import Verification, verify
 
 
-def verify_circuits(
-    model: Model,
-    pairs: Pairs,
-    reference: Pairs,
-    scores: EdgeScores,
-    circuits: Mapping[str, Circuit],
-    config: VerifyConfig,
-) -> Verification:
-    """Verify each mode's circuit in that mode.
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is measured on and with.
 
-    Args:
-        pairs: what is measured on.
-        reference: pairs that mean ablations average over; as long as the longest of ``pairs``.
-        circuits: by mode.
+    ``pairs`` is what is measured on; ``reference`` what mean ablations average over, as long as the longest of
+    ``pairs``; ``train`` what attribution saw; ``passages`` running text, where the run has it.
     """
+
+    pairs: Pairs
+    reference: Pairs
+    train: Pairs | None = None
+    passages: Passages | None = None
+
+
+def verify_circuits(
+    model: Model, material: Material, scores: EdgeScores, circuits: Mapping[str, Circuit], config: VerifyConfig
+) -> Verification:
+    """Verify each mode's circuit in that mode."""
     result = Verification({})
     for mode, circuit in circuits.items():
         one = verify(
             model,
-            pairs,
+            material.pairs,
             scores,
             mode=mode,
             circuit=circuit,
+            checks=config.chosen_checks,
             ablations=config.ablations,
             directions=config.directions,
-            reference=reference,
+            reference=material.reference,
+            train=material.train,
+            passages=material.passages,
             engine=config.engine,
+            progress=lambda jobs, mode=mode: _bar(jobs, mode),
             metric=config.optimize_metric,
+            target=circuit.origin.get("target", 0.85),
             n_random=config.random_circuits,
             curve_points=config.curve_points,
+            n_resamples=config.resamples,
             seed=config.seed,
+            thorough=config.checks == "full",
         )
         result = result.merged(one)
     per_mode: dict[str, Any] = {mode: {"n_edges": len(c), "origin": dict(c.origin)} for mode, c in circuits.items()}
     statement = {k: v for k, v in result.statement.items() if k not in ("mode", "n_edges", "origin")}
-    return Verification(
-        {**statement, "circuits": per_mode}, result.faithfulness, result.random, result.curve, result.refused
-    )
+    return replace(result, statement={**statement, "circuits": per_mode})
+
+
+def _bar(jobs: Iterable[Any], mode: str) -> Iterator[Any]:
+    """A bar with the remaining time, which names the check at work; none where stderr is no terminal."""
+    bar = tqdm(jobs, desc=f"verify, {mode}", unit="check", disable=None, leave=False, file=sys.stderr)
+    for job in bar:
+        bar.set_postfix_str(str(job[1])[:40], refresh=True)
+        yield job

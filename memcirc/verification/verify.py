@@ -1,102 +1,107 @@
-"""Verify a circuit: what it keeps, in every way to run it, and what chance keeps.
+"""Verify a circuit: what it keeps, in every way to run it, and what a sceptic would ask next.
 
-Checks:
+==============  =====================================================================================================
+check           what it measures
+==============  =====================================================================================================
+faithfulness    the circuit under every ablation and direction, each with its own ends; the spread over pairs
+curve           the ranking's prefixes over a grid of sizes (:mod:`memcirc.verification.curves`)
+random          random circuits of the same size, of every kind (:mod:`memcirc.verification.random_circuits`)
+dose            by copies in the corpus (:mod:`memcirc.verification.dose`)
+stability       over documents, resamples and splits (:mod:`memcirc.verification.stability`)
+specificity     other text, copying: a double dissociation (:mod:`memcirc.verification.specificity`)
+generation      recitation under the circuit (:mod:`memcirc.verification.generation`)
+tests           the circuit hypothesis (:mod:`memcirc.verification.hypotheses`)
+knockout        completeness, necessity, back-ups (:mod:`memcirc.verification.knockout`)
+methods         circuits of other methods and selections (:mod:`memcirc.verification.stability`)
+time            circuits of later tokens (:mod:`memcirc.verification.time_resolved`)
+==============  =====================================================================================================
 
-- ``faithfulness``: the circuit in every combination of ablation and direction, each with its own ends;
-- ``random``: against random circuits of the same size, under resample;
-- ``curve``: the ranking's prefixes over a logarithmic grid of sizes, with random circuits beside them.
+What a check cannot do is listed in ``refused`` with the reason and its numbers; the others are still made.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import product
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
-from memcirc.circuits.minimal import prefix_masks
-from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
-from memcirc.verification.areas import MIB_FRACTIONS, areas
-from memcirc.verification.faithfulness import Measurement, measure
-from memcirc.verification.random_circuits import (
-    RandomComparison,
-    disconnected_share,
-    rank_among,
-    spread,
-    uniform_circuits,
-)
+from memcirc.verification.config import CHECK_NAMES, DEFAULT_CHECKS
+from memcirc.verification.curves import Curve, curves
+from memcirc.verification.dose import Dose, dose_response
+from memcirc.verification.faithfulness import Distribution, Measurement, distribution, measure
+from memcirc.verification.generation import Generation, generation
+from memcirc.verification.hypotheses import HypothesisTest, hypothesis_tests
+from memcirc.verification.knockout import KnockOut, knock_out
+from memcirc.verification.origin import check_origin
+from memcirc.verification.passages import Passages
+from memcirc.verification.random_circuits import KINDS, RandomComparison, check_enough, compare_with_random
+from memcirc.verification.specificity import Dissociation, specificity
+from memcirc.verification.stability import MethodOverlap, Stability, method_overlaps, stability
+from memcirc.verification.subject import Progress, Settings, Subject
+from memcirc.verification.time_resolved import Moment, time_resolved
 
-CHECKS = ("faithfulness", "random", "curve")
-CURVE_CIRCUITS = 20
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Faithfulness of the ranking's prefixes, and mean and 95th percentile of random circuits of the same sizes (empty
-    where none were drawn). ``mib_areas``: :func:`memcirc.verification.areas.areas` over MIB's shares of the edges."""
-
-    mode: str
-    ablation: str
-    reverse: bool
-    metric: str
-    sizes: Sequence[int]
-    faithfulness: Sequence[float]
-    random_mean: Sequence[float]
-    random_q95: Sequence[float]
-    mib_areas: Mapping[str, float]
+CHECKS = CHECK_NAMES
+ON_PASSAGES = ("specificity", "generation")
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Every number with what it was measured under. ``statement`` names model, data, split, circuit and seed."""
+    """Every number with what it was measured under.
+
+    ``statement`` names model, data, split, circuit and seed; the other fields hold the records of the checks, and
+    ``refused`` what could not be measured.
+    """
 
     statement: Mapping[str, Any]
     faithfulness: Sequence[Measurement] = ()
+    distribution: Sequence[Distribution] = ()
     random: Sequence[RandomComparison] = ()
     curve: Sequence[Curve] = ()
-    refused: Sequence[str] = field(default=())
+    dose: Sequence[Dose] = ()
+    stability: Sequence[Stability] = ()
+    specificity: Sequence[Dissociation] = ()
+    generation: Sequence[Generation] = ()
+    tests: Sequence[HypothesisTest] = ()
+    knockout: Sequence[KnockOut] = ()
+    methods: Sequence[MethodOverlap] = ()
+    time: Sequence[Moment] = ()
+    refused: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The content as plain values, ready for a file."""
-        content: dict[str, Any] = finite(asdict(self))
-        return content
+        """The content as plain values, ready for a file. Every record carries the evaluation card: model, revision,
+        dtype, BOS, split, pairs, ablation, base, direction, selection, averaging and seed."""
+        content: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in ("statement", "refused"):
+                content[f.name] = value
+            else:
+                content[f.name] = [{**self._card(f.name, record.mode), **asdict(record)} for record in value]
+        return dict(finite(content))
+
+    def _card(self, name: str, mode: str) -> dict[str, Any]:
+        """What the records of one field have in common."""
+        told = self.statement
+        origin = told.get("origin") or told.get("circuits", {}).get(mode, {}).get("origin", {})
+        pairs = f"{told.get('n_pairs')} pairs ({told.get('data_fingerprint')})"
+        return {
+            **{key: told.get(key) for key in ("model", "revision", "dtype", "bos", "split")},
+            "pairs": "passages of the split's documents" if name in ON_PASSAGES else pairs,
+            "selection": f"{origin.get('selection', 'given')} by {origin.get('by', 'hand')}",
+            **{key: told.get(key) for key in ("averaging", "seed")},
+        }
 
     def merged(self, other: "Verification") -> "Verification":
         """Both verifications' numbers under one statement."""
-        return Verification(
-            {**self.statement, **other.statement},
-            (*self.faithfulness, *other.faithfulness),
-            (*self.random, *other.random),
-            (*self.curve, *other.curve),
-            (*self.refused, *other.refused),
-        )
-
-
-@dataclass(frozen=True)
-class Checks:
-    """Which checks are made, on which metric, with how many random circuits and sizes.
-
-    Raises:
-        ValueError: an unknown check.
-    """
-
-    checks: Sequence[str] = CHECKS
-    metric: str = "logit_diff"
-    n_random: int = 100
-    curve_points: int = 16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        unknown = [check for check in self.checks if check not in CHECKS]
-        if unknown:
-            raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")
+        records = {
+            f.name: (*getattr(self, f.name), *getattr(other, f.name)) for f in fields(self) if f.name != "statement"
+        }
+        return Verification({**self.statement, **other.statement}, **records)
 
 
 def verify(
@@ -106,10 +111,14 @@ def verify(
     *,
     mode: str,
     circuit: Circuit | None = None,
+    checks: Sequence[str] = DEFAULT_CHECKS,
     ablations: Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
     directions: Sequence[bool] = (False, True),
     reference: Pairs | None = None,
+    train: Pairs | None = None,
+    passages: Passages | None = None,
     engine: str = "native",
+    progress: Progress = iter,
     **options: Any,
 ) -> Verification:
     """Run the checks on the given pairs (the test split).
@@ -117,107 +126,135 @@ def verify(
     Args:
         circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
         circuit: the circuit to measure where scores are given.
+        checks: of ``CHECKS``.
         directions: values of ``reverse``.
         reference: pairs that mean ablations average over; default: ``pairs``.
-        options: fields of :class:`Checks`.
+        train: pairs that attribution saw; what ``stability``, ``methods`` and ``time`` need.
+        passages: what ``specificity``, ``generation`` and ``time`` need
+            (:func:`memcirc.verification.passages.passages_of`).
+        progress: wraps the iteration over checks, as tqdm does.
+        options: fields of :class:`memcirc.verification.subject.Settings`.
 
     Raises:
-        ValueError: an unknown check, or neither a circuit nor a size for one. What a single check cannot do is listed
-            in ``refused``; the rest is still measured.
+        ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
+            tokenizer or graph. What a single check cannot do is listed in ``refused``; the rest is still measured.
     """
-    wanted = Checks(**options)
+    unknown = [check for check in checks if check not in CHECKS]
+    if unknown:
+        raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")
     scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
-    subject = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
-    if subject is None:
+    chosen = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
+    if chosen is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
-    result = Verification(_statement(model, pairs, reference or pairs, subject, mode, wanted.seed))
-    for ablation, reverse in product(ablations, directions):
-        runner = circuit_runner(
-            model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
-        )
+    check_origin(model, pairs.header, "pairs")
+    check_origin(model, chosen.origin, "a circuit")
+    settings = Settings(**options)
+    subject = Subject(
+        model, pairs, chosen, mode, settings, scores, reference, train, passages, ablations, directions, engine
+    )
+    _ = subject.mask  # an edge that the graph does not have is said now, not by every check
+    result = Verification(_statement(subject))
+    for name, label, job in progress([job for check in checks for job in JOBS[check](subject)]):
         try:
-            result = result.merged(_checked(runner, subject, scores, wanted))
+            made = job()
+            records = (made,) if not isinstance(made, list | tuple) else tuple(made)
+            result = result.merged(Verification({}, **{name: records}))
         except ValueError as error:
-            refusal = f"{mode}, {ablation}, {runner.settings.direction}: {error}"
-            result = result.merged(Verification({}, refused=(refusal,)))
+            result = result.merged(Verification({}, refused=(f"{mode}, {label}: {error}",)))
     return result
 
 
-def _statement(model: Model, pairs: Pairs, reference: Pairs, circuit: Circuit, mode: str, seed: int) -> dict[str, Any]:
+def _statement(subject: Subject) -> dict[str, Any]:
+    pairs, reference = subject.pairs, subject.reference or subject.pairs
     return {
-        **model.statement(),
+        **subject.model.statement(),
         "n_pairs": len(pairs),
         "split": pairs.header.get("split"),
         "bos": pairs.header.get("bos"),
         "data_fingerprint": pairs.fingerprint,
-        "n_edges": len(circuit),
-        "mode": mode,
-        "origin": dict(circuit.origin),
+        "n_edges": len(subject.circuit),
+        "mode": subject.mode,
+        "origin": dict(subject.circuit.origin),
         "averaging": "ratio of means over pairs",
         "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
         "positions": "all edges at every position",
-        "seed": seed,
+        "seed": subject.settings.seed,
     }
 
 
-def _checked(runner: CircuitRunner, circuit: Circuit, scores: EdgeScores | None, wanted: Checks) -> Verification:
-    """The wanted checks in one way to run circuits; chance is drawn under resample alone."""
-    found = measure(runner, circuit, wanted.metric)
-    measured = [found] if "faithfulness" in wanted.checks else []
-    random, curve = [], []
-    if runner.settings.ablation == "resample":
-        if "random" in wanted.checks and found.faithfulness is not None:
-            random.append(compare_with_random(runner, found, wanted.n_random, wanted.seed))
-        if "curve" in wanted.checks and scores is not None:
-            order = scores.order(circuit.origin.get("by", "abs"), circuit.origin.get("selection", "top"))
-            curve.append(faithfulness_curve(runner, order, wanted))
-    return Verification({}, measured, random, curve)
+Job = tuple[str, str, Callable[[], Any]]
 
 
-def compare_with_random(runner: CircuitRunner, found: Measurement, n_circuits: int, seed: int) -> RandomComparison:
-    """A measured circuit against ``n_circuits`` uniform ones of its size, run in the same way; the same seed draws the
-    same circuits whatever the way of running."""
-    assert found.faithfulness is not None
-    generator = torch.Generator().manual_seed(seed)
-    masks = uniform_circuits(runner.graph, found.n_edges, n_circuits, generator)
-    values = runner.faithfulness(masks, found.metric).numpy()
-    return RandomComparison(
-        kind="uniform",
-        mode=found.mode,
-        ablation=found.ablation,
-        reverse=found.reverse,
-        direction=found.direction,
-        metric=found.metric,
-        n_edges=found.n_edges,
-        n_circuits=n_circuits,
-        found=found.faithfulness,
-        disconnected=disconnected_share(runner.graph, masks),
-        **spread(values),
-        **rank_among(found.faithfulness, values),
-    )
+def _faithfulness(subject: Subject) -> Iterator[Job]:
+    for ablation, reverse in product(subject.ablations, subject.directions):
+        yield "faithfulness", _label(subject, ablation, reverse), partial(_measured, subject, ablation, reverse)
+    for reverse in subject.directions:
+        yield (
+            "distribution",
+            _label(subject, "resample", reverse),
+            partial(_distribution, subject, reverse),
+        )
 
 
-def faithfulness_curve(runner: CircuitRunner, order: Tensor, wanted: Checks) -> Curve:
-    """Prefixes of a ranking, int64 [n_edges], over a logarithmic grid from 1 edge to all; in the mode's own direction
-    also ``CURVE_CIRCUITS`` random circuits a size."""
-    settings, n_edges = runner.settings, runner.graph.n_edges
-    generator = torch.Generator().manual_seed(wanted.seed)
-    sizes = np.unique(np.geomspace(1, n_edges, wanted.curve_points).round().astype(int)).tolist()
-    mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
-    found = runner.faithfulness(prefix_masks(order, [*sizes, *mib_sizes]), wanted.metric).tolist()
-    values, mib_values = found[: len(sizes)], found[len(sizes) :]
-    chance = [
-        runner.faithfulness(uniform_circuits(runner.graph, size, CURVE_CIRCUITS, generator), wanted.metric).numpy()
-        for size in (() if settings.reverse else sizes)
-    ]
-    return Curve(
-        settings.mode,
-        settings.ablation,
-        settings.reverse,
-        wanted.metric,
-        sizes,
-        values,
-        [float(row.mean()) for row in chance],
-        [float(np.quantile(row, 0.95)) for row in chance],
-        areas(MIB_FRACTIONS, mib_values),
-    )
+def _label(subject: Subject, ablation: str, reverse: bool) -> str:
+    base_clean = (subject.mode == "tree") != reverse
+    return f"{ablation}, {'noising' if base_clean else 'denoising'}"
+
+
+def _measured(subject: Subject, ablation: str, reverse: bool) -> Measurement:
+    return measure(subject.runner(ablation, reverse), subject.circuit, subject.settings.metric, subject.settings.seed)
+
+
+def _distribution(subject: Subject, reverse: bool) -> Distribution:
+    return distribution(subject.runner(reverse=reverse), subject.circuit, subject.settings.metric)
+
+
+def _random(subject: Subject) -> Iterator[Job]:
+    directions = subject.directions if subject.settings.thorough else subject.directions[:1]
+    for kind, reverse in product(KINDS, directions):
+        label = f"{_label(subject, 'resample', reverse)}, {kind} random circuits"
+        yield "random", label, partial(_compared, subject, kind, reverse)
+    yield "random", "random circuits", partial(_enough, subject)
+
+
+def _compared(subject: Subject, kind: str, reverse: bool) -> RandomComparison:
+    settings = subject.settings
+    return compare_with_random(
+        subject.runner(reverse=reverse), subject.circuit, settings.metric, settings.n_random, settings.seed, kind,
+        subject.scores,
+    )  # fmt: skip
+
+
+def _enough(subject: Subject) -> tuple[()]:
+    check_enough(subject.settings.n_random)
+    return ()
+
+
+def _one(name: str, make: Callable[[Subject], Iterable[Any]]) -> Callable[[Subject], Iterator[Job]]:
+    """A check that is one job."""
+
+    def jobs(subject: Subject) -> Iterator[Job]:
+        yield name, name, lambda: tuple(make(subject))
+
+    return jobs
+
+
+def _tests(subject: Subject) -> Iterator[Job]:
+    for name, test in hypothesis_tests(subject):
+        yield "tests", f"test of {name}", test
+
+
+JOBS: dict[str, Callable[[Subject], Iterator[Job]]] = {
+    "faithfulness": _faithfulness,
+    "curve": _one("curve", curves),
+    "random": _random,
+    "dose": _one("dose", dose_response),
+    "stability": _one("stability", stability),
+    "specificity": _one("specificity", specificity),
+    "generation": _one("generation", generation),
+    "tests": _tests,
+    "knockout": _one("knockout", knock_out),
+    "methods": _one("methods", method_overlaps),
+    "time": _one("time", time_resolved),
+}
+assert JOBS.keys() == set(CHECKS)

@@ -1,0 +1,182 @@
+"""Greedy generation under a circuit, with keys and values kept from token to token.
+
+A circuit C runs in tree mode on the clean prompt: x_d = P_d + sum over kept (c_s - p_s). At every generated position the
+ablation values p_s come from the corrupt prompt followed by the same generated tokens (``resample``), from the means of
+a reference at that position, or are zero. Ablating C alone is keeping its complement.
+
+1. The corrupt prompt's plain run is the run in which every edge is kept and every p_s is zero, so that both runs are
+   one function, each with a cache of its own.
+2. A call takes the new positions of all rows: the whole prompt at first, then one token. Every head's query, key and
+   value reads its own sum; keys (turned) and values join the cache, and attention sees all of it.
+3. The last position's final residual gives the logits, their argmax the next token, which both runs read.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from memcirc.engine.ablation import Means, mean_outputs
+from memcirc.engine.layers import attention, final_normed, mlp, normed, turned
+from memcirc.engine.plan import layer_rows
+from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.workspace import Workspace
+from memcirc.interventions import takes_means
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+
+Sources = Float[Tensor, "src batch pos d_model"]
+
+
+@dataclass(eq=False)
+class Cache:
+    """Keys (turned) and values of the positions run so far, layer by layer, [batch, head, 1, pos, d_head]."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+    def extended(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values of a layer, the new ones at the end."""
+        for kept, new in ((self.keys, key), (self.values, value)):
+            kept[layer] = torch.cat([kept[layer], new], dim=3) if layer in kept else new
+        return self.keys[layer], self.values[layer]
+
+
+def decode(
+    model: Model,
+    prompts: Int[Tensor, "batch pos"],
+    corrupt: Int[Tensor, "batch pos"],
+    kept: Bool[Tensor, " n_edges"],
+    n_tokens: int,
+    ablation: str = "resample",
+    reference: Pairs | None = None,
+) -> Int[Tensor, "batch step"]:
+    """Continue every prompt greedily by exactly ``n_tokens`` with only ``kept`` intact.
+
+    Args:
+        corrupt: where the ablation values come from under ``resample``, a row for each prompt.
+        reference: pairs that mean ablations average over, their answers included.
+
+    Raises:
+        ValueError: prompts and corrupt ones of different shape, more positions than the model reads, a mean ablation
+            without a reference or with one that is too short.
+    """
+    weights = weights_of(model)
+    if prompts.shape != corrupt.shape:
+        raise ValueError(f"prompts of shape {list(prompts.shape)} and corrupt ones of {list(corrupt.shape)} differ")
+    length = prompts.shape[1] + n_tokens
+    if length > weights.n_ctx:
+        raise ValueError(f"{length} positions are asked for; the model reads at most {weights.n_ctx}")
+    with torch.inference_mode(False), torch.no_grad():
+        means = _means(weights, ablation, reference, length)
+        return _decode(weights, prompts, corrupt, kept, n_tokens, ablation == "resample", means).cpu()
+
+
+def _decode(
+    weights: Weights, prompts: Tensor, corrupt: Tensor, kept: Tensor, n_tokens: int, resample: bool, means: Means | None
+) -> Tensor:
+    own = weights.graph.to_matrix(kept.to(weights.device))
+    every = weights.graph.to_matrix(torch.ones_like(kept).to(weights.device))
+    run, other = _Run(weights, own), _Run(weights, every)
+    step, other_step = prompts.to(weights.device), corrupt.to(weights.device)
+    said = []
+    first = 0
+    for _ in range(n_tokens):
+        position = torch.arange(first, first + step.shape[1], device=weights.device).expand_as(step)
+        none = step.new_zeros((), dtype=weights.stream_dtype).expand(
+            len(weights.graph.sources), *step.shape, weights.d_model
+        )
+        if resample:
+            ablated, _ = other(other_step, position, none)
+        else:
+            ablated = none if means is None else _dense(weights, means, position)
+        _, final = run(step, position, ablated)
+        logits = weights.unembed(final_normed(weights, final[:, -1]))
+        first += step.shape[1]
+        step = other_step = logits.argmax(-1, keepdim=True)
+        said.append(step)
+    return torch.cat(said, dim=1) if said else prompts[:, :0]
+
+
+class _Run:
+    """One run with its cache; ``own`` bool [dst, src] are the edges that carry the run's own outputs."""
+
+    def __init__(self, weights: Weights, own: Tensor) -> None:
+        self.weights, self.own = weights, own.to(weights.stream_dtype)
+        self.cache, self.workspace = Cache(), Workspace(weights.device)
+
+    def __call__(self, ids: Tensor, position: Tensor, ablated: Sources) -> tuple[Sources, Tensor]:
+        """The new positions' source outputs, and the final residual [batch, pos, d_model]."""
+        weights, shape = self.weights, self.weights.graph.shape
+        outputs = [weights.embed(ids, position)]
+        bias = ablated.new_zeros(weights.d_model)
+        total = ablated[0]
+        for layer, block in enumerate(weights.blocks):
+            q, k, v, m = layer_rows(weights.graph, layer)
+            before = len(outputs)
+            inputs = self._inputs(slice(q.start, v.stop), outputs, ablated, total + bias)
+            heads = self._heads(layer, inputs, position)
+            outputs += list(heads)
+            after = total + ablated[before : before + shape.n_heads].sum(0)
+            if shape.has_mlp:
+                base = total + bias if shape.parallel else after + bias + block.out.bias
+                seen = outputs[:before] if shape.parallel else outputs
+                (read,) = self._inputs(slice(m, m + 1), seen, ablated, base)
+                hat, _ = normed(weights, read[:, None])
+                outputs.append(mlp(weights, block, hat, self.workspace)[0][:, 0].clone())
+                after = after + ablated[len(outputs) - 1]
+            bias = bias + block.out.bias
+            total = after
+        last = len(weights.graph.destinations) - 1
+        (final,) = self._inputs(slice(last, last + 1), outputs, ablated, total + bias)
+        return torch.stack(outputs), final
+
+    def _inputs(self, rows: slice, outputs: list[Tensor], ablated: Tensor, base: Tensor) -> Tensor:
+        """[dst, batch, pos, d_model]: base plus the kept differences of what was written so far."""
+        difference = torch.stack(outputs) - ablated[: len(outputs)]
+        return base + torch.einsum("ds,sbpe->dbpe", self.own[rows, : len(outputs)], difference)
+
+    def _heads(self, layer: int, inputs: Tensor, position: Tensor) -> Tensor:
+        """[head, batch, pos, d_model]: what a layer's heads write."""
+        weights, block = self.weights, self.weights.blocks[layer]
+        hats = normed(weights, inputs)[0].to(weights.dtype)
+        columns = block.qkv.weight.view(weights.d_model, len(inputs), weights.d_head)
+        biases = block.qkv.bias.view(len(inputs), weights.d_head)
+        flat = torch.einsum("dbpe,edf->bdpf", hats, columns) + biases[None, :, None]
+        n, kv = weights.n_heads, weights.n_kv_heads
+        query, key, value = flat[:, :, None].split([n, kv, kv], dim=1)
+        rotation = None if weights.rotary is None else weights.rotary.at(position)
+        keys, values = self.cache.extended(layer, turned(rotation, key), value)
+        at = torch.arange(keys.shape[3], device=weights.device)
+        visible = at <= position[:, :, None]
+        if block.window is not None:
+            visible = visible & (at > position[:, :, None] - block.window)
+        z, _ = attention(weights, turned(rotation, query), keys, values, None, visible)
+        written = torch.einsum("bhpf,hfe->hbpe", z[:, :, 0], weights.head_outputs[layer])
+        return written.to(weights.stream_dtype)
+
+
+def _means(weights: Weights, ablation: str, reference: Pairs | None, length: int) -> Means | None:
+    if not takes_means(ablation):
+        return None
+    if reference is None:
+        raise ValueError(f"ablation {ablation!r} averages over reference pairs; none were given")
+    found = mean_outputs(weights, reference, ablation, True, Workspace(weights.device))
+    if not found.constant and len(found.embed) < length - 1:
+        raise ValueError(
+            f"the reference reaches {len(found.embed)} positions, generation {length - 1}; give longer pairs or mean-all"
+        )
+    return found
+
+
+def _dense(weights: Weights, means: Means, position: Tensor) -> Sources:
+    """A reference's means at the given positions, source by source."""
+    where = torch.zeros_like(position) if means.constant else position
+    sources = [means.embed[where]]
+    for layer in range(len(weights.blocks)):
+        z = means.z[layer][where].unflatten(-1, (weights.n_heads, weights.d_head)).to(weights.dtype)
+        sources += list(torch.einsum("bphf,hfe->hbpe", z, weights.head_outputs[layer]).to(weights.stream_dtype))
+        if weights.graph.shape.has_mlp:
+            sources.append(means.mlp[layer][where])
+    return torch.stack(sources)

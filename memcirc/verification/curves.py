@@ -1,0 +1,163 @@
+"""Faithfulness over sizes: the found ranking's prefixes on a logarithmic grid and at MIB's sizes.
+
+- ``smallest``: for each target the first size whose faithfulness reaches it: the first grid point that does, then
+  bisection down to the last one that fails. Between grid points the curve may cross earlier; the search on the
+  validation split (:mod:`memcirc.circuits.search`) is the one that looks everywhere.
+- ``mean_ratio``: the mean over pairs of the pairs' own ratios, beside ``faithfulness``, the ratio of means. It is
+  dominated by pairs whose own ends lie close together, which is why it is a diagnostic.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcirc.circuits.minimal import prefix_masks
+from memcirc.circuits.runner import CircuitRunner
+from memcirc.verification.areas import MIB_FRACTIONS, areas
+from memcirc.verification.faithfulness import pair_ratios
+from memcirc.verification.random_circuits import per_pair_of_many, uniform_circuits
+from memcirc.verification.resampling import interval, ratios, resample_counts
+from memcirc.verification.subject import Subject
+
+TARGETS = (0.85, 0.9, 0.95)
+CURVE_CIRCUITS = 20
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Faithfulness of the ranking's prefixes; the lists run along ``sizes``.
+
+    ``low`` and ``high`` bound the 95 % bootstrap interval over documents (empty where there are too few);
+    ``random_mean`` and ``random_q95`` are those of uniform random circuits of the same sizes (empty where none were
+    drawn). ``mib_areas``: :func:`memcirc.verification.areas.areas` over MIB's shares of the edges,
+    ``mib_faithfulness`` the values there.
+    """
+
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    sizes: Sequence[int]
+    faithfulness: Sequence[float]
+    mean_ratio: Sequence[float | None]
+    low: Sequence[float]
+    high: Sequence[float]
+    random_mean: Sequence[float]
+    random_q95: Sequence[float]
+    mib_fractions: Sequence[float]
+    mib_sizes: Sequence[int]
+    mib_faithfulness: Sequence[float]
+    mib_areas: Mapping[str, float]
+    smallest: Mapping[str, int | None]
+
+
+def log_grid(n_edges: int, points: int) -> list[int]:
+    """Whole sizes from 1 to all edges, evenly on a logarithmic axis."""
+    return np.unique(np.geomspace(1, n_edges, points).round().astype(int)).tolist()
+
+
+def curves(subject: Subject) -> list[Curve]:
+    """A curve for each direction under resample; with ``thorough`` under every ablation.
+
+    Raises:
+        ValueError: no scores, or ends that coincide.
+    """
+    order = subject.needed("scores").order(*subject.ranking_rule)
+    ablations = [a for a in subject.ablations if subject.settings.thorough or a == "resample"]
+    return [
+        faithfulness_curve(subject, order, ablation, reverse)
+        for ablation in ablations
+        for reverse in subject.directions
+    ]
+
+
+def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: bool) -> Curve:
+    """Prefixes of a ranking, int64 [n_edges]; in the mode's own direction under resample also random circuits."""
+    settings, runner = subject.settings, subject.runner(ablation, reverse)
+    n_edges, ends = runner.graph.n_edges, runner.ends(settings.metric)
+    sizes = log_grid(n_edges, settings.curve_points)
+    mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
+    wanted = sorted({*sizes, *mib_sizes})
+    per_pair = runner.per_pair(prefix_masks(order, wanted), settings.metric).double().cpu()
+    values = dict(zip(wanted, ends.faithfulness(per_pair.mean(1)).tolist(), strict=True))
+    rows = per_pair[[wanted.index(size) for size in sizes]]
+    low, high = _band(subject, runner, rows)
+    chance = _chance(subject, runner, sizes) if ablation == "resample" and not reverse else []
+    mib_values = [values[size] for size in mib_sizes]
+    return Curve(
+        mode=runner.settings.mode,
+        ablation=ablation,
+        reverse=reverse,
+        direction=runner.settings.direction,
+        base=runner.settings.base,
+        metric=settings.metric,
+        sizes=sizes,
+        faithfulness=[values[size] for size in sizes],
+        mean_ratio=[_mean_ratio(runner, row, settings.metric) for row in rows],
+        low=low,
+        high=high,
+        random_mean=[float(row.mean()) for row in chance],
+        random_q95=[float(np.quantile(row, 0.95)) for row in chance],
+        mib_fractions=MIB_FRACTIONS,
+        mib_sizes=mib_sizes,
+        mib_faithfulness=mib_values,
+        mib_areas=areas(MIB_FRACTIONS, mib_values),
+        smallest={f"{target:g}": first_reaching(runner, order, values, target, settings.metric) for target in TARGETS},
+    )
+
+
+def first_reaching(
+    runner: CircuitRunner, order: Tensor, known: Mapping[int, float], target: float, metric: str
+) -> int | None:
+    """The size at which the measured curve first reaches a target (module docstring); None where it never does."""
+    sizes = sorted(known)
+    reaching = [size for size in sizes if known[size] >= target]
+    if not reaching:
+        return None
+    high = reaching[0]
+    low = max((size for size in sizes if size < high), default=0)
+    while high - low > 1:
+        middle = (low + high) // 2
+        value = float(runner.faithfulness(prefix_masks(order, [middle]), metric)[0])
+        low, high = (low, middle) if value >= target else (middle, high)
+    return high
+
+
+def _chance(subject: Subject, runner: CircuitRunner, sizes: Sequence[int]) -> list[np.ndarray]:
+    """Faithfulness of uniform random circuits at each size, [sizes][circuits]."""
+    settings = subject.settings
+    generator = torch.Generator().manual_seed(settings.seed)
+    n_circuits = CURVE_CIRCUITS if settings.thorough else CURVE_CIRCUITS // 4
+    ends = runner.ends(settings.metric)
+    found = []
+    for size in sizes:
+        masks = uniform_circuits(runner.graph, size, n_circuits, generator)
+        found.append(ends.faithfulness(per_pair_of_many(runner, masks, settings.metric).mean(1)).numpy())
+    return found
+
+
+def _band(subject: Subject, runner: CircuitRunner, per_pair: Tensor) -> tuple[list[float], list[float]]:
+    """Bootstrap bounds of every size, [sizes, pairs] in; empty where there are too few documents."""
+    settings = subject.settings
+    try:
+        counts = resample_counts(runner.pairs, settings.n_resamples, settings.seed)
+    except ValueError:
+        return [], []
+    nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()
+    draws = ratios(counts, per_pair.numpy(), nothing, everything)
+    try:
+        bounds = [interval(column, 0) for column in draws.T]
+    except ValueError:
+        return [], []
+    return [b.low for b in bounds], [b.high for b in bounds]
+
+
+def _mean_ratio(runner: CircuitRunner, per_pair: Tensor, metric: str) -> float | None:
+    found = pair_ratios(runner, per_pair, metric)
+    usable = found[np.isfinite(found)]
+    return float(usable.mean()) if len(usable) else None

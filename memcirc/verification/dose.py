@@ -1,0 +1,81 @@
+"""Dose and response: does the circuit carry more of what was seen more often?
+
+Pairs are grouped by how often their document stands in the corpus. Of each group: the metric with all edges, with the
+circuit, and with none; what the circuit carries is the second less the last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from memcirc.verification.subject import Subject
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One number of copies. ``carried``: mean metric under the circuit less that with nothing; ``faithfulness`` of the
+    group's means (None where its ends coincide). ``trend``: Spearman correlation over all pairs of copies with each
+    pair's carried metric (None where all have the same copies), with its p-value."""
+
+    copies: int
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    n_edges: int
+    n_pairs: int
+    nothing: float
+    circuit: float
+    everything: float
+    carried: float
+    faithfulness: float | None
+    trend: float | None
+    trend_p: float | None
+
+
+def dose_response(subject: Subject) -> Sequence[Dose]:
+    """A row for each number of copies.
+
+    Raises:
+        ValueError: the pairs do not say their copies.
+    """
+    copies = np.array([-1 if pair.copies is None else pair.copies for pair in subject.pairs])
+    if (copies < 0).any():
+        raise ValueError(f"{int((copies < 0).sum())} of {len(copies)} pairs do not say how often their document occurs")
+    runner, metric = subject.runner(), subject.settings.metric
+    circuit = runner.per_pair([subject.circuit], metric)[0].double().cpu().numpy()
+    nothing, everything = runner.end_values(metric).double().cpu().numpy()
+    trend = trend_p = None
+    if len(np.unique(copies)) > 1:
+        found = spearmanr(copies, circuit - nothing)
+        trend, trend_p = float(found.statistic), float(found.pvalue)
+    rows = []
+    for level in np.unique(copies):
+        some = copies == level
+        ends = nothing[some].mean(), everything[some].mean()
+        carried, span = circuit[some].mean() - ends[0], ends[1] - ends[0]
+        rows.append(
+            Dose(
+                copies=int(level),
+                mode=runner.settings.mode,
+                ablation=runner.settings.ablation,
+                reverse=runner.settings.reverse,
+                direction=runner.settings.direction,
+                base=runner.settings.base,
+                metric=metric,
+                n_edges=len(subject.circuit),
+                n_pairs=int(some.sum()),
+                nothing=float(ends[0]),
+                circuit=float(circuit[some].mean()),
+                everything=float(ends[1]),
+                carried=float(carried),
+                faithfulness=float(carried / span) if abs(span) > 1e-6 * max(map(abs, ends)) else None,
+                trend=trend,
+                trend_p=trend_p,
+            )
+        )
+    return rows

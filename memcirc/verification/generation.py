@@ -1,0 +1,99 @@
+"""Does the circuit recite? Greedy completions of memorized passages with only the circuit intact, and with only it
+ablated.
+
+The circuit runs at every position, also those it generates (:mod:`memcirc.engine.decoding`); ablation values come from
+the prompt of a passage that is not memorized, followed by the same generated tokens. ``extracted`` is the share of
+passages whose completion is exact, ``score`` the mean share of tokens that equal the truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcirc.engine.decoding import decode
+from memcirc.verification.passages import Passages
+from memcirc.verification.random_circuits import matched_circuits
+from memcirc.verification.subject import Subject
+
+RANDOM_CIRCUITS = 5
+RUNS = ("model", "only the circuit", "without the circuit", "only random", "without random", "nothing")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Recitation under one way to keep edges, over passages with ``copies`` copies (None: all of them).
+
+    ``run``: the whole model; only the circuit's edges intact; only they ablated; the same of random circuits matched in
+    layer and type (means over ``n_circuits``); all edges ablated.
+    """
+
+    run: str
+    mode: str
+    ablation: str
+    direction: str
+    base: str
+    n_edges: int
+    n_circuits: int
+    copies: int | None
+    n_passages: int
+    extracted: float
+    score: float
+    prefix_match: float
+
+
+def generation(subject: Subject) -> list[Generation]:
+    """All runs under resample, over all passages and by copies.
+
+    Raises:
+        ValueError: no passages were given, or they do not fit the model's context.
+    """
+    passages: Passages = subject.needed("passages")
+    mask = subject.mask
+    whole, drawn = torch.ones_like(mask), torch.Generator().manual_seed(subject.settings.seed)
+    random = matched_circuits(subject.graph, mask, RANDOM_CIRCUITS, drawn)
+    groups = {"model": [whole], "only the circuit": [mask], "without the circuit": [~mask], "only random": list(random),
+              "without random": list(~random), "nothing": [torch.zeros_like(mask)]}  # fmt: skip
+    found = []
+    for run in subject.progress(RUNS):
+        equal = np.stack([_equal(subject, passages, kept) for kept in groups[run]])
+        for copies in (None, *sorted({int(c) for c in passages.copies if c >= 0})):
+            rows = np.ones(len(equal[0]), dtype=bool) if copies is None else passages.copies == copies
+            found.append(_row(subject, run, equal[:, rows], copies, int(groups[run][0].sum())))
+    return found
+
+
+def _equal(subject: Subject, passages: Passages, kept: Tensor) -> np.ndarray:
+    """bool [passages, generated]: which generated tokens equal the truth."""
+    n = passages.prompt_tokens
+    truth = passages.memorized[:, n:]
+    corrupt = passages.others[np.arange(len(truth)) % len(passages.others), :n]
+    prompts = torch.from_numpy(passages.memorized[:, :n])
+    said = decode(subject.model, prompts, torch.from_numpy(corrupt), kept, truth.shape[1])
+    return np.asarray(said.numpy() == truth)
+
+
+def _row(subject: Subject, run: str, equal: np.ndarray, copies: int | None, n_edges: int) -> Generation:
+    """One line from bool [circuits, passages, generated]."""
+    prefix = np.where(equal.all(2), equal.shape[2], equal.argmin(2))
+    return Generation(
+        run=run,
+        mode=subject.mode,
+        ablation="resample",
+        direction="noising",
+        base="clean",
+        n_edges=n_edges,
+        n_circuits=len(equal),
+        copies=copies,
+        n_passages=equal.shape[1],
+        extracted=float(equal.all(2).mean()),
+        score=float(equal.mean()),
+        prefix_match=float(prefix.mean()),
+    )
+
+
+def recitation(rows: Sequence[Generation], run: str) -> Generation:
+    """The line of a run over all passages."""
+    return next(row for row in rows if row.run == run and row.copies is None)

@@ -1,0 +1,208 @@
+"""The circuit hypothesis, tested (after Shi et al. 2024); statistics in
+:mod:`memcirc.verification.hypothesis_tests`. m(C; x) is the metric of pair x under circuit C, M all edges, f the
+faithfulness of means, and |1 - f| the distance from the model. References R are random connected circuits of C's size.
+
+============  ====================================================================  =====================================
+test          null hypothesis                                                       statistic
+============  ====================================================================  =====================================
+equivalence   m(C; x) > m(M; x) and m(C; x) < m(M; x) are equally likely.           Sign test over pairs. Rejected means
+                                                                                    NOT equivalent.
+sufficiency   C is closer to the model than a reference with probability at most    Exceedance test over references.
+              q = 0.9.
+partial       Knocking C out moves the model no further than knocking out a         Exceedance test over references, on
+necessity     reference does, but with probability at most q = 0.9.                 |1 - f| of the complements.
+minimality    Knocking edge e out of C moves m no further than knocking an added    One exceedance test an edge at q = 0.5,
+              edge out of C plus a random path, but with probability at most 1/2.   Holm-corrected; p is the largest.
+independence  What the model outputs without C is independent of what it outputs.   HSIC permutation test on the answers'
+                                                                                    logits. Rejected means C does not
+                                                                                    hold all of it.
+============  ====================================================================  =====================================
+
+The paper's equivalence null allows a margin around one half; here it is exact, which rejects more readily.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcirc.verification.hypothesis_tests import LEVEL, exceedance_test, fewest_for_exceedance, holm, hsic_test, sign_test
+from memcirc.verification.random_circuits import Paths, connected_circuits, per_pair_of_many
+from memcirc.verification.subject import Subject
+
+SHARE = 0.9
+HALF = 0.5
+PERMUTATIONS = 999
+
+
+@dataclass(frozen=True)
+class HypothesisTest:
+    """One test: its null, effect, p-value and number of comparisons ``n``; ``rejected`` at 5 %.
+
+    ``supports`` says whether the outcome speaks for the circuit; ``detail`` holds what else was computed.
+    """
+
+    test: str
+    null: str
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    n_edges: int
+    effect: float
+    effect_is: str
+    p_value: float
+    n: int
+    rejected: bool
+    supports: bool
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def hypothesis_tests(subject: Subject) -> Iterator[tuple[str, Callable[[], HypothesisTest]]]:
+    """The tests of a subject by name, each still to be run, so that one that is refused does not stop the others."""
+    for test in (equivalence, sufficiency, partial_necessity, minimality, independence):
+        yield test.__name__.replace("_", " "), partial(test, subject)
+
+
+def equivalence(subject: Subject) -> HypothesisTest:
+    """Raises ValueError for too few pairs on which circuit and model differ."""
+    runner, metric = subject.runner(), subject.settings.metric
+    found = runner.per_pair([subject.circuit], metric)[0].double().cpu()
+    whole = runner.end_values(metric)[1].double().cpu()
+    difference = found - whole
+    tied = difference.abs() <= 1e-6 * whole.abs().max().clamp_min(1e-12)
+    wins, losses = int(((difference > 0) & ~tied).sum()), int(((difference < 0) & ~tied).sum())
+    p = sign_test(wins, losses)
+    return _result(
+        subject, "equivalence", "circuit and model beat each other equally often", wins / (wins + losses),
+        "share of untied pairs on which the circuit is higher", p, wins + losses, p > LEVEL, ties=int(tied.sum()),
+    )  # fmt: skip
+
+
+def sufficiency(subject: Subject) -> HypothesisTest:
+    """Raises ValueError for too few random circuits."""
+    found, references = _distances(subject, subject.mask[None]), _distances(subject, _references(subject))
+    closer = int((references > found).sum())
+    p = exceedance_test(closer, len(references), SHARE)
+    return _result(
+        subject, "sufficiency", f"closer to the model than a random circuit with probability at most {SHARE:g}",
+        closer / len(references), "share of random circuits that are further from the model", p, len(references),
+        p <= LEVEL, distance=float(found[0]), reference_median=float(references.median()),
+    )  # fmt: skip
+
+
+def partial_necessity(subject: Subject) -> HypothesisTest:
+    """Raises ValueError for too few random circuits."""
+    found, references = _distances(subject, ~subject.mask[None]), _distances(subject, ~_references(subject))
+    further = int((references < found).sum())
+    p = exceedance_test(further, len(references), SHARE)
+    return _result(
+        subject, "partial necessity", f"knocking it out moves more than a random circuit, probability at most {SHARE:g}",
+        further / len(references), "share of random circuits whose knock-out moves less", p, len(references),
+        p <= LEVEL, distance=float(found[0]), reference_median=float(references.median()),
+    )  # fmt: skip
+
+
+def minimality(subject: Subject) -> HypothesisTest:
+    """Raises ValueError for an empty circuit, or too few inflated circuits for its number of edges."""
+    edges = subject.mask.nonzero()[:, 0]
+    if not len(edges):
+        raise ValueError("minimality of a circuit of 0 edges is not defined")
+    n = max(subject.settings.n_random, 1)
+    fewest = fewest_for_exceedance(HALF, LEVEL / len(edges))
+    if n < fewest:
+        raise ValueError(f"{n} inflated circuits; Holm's correction over {len(edges)} edges needs at least {fewest}")
+    own = subject.mask.repeat(len(edges), 1)
+    own[torch.arange(len(edges)), edges] = False
+    inflated, without = _inflated(subject, n)
+    runner, metric = subject.runner(), subject.settings.metric
+    masks = torch.cat([subject.mask[None], own, inflated, without])
+    values = per_pair_of_many(runner, masks, metric).mean(1)
+    span = abs(runner.ends(metric).everything - runner.ends(metric).nothing)
+    whole, knocked = values[0], values[1 : 1 + len(edges)]
+    reference = (values[1 + len(edges) : 1 + len(edges) + n] - values[1 + len(edges) + n :]).abs() / span
+    effects = (knocked - whole).abs() / span
+    p_values = [exceedance_test(int((e > reference).sum()), n, HALF) for e in effects]
+    adjusted = holm(p_values)
+    kept = sum(p <= LEVEL for p in adjusted)
+    weakest = [int(i) for i in np.argsort(effects.numpy(), kind="stable")[:5]]
+    return _result(
+        subject, "minimality", "knocking an edge out moves more than knocking out an added one, probability at most 1/2",
+        kept / len(edges), "share of edges whose own null is rejected", max(adjusted), n, kept == len(edges),
+        median_effect=float(effects.median()), reference_median=float(reference.median()),
+        weakest=[{"edge": subject.graph.edges[int(edges[i])], "effect": float(effects[i]), "p_value": adjusted[i]}
+                 for i in weakest],
+    )  # fmt: skip
+
+
+def independence(subject: Subject) -> HypothesisTest:
+    """Raises ValueError for too few pairs."""
+    runner = subject.runner()
+    masks = torch.stack([~subject.mask, torch.ones_like(subject.mask)])
+    without, whole = runner.logits(masks, answers_only=True).double().cpu().numpy()
+    value, p = hsic_test(without, whole, PERMUTATIONS, subject.settings.seed)
+    return _result(
+        subject, "independence", "the model's output without the circuit is independent of its whole output", value,
+        "HSIC", p, len(whole), p > LEVEL,
+    )  # fmt: skip
+
+
+def _references(subject: Subject) -> Tensor:
+    generator = torch.Generator().manual_seed(subject.settings.seed)
+    return connected_circuits(subject.graph, len(subject.circuit), subject.settings.n_random, generator)
+
+
+def _distances(subject: Subject, masks: Tensor) -> Tensor:
+    """float64 [circuits]: |1 - f|."""
+    runner, metric = subject.runner(), subject.settings.metric
+    return (1 - runner.ends(metric).faithfulness(per_pair_of_many(runner, masks, metric).mean(1))).abs()
+
+
+def _inflated(subject: Subject, n: int) -> tuple[Tensor, Tensor]:
+    """bool [2][n, n_edges]: the circuit with a random path added, and the same without one of the added edges."""
+    paths = Paths(subject.graph, random.Random(subject.settings.seed))
+    mask = subject.mask
+    if bool(mask.all()):
+        raise ValueError("the circuit has every edge of the graph; nothing can be added to it")
+    inflated = mask.repeat(n, 1)
+    without = []
+    for row in inflated:
+        added: list[int] = []
+        while not added:
+            added = [edge for edge in paths.path() if not mask[edge]]
+        row[added] = True
+        less = row.clone()
+        less[paths.draw.choice(added)] = False
+        without.append(less)
+    return inflated, torch.stack(without)
+
+
+def _result(
+    subject: Subject, test: str, null: str, effect: float, effect_is: str, p: float, n: int, supports: bool, **detail: Any
+) -> HypothesisTest:
+    settings = subject.runner().settings
+    return HypothesisTest(
+        test=test,
+        null=null,
+        mode=settings.mode,
+        ablation=settings.ablation,
+        reverse=settings.reverse,
+        direction=settings.direction,
+        base=settings.base,
+        metric=subject.settings.metric,
+        n_edges=len(subject.circuit),
+        effect=effect,
+        effect_is=effect_is,
+        p_value=p,
+        n=n,
+        rejected=p <= LEVEL,
+        supports=supports,
+        detail=detail,
+    )

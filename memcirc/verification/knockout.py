@@ -1,0 +1,135 @@
+"""What is left when the circuit is knocked out, and what stands in for it.
+
+- Necessity: f(M \\ C), the faithfulness of the complement: 0 where all of the behaviour ran through C.
+- Completeness (Wang et al. 2022): for random subsets K of C, |f(C \\ K) - f(M \\ K)|, on average and at most. It is 0
+  where C answers to a knock-out as the model does, and large where something outside C takes over.
+- Repeated discovery: the edges found so far are struck from the ranking and the smallest prefix of what is left that
+  reaches the target is sought again. A second disjoint circuit is a back-up in parallel.
+- Dormant back-ups: of the highest-ranked edges outside C, those whose own knock-out costs more after C is knocked out
+  than before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcirc.circuits.runner import CircuitRunner
+from memcirc.circuits.search import smallest_size
+from memcirc.verification.subject import Subject
+
+SUBSETS = 20
+ROUNDS = 3
+CANDIDATES = 100
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class KnockOut:
+    """One circuit knocked out in one way to run it; ``rounds`` lists each repeated discovery: the disjoint circuit's
+    size, its faithfulness, whether it reaches the target, and the faithfulness of what then remains. ``back_ups`` lists
+    edges with their effect on faithfulness in the intact model (``before``) and without the circuit (``after``)."""
+
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    n_edges: int
+    without_circuit: float
+    incompleteness: float
+    incompleteness_highest: float
+    n_subsets: int
+    rounds: Sequence[Mapping[str, float | int | bool]]
+    n_candidates: int
+    n_back_ups: int
+    back_ups: Sequence[Mapping[str, float | str]]
+
+
+def knock_out(subject: Subject) -> list[KnockOut]:
+    """Under resample, in each direction.
+
+    Raises:
+        ValueError: no scores, an empty circuit, or ends that coincide.
+    """
+    if not len(subject.circuit):
+        raise ValueError("a circuit of 0 edges cannot be knocked out")
+    return [_knock_out(subject, reverse) for reverse in subject.directions]
+
+
+def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
+    runner, metric, mask = subject.runner(reverse=reverse), subject.settings.metric, subject.mask
+    order = subject.needed("scores").order(*subject.ranking_rule)
+    generator = torch.Generator().manual_seed(subject.settings.seed)
+    subsets = mask & (torch.rand(SUBSETS, len(mask), generator=generator) < 0.5)
+    kept, whole = (runner.faithfulness(m & ~subsets, metric) for m in (mask, torch.ones_like(mask)))
+    incompleteness = (kept - whole).abs()
+    rest = order[~mask[order]]
+    candidates = rest[:CANDIDATES]
+    before, after = (_effects(runner, base, candidates, metric) for base in (torch.ones_like(mask), ~mask))
+    gain = after.abs() - before.abs()
+    woken = gain.argsort(descending=True, stable=True)[:SHOWN].tolist()
+    settings = runner.settings
+    return KnockOut(
+        mode=settings.mode,
+        ablation=settings.ablation,
+        reverse=reverse,
+        direction=settings.direction,
+        base=settings.base,
+        metric=metric,
+        n_edges=len(subject.circuit),
+        without_circuit=float(runner.faithfulness(~mask[None], metric)[0]),
+        incompleteness=float(incompleteness.mean()),
+        incompleteness_highest=float(incompleteness.max()),
+        n_subsets=SUBSETS,
+        rounds=_rounds(runner, rest, subject.settings.target, metric),
+        n_candidates=len(candidates),
+        n_back_ups=int((gain > BACK_UP).sum()),
+        back_ups=[
+            {"edge": subject.graph.edges[int(candidates[i])], "before": float(before[i]), "after": float(after[i])}
+            for i in woken
+        ],
+    )
+
+
+BACK_UP = 0.01
+
+
+def _effects(runner: CircuitRunner, base: Tensor, edges: Tensor, metric: str) -> Tensor:
+    """float64 [edges]: by how much the faithfulness of ``base`` falls when an edge is taken out of it."""
+    without = base.repeat(len(edges), 1)
+    without[torch.arange(len(edges)), edges] = False
+    return runner.faithfulness(base[None], metric)[0] - runner.faithfulness(without, metric)
+
+
+def _rounds(
+    runner: CircuitRunner, rest: Tensor, target: float, metric: str
+) -> list[Mapping[str, float | int | bool]]:
+    """Repeated discovery among the edges not used so far, in the ranking's order."""
+    found = []
+    for number in range(1, ROUNDS + 1):
+        if not len(rest):
+            break
+
+        def faithfulness(sizes: Sequence[int], left: Tensor = rest) -> list[float]:
+            masks = torch.zeros(len(sizes), runner.graph.n_edges, dtype=torch.bool)
+            for row, size in zip(masks, sizes, strict=True):
+                row[left[:size]] = True
+            return runner.faithfulness(masks, metric).tolist()
+
+        search = smallest_size(faithfulness, len(rest), target, scan=False)
+        rest = rest[search.n_edges :]
+        found.append(
+            {
+                "round": number,
+                "n_edges": search.n_edges,
+                "faithfulness": search.faithfulness,
+                "target_met": search.target_met,
+                "left": faithfulness([len(rest)], rest)[0] if len(rest) else 0.0,
+            }
+        )
+        if not search.target_met:
+            break
+    return found

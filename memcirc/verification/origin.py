@@ -1,0 +1,25 @@
+"""Does this data belong to this model? A circuit is a claim about one model, and token ids mean nothing to another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from memcirc.models import Model
+
+
+def check_origin(model: Model, header: Mapping[str, Any], what: str) -> None:
+    """Compare what pairs, scores or a circuit say of their model with the model at hand; what they do not say passes.
+
+    Raises:
+        ValueError: another tokenizer, or other weights (the same model in another precision passes).
+    """
+    tokenizer = header.get("tokenizer_fingerprint")
+    if tokenizer and model.tokenizer_fingerprint and tokenizer != model.tokenizer_fingerprint:
+        raise ValueError(
+            f"{what} of tokenizer {tokenizer} ({header.get('model')}), the model at hand has "
+            f"{model.tokenizer_fingerprint} ({model.name}): their token ids are not the same"
+        )
+    weights, dtype = header.get("model_fingerprint"), header.get("dtype")
+    if weights and dtype == model.dtype_name and weights != model.fingerprint:
+        raise ValueError(
+            f"{what} of model {weights} ({header.get('model')}), the model at hand is {model.fingerprint} ({model.name})"
+        )

@@ -1,0 +1,171 @@
+"""Is it a circuit of memorization, or of language? A double dissociation.
+
+Four kinds of text are scored by their loss, the mean negative log-probability of the true completion in nats a token:
+memorized passages, passages that are not memorized, ordinary text (a random draw of what is not memorized), and random
+tokens said twice, which can only be copied. The circuit is knocked out: its edges carry their mean over ordinary text,
+position by position. A memorization circuit raises the loss of memorized passages and leaves the rest alone.
+
+The other half needs a circuit that does the reverse: the one for copying, found by EAP on the repeated random tokens
+(of equal size), whose knock-out should harm copying and spare recitation. It is sought only if the model copies:
+if the second half's loss lies at least ``COPIES`` nats below the first half's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcirc.attribution.attribute import attribute
+from memcirc.circuit import edge_mask
+from memcirc.circuits.runner import circuit_runner
+from memcirc.graph import graph_of
+from memcirc.models import Model
+from memcirc.pairs.record import Pair, Pairs
+from memcirc.verification.passages import Passages
+from memcirc.verification.random_circuits import matched_circuits
+from memcirc.verification.subject import Subject
+
+ABLATION = "mean-clean"
+RANDOM_CIRCUITS = 8
+N_REPEATED = 24
+COPIES = 1.0
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Dissociation:
+    """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap
+    interval over passages; ``random_rise`` (and its 95th percentile) what matched random circuits of its size add;
+    ``copying_rise`` what the copying circuit adds (None where the model does not copy). ``only_circuit`` is the loss
+    with nothing but the circuit intact, ``nothing`` with no edge intact."""
+
+    text: str
+    mode: str
+    ablation: str
+    direction: str
+    base: str
+    n_edges: int
+    n_passages: int
+    intact: float
+    knocked_out: float
+    rise: float
+    low: float
+    high: float
+    random_rise: float
+    random_q95: float
+    n_random: int
+    copying_rise: float | None
+    only_circuit: float
+    nothing: float
+    note: str
+
+
+def specificity(subject: Subject) -> list[Dissociation]:
+    """A row for each kind of text.
+
+    Raises:
+        ValueError: no passages were given.
+    """
+    passages: Passages = subject.needed("passages")
+    mask, seed = subject.mask, subject.settings.seed
+    drawn = torch.Generator().manual_seed(seed)
+    random = matched_circuits(subject.graph, mask, RANDOM_CIRCUITS, drawn)
+    reference = passages.pairs(passages.ordinary)
+    texts = {
+        "memorized": passages.pairs(passages.memorized),
+        "not memorized": passages.pairs(passages.others),
+        "ordinary": reference,
+        "repeated random tokens": repeated(subject.model, passages, seed),
+    }
+    copying, note = _copying_circuit(subject, texts["repeated random tokens"])
+    rows = [torch.ones_like(mask), ~mask, mask, torch.zeros_like(mask), *~random]
+    rows += [] if copying is None else [~copying]
+    masks = torch.stack(rows)
+    found = []
+    for text, pairs in subject.progress(texts.items()):
+        losses = loss(subject.model, pairs, masks, reference)
+        found.append(_row(subject, text, losses, copying is not None, note if text.startswith("repeated") else "", seed))
+    return found
+
+
+def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs) -> np.ndarray:
+    """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a reference."""
+    runner = circuit_runner(model, pairs, mode="tree", ablation=ABLATION, reference=reference)
+    n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
+    return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
+
+
+def repeated(model: Model, passages: Passages, seed: int, n_pairs: int = N_REPEATED) -> Pairs:
+    """Random tokens said twice, as long as a passage: the prompt ends with the second half's first token."""
+    length = passages.memorized.shape[1] // 2
+    ids = torch.randint(0, model.d_vocab, (n_pairs, 2, length), generator=torch.Generator().manual_seed(seed)).tolist()
+    return Pairs(
+        tuple(
+            Pair(
+                clean_ids=(*first, first[0]),
+                corrupt_ids=(*other, first[0]),
+                answer_ids=(first[1],),
+                wrong_answer_ids=(other[1],),
+                answer_sequence_ids=tuple(first[1:]),
+            )
+            for first, other in ids
+        )
+    )
+
+
+def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str]:
+    """The mask of the copying circuit, or None and why there is none."""
+    model = subject.model
+    with torch.no_grad():
+        ids = torch.tensor([pair.clean_ids + pair.answer_sequence_ids for pair in pairs], device=model.device)
+        logprobs = model.hooked(ids, prepend_bos=False).log_softmax(-1)[:, :-1]
+        said = logprobs.gather(-1, ids[:, 1:, None])[..., 0]
+        half = len(pairs[0].clean_ids) - 1
+        first, second = -float(said[:, : half - 1].mean()), -float(said[:, half:].mean())
+    note = f"loss of random tokens {first:.2f} when new, {second:.2f} when repeated"
+    if first - second < COPIES:
+        return None, f"the model does not copy: {note}; a copying circuit is sought from a gain of {COPIES:g} nat on"
+    steps = torch.linspace(0, half - 2, 8).long().tolist()
+    items = [
+        Pair(
+            clean_ids=(*pair.clean_ids, *pair.answer_sequence_ids[:t]),
+            corrupt_ids=(*pair.corrupt_ids, *pair.answer_sequence_ids[:t]),
+            answer_ids=(pair.answer_sequence_ids[t],),
+            wrong_answer_ids=((pair.answer_sequence_ids[t] + 1) % model.d_vocab,),
+        )
+        for pair, t in zip(pairs, steps * (len(pairs) // len(steps) + 1), strict=False)
+    ]
+    scores = attribute(model, Pairs(tuple(items)), method="eap")
+    return edge_mask(graph_of(model), scores.top(len(subject.circuit))), note
+
+
+def _row(
+    subject: Subject, text: str, losses: np.ndarray, copies: bool, note: str, seed: int
+) -> Dissociation:
+    intact, knocked, only, nothing = losses[:4]
+    random = losses[4 : 4 + RANDOM_CIRCUITS].mean(1) - intact.mean()
+    rise = knocked - intact
+    drawn = np.random.default_rng(seed).integers(0, len(rise), (RESAMPLES, len(rise)))
+    low, high = np.quantile(rise[drawn].mean(1), [0.025, 0.975]).tolist()
+    return Dissociation(
+        text=text,
+        mode=subject.mode,
+        ablation=ABLATION,
+        direction="noising",
+        base="clean",
+        n_edges=len(subject.circuit),
+        n_passages=len(rise),
+        intact=float(intact.mean()),
+        knocked_out=float(knocked.mean()),
+        rise=float(rise.mean()),
+        low=low,
+        high=high,
+        random_rise=float(random.mean()),
+        random_q95=float(np.quantile(random, 0.95)),
+        n_random=RANDOM_CIRCUITS,
+        copying_rise=float((losses[-1] - intact).mean()) if copies else None,
+        only_circuit=float(only.mean()),
+        nothing=float(nothing.mean()),
+        note=note,
+    )

@@ -1,0 +1,105 @@
+"""What is verified: one circuit in one mode on one set of pairs, with all that a check may ask for."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from memcirc.attribution.scores import EdgeScores
+from memcirc.circuit import Circuit, edge_mask
+from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.graph import Graph, graph_of
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+from memcirc.verification.passages import Passages
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all checks share.
+
+    ``n_random``: random circuits of each kind; ``curve_points``: sizes on the logarithmic grid; ``n_resamples``: of
+    every bootstrap; ``thorough``: curves under every ablation and chance at every size.
+    """
+
+    metric: str = "logit_diff"
+    target: float = 0.85
+    n_random: int = 100
+    curve_points: int = 16
+    n_resamples: int = 2000
+    seed: int = 0
+    thorough: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One circuit in one mode.
+
+    Args:
+        pairs: what is measured on (test); ``train``: what attribution saw, for the checks that discover anew.
+        scores: those that the circuit was chosen by; ``passages``: memorized and other ones, for the checks that read
+            running text.
+        reference: pairs that mean ablations average over.
+    """
+
+    model: Model
+    pairs: Pairs
+    circuit: Circuit
+    mode: str
+    settings: Settings
+    scores: EdgeScores | None = None
+    reference: Pairs | None = None
+    train: Pairs | None = None
+    passages: Passages | None = None
+    ablations: Sequence[str] = ("resample",)
+    directions: Sequence[bool] = (False, True)
+    engine: str = "native"
+    progress: Progress = iter
+    _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return graph_of(self.model)
+
+    @property
+    def mask(self) -> Tensor:
+        """bool [n_edges]: the circuit."""
+        return edge_mask(self.graph, self.circuit)
+
+    @property
+    def ranking_rule(self) -> tuple[str, str]:
+        """By which key and selection the circuit was chosen."""
+        return self.circuit.origin.get("by", "abs"), self.circuit.origin.get("selection", "top")
+
+    def runner(self, ablation: str = "resample", reverse: bool = False) -> CircuitRunner:
+        """The runner of one combination, prepared once."""
+        key = (ablation, reverse)
+        if key not in self._runners:
+            self._runners[key] = circuit_runner(
+                self.model, self.pairs, mode=self.mode, ablation=ablation, reverse=reverse, reference=self.reference,
+                engine=self.engine,
+            )  # fmt: skip
+        return self._runners[key]
+
+    def needed(self, name: str) -> Any:
+        """``scores``, ``train`` or ``passages``.
+
+        Raises:
+            ValueError: it was not given, or the scores are of another graph.
+        """
+        value = getattr(self, name)
+        if value is None:
+            what = {
+                "scores": "the edge scores that the circuit was chosen by",
+                "train": "the pairs that attribution saw (train=)",
+                "passages": "memorized and other passages (passages=)",
+            }[name]
+            raise ValueError(f"needs {what}, which were not given")
+        if name == "scores" and value.graph != self.graph:
+            raise ValueError(
+                f"scores of a graph of {value.graph.n_edges} edges, a model of {self.graph.n_edges}: not the same graph"
+            )
+        return value

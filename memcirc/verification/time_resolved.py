@@ -1,0 +1,162 @@
+"""Does what initiates recitation also maintain it? Circuits of the branch decision, token by token.
+
+For a branch pair at context length L with truth z and what the model says instead, g: the pair at +t is
+
+    clean = context + z_1 .. z_{1+t},   corrupt = context + g_1 .. g_{1+t},   answer = z_{2+t},   wrong answer = g_{2+t},
+
+so that +0 is the pair itself. Pairs whose answers coincide, whose text ends, or whose answer is no longer the model's
+argmax behind the clean prompt are dropped and counted. Edges are scored at every t on training pairs; the circuit at t
+is the ranking's first n edges, n the size of the onset's circuit.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from memcirc.attribution.attribute import attribute
+from memcirc.circuit import edge_mask
+from memcirc.circuits.minimal import prefix_masks
+from memcirc.circuits.runner import circuit_runner
+from memcirc.memorization.generation import greedy
+from memcirc.models import Model
+from memcirc.pairs.gate import gate
+from memcirc.pairs.record import Pair, Pairs
+from memcirc.verification.passages import Passages
+from memcirc.verification.stability import jaccard
+from memcirc.verification.subject import Subject
+
+DELAYS = (0, 1, 2, 5, 10)
+FEWEST_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Edge scores ``delay`` tokens after the onset.
+
+    ``overlap``: Jaccard of its circuit with the circuit at each delay, in the order of ``delays``; ``spearman`` of its
+    scores' sizes with the onset's. On the test pairs of that delay: faithfulness of the onset's circuit and of its own.
+    """
+
+    delay: int
+    delays: Sequence[int]
+    mode: str
+    ablation: str
+    reverse: bool
+    direction: str
+    base: str
+    metric: str
+    n_edges: int
+    n_train: int
+    n_pairs: int
+    dropped: Mapping[str, int]
+    overlap: Sequence[float]
+    spearman: float
+    onset_faithfulness: float
+    own_faithfulness: float
+
+
+def time_resolved(subject: Subject) -> list[Moment]:
+    """A moment for each delay that keeps enough pairs.
+
+    Raises:
+        ValueError: no training pairs or passages, no pair that diverges, or too few at the onset.
+    """
+    train, passages = subject.needed("train"), subject.needed("passages")
+    metric, n_edges = subject.settings.metric, len(subject.circuit)
+    found: dict[int, tuple[Pairs, Pairs]] = {}
+    for delay in DELAYS:
+        seen, measured = (delayed(subject.model, pairs, passages, delay) for pairs in (train, subject.pairs))
+        if len(seen) >= FEWEST_PAIRS and len(measured) >= FEWEST_PAIRS:
+            found[delay] = seen, measured
+        elif delay == 0:
+            raise ValueError(
+                f"{len(seen)} training and {len(measured)} test pairs have a known continuation; "
+                f"time-resolved circuits need at least {FEWEST_PAIRS} of each"
+            )
+    by, selection = subject.ranking_rule
+    objective = subject.needed("scores").origin.get("objective", "logit_diff")
+    scores = {
+        delay: attribute(subject.model, seen, objective=objective)
+        for delay, (seen, _) in subject.progress(list(found.items()))
+    }
+    masks = torch.stack([prefix_masks(s.order(by, selection), [n_edges])[0] for s in scores.values()])
+    overlap = jaccard(masks, masks)
+    onset = scores[0].values.abs().numpy()
+    own = edge_mask(subject.graph, subject.circuit)
+    rows = []
+    for index, (delay, (seen, measured)) in enumerate(found.items()):
+        runner = circuit_runner(subject.model, measured, mode=subject.mode)
+        values = runner.faithfulness(torch.stack([own, masks[index]]), metric).tolist()
+        rows.append(
+            Moment(
+                delay=delay,
+                delays=tuple(found),
+                mode=subject.mode,
+                ablation=runner.settings.ablation,
+                reverse=runner.settings.reverse,
+                direction=runner.settings.direction,
+                base=runner.settings.base,
+                metric=metric,
+                n_edges=n_edges,
+                n_train=len(seen),
+                n_pairs=len(measured),
+                dropped=dict(measured.dropped),
+                overlap=overlap[index].tolist(),
+                spearman=float(spearmanr(onset, scores[delay].values.abs().numpy()).statistic),
+                onset_faithfulness=values[0],
+                own_faithfulness=values[1],
+            )
+        )
+    return rows
+
+
+def delayed(model: Model, pairs: Pairs, passages: Passages, delay: int) -> Pairs:
+    """The pairs at +delay; ``.dropped`` counts what was left out, by reason."""
+    dropped: Counter[str] = Counter()
+    items = []
+    for pair, said in zip(pairs, continuations(model, pairs, delay + 1), strict=True):
+        truth = passages.truth_after(pair) if is_branch(pair) else None
+        if truth is None:
+            dropped["no branch pair, or its passage not at hand"] += 1
+        elif len(truth) <= delay:
+            dropped["passage ends before"] += 1
+        elif truth[delay] == said[delay]:
+            dropped["answers coincide"] += 1
+        else:
+            items.append(
+                replace(
+                    pair,
+                    clean_ids=pair.clean_ids + truth[:delay],
+                    corrupt_ids=pair.corrupt_ids + said[:delay],
+                    answer_ids=(truth[delay],),
+                    wrong_answer_ids=(said[delay],),
+                    answer_sequence_ids=(),
+                    clean=model.decode(pair.clean_ids + truth[:delay]),
+                    corrupt=model.decode(pair.corrupt_ids + said[:delay]),
+                    answers=(model.decode([truth[delay]]),),
+                    wrong_answers=(model.decode([said[delay]]),),
+                )
+            )
+    kept = Pairs(tuple(items), pairs.header, dict(dropped))
+    return gate(kept, lambda ids: model.hooked(ids.to(model.device), prepend_bos=False)) if items else kept
+
+
+def continuations(model: Model, pairs: Pairs, n_tokens: int) -> list[tuple[int, ...]]:
+    """What the model says behind every corrupt prompt."""
+    lengths = np.array([len(pair) for pair in pairs])
+    out: list[tuple[int, ...]] = [()] * len(pairs)
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        ids = torch.tensor([pairs[int(row)].corrupt_ids for row in rows])
+        for row, said in zip(rows, greedy(model, ids, n_tokens).tolist(), strict=True):
+            out[row] = tuple(said)
+    return out
+
+
+def is_branch(pair: Pair) -> bool:
+    """Whether a pair is a branch decision: prompts that differ in their last token alone."""
+    return pair.divergence is not None and pair.shared_prefix == len(pair) - 1
