@@ -88,6 +88,10 @@ def parser() -> argparse.ArgumentParser:
         command(name, text, *COMMAND_SECTIONS[name])
     verify = command("verify", "circuits -> faithfulness, baselines, statistics", *COMMAND_SECTIONS["verify"])
     verify.add_argument("--preset", metavar="NAME", help="one of the study's tables, on a finished run")
+    verify.add_argument(
+        "--full", dest="checks", action="store_const", const="full", default=argparse.SUPPRESS,
+        help="every check, and the page anew; short for --checks full",
+    )  # fmt: skip
     verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
     commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
     return top

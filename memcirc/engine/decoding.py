@@ -1,6 +1,7 @@
 """Greedy generation under a circuit, with keys and values kept from token to token.
 
-A circuit C runs in tree mode on the clean prompt: x_d = P_d + sum over kept (c_s - p_s). At every generated position the
+A circuit C runs in tree mode on the clean prompt: x_d = P_d + sum over kept (c_s - p_s). At every generated position
+the
 ablation values p_s come from the corrupt prompt followed by the same generated tokens (``resample``), from the means of
 a reference at that position, or are zero. Ablating C alone is keeping its complement.
 
@@ -46,7 +47,7 @@ class Cache:
 def decode(
     model: Model,
     prompts: Int[Tensor, "batch pos"],
-    corrupt: Int[Tensor, "batch pos"],
+    corrupt: Int[Tensor, "_ _"],
     kept: Bool[Tensor, " n_edges"],
     n_tokens: int,
     ablation: str = "resample",
@@ -113,7 +114,7 @@ class _Run:
         bias = ablated.new_zeros(weights.d_model)
         total = ablated[0]
         for layer, block in enumerate(weights.blocks):
-            q, k, v, m = layer_rows(weights.graph, layer)
+            q, _, v, m = layer_rows(weights.graph, layer)
             before = len(outputs)
             inputs = self._inputs(slice(q.start, v.stop), outputs, ablated, total + bias)
             heads = self._heads(layer, inputs, position)
@@ -165,7 +166,8 @@ def _means(weights: Weights, ablation: str, reference: Pairs | None, length: int
     found = mean_outputs(weights, reference, ablation, True, Workspace(weights.device))
     if not found.constant and len(found.embed) < length - 1:
         raise ValueError(
-            f"the reference reaches {len(found.embed)} positions, generation {length - 1}; give longer pairs or mean-all"
+            f"the reference reaches {len(found.embed)} positions, generation {length - 1}; give longer pairs or "
+            "mean-all"
         )
     return found
 

@@ -155,7 +155,8 @@ def prepare(
 
 def _circuits_at_once(weights: Weights, frame: Frame) -> int:
     """As many as keep the deltas of all sources in the processor's cache (on a GPU below :func:`batch_bytes`). Beyond
-    ``MANY_CIRCUITS`` a weight is read seldom enough, and what one circuit alone needs is computed for too many others."""
+    ``MANY_CIRCUITS`` a weight is read seldom enough, and what one circuit alone needs is computed for too many
+    others."""
     one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
     room = batch_bytes(weights.device) if weights.device.type == "cuda" else CACHE_BYTES
     return max(1, min(MANY_CIRCUITS, room // one))

@@ -44,7 +44,8 @@ def task_findings(
         findings.append(_size(f"{task}, {mode}", circuit))
         findings += [_on_test(f"{task}, {mode}", row) for row in rows if row["ablation"] == "resample"]
         findings += _other_ablations(f"{task}, {mode}", rows)
-        findings += [_chance(f"{task}, {mode}", row) for row in verification["random"] if row["mode"] == mode]
+        uniform = [row for row in verification["random"] if row["mode"] == mode and row["kind"] == "uniform"]
+        findings += [_chance(f"{task}, {mode}", row) for row in uniform]
     return findings
 
 
@@ -96,6 +97,11 @@ def _chance(label: str, row: Mapping[str, Any]) -> Finding:
     return Finding(
         f"{label}, {row['direction']}: of {row['n_circuits']} uniform random circuits of that size the mean keeps "
         f"{row['mean']:.2f}, the 95th percentile {row['q95']:.2f} (hoped for: below {CHANCE_Q95}); "
-        f"{row['disconnected']:.0%} are disconnected and could keep nothing in tree mode; p = {row['p_value']:.3f}.",
+        f"{row['disconnected']:.0%} are disconnected and could keep nothing in tree mode; p = "
+        f"{_p_value(row['p_value'])}.",
         row["q95"] < CHANCE_Q95,
     )
+
+
+def _p_value(value: float | None) -> str:
+    return "not stated, there are too few" if value is None else f"{value:.3f}"

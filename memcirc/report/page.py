@@ -12,20 +12,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from memcirc.artifacts import read_json, write_json, write_text
-from memcirc.report import figures
+from memcirc.report import figures, verification_figures
 from memcirc.report.findings import Finding, recall_findings, task_findings
 from memcirc.report.tables import markdown_table
+from memcirc.report.verification_findings import transfer_findings, verification_findings
+from memcirc.report.verification_tables import Table, card_line, tables_of
 
 PAIRS_SHOWN = 6
-FAITHFULNESS_COLUMNS = (
-    "mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "median_ratio",
-    "value", "nothing", "everything", "correct", "correct_everything",
-)  # fmt: skip
-RANDOM_COLUMNS = (
-    "mode", "direction", "n_edges", "n_circuits", "found",
-    "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value",
-)  # fmt: skip
-AREA_COLUMNS = ("mode", "ablation", "reverse", "metric", "cpr", "cmd", "log_auc")
+TRANSFER_COLUMNS = ("circuit", "data", "mode", "direction", "n_edges", "n_pairs", "n_seen", "faithfulness",
+                    "low", "high", "nothing", "everything", "note")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,9 +43,7 @@ class TaskSection:
     examples: list[dict[str, str]]
     findings: list[Finding]
     drawings: list[Drawing]
-    faithfulness: list[dict[str, Any]]
-    random: list[dict[str, Any]]
-    areas: list[dict[str, Any]]
+    tables: list[Table]
     refused: list[str]
     statement: dict[str, Any]
 
@@ -76,20 +69,20 @@ def write_report(
     out = run_dir / "report"
     shown = [section(run_dir, task, out) for task in tasks]
     drawings, findings = _corpus(run_dir, out)
+    transfer = _transfer(run_dir, out)
     content = {
         "title": "memcirc report",
         "config": config,
         "findings": [
             *findings,
             *(finding for part in shown for finding in part.findings),
+            *transfer_findings(transfer.get("cells", ())),
             *(Finding(f"{task}: not run, {reason}.", False) for task, reason in absent.items()),
         ],
         "drawings": drawings,
         "sections": shown,
         "seconds": _seconds(run_dir),
-        "faithfulness_columns": FAITHFULNESS_COLUMNS,
-        "random_columns": RANDOM_COLUMNS,
-        "area_columns": AREA_COLUMNS,
+        "transfer": transfer,
     }
     environment = Environment(
         loader=PackageLoader("memcirc.report"),
@@ -107,10 +100,11 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     """Everything about one task."""
     folder = run_dir / task
     pairs = read_json(folder / "pairs" / "pairs.json")
-    verification = read_json(folder / "verify" / "verification.json")
+    verification = read_json(_newest(folder, "verify", "verification.json"))
     circuits = {c["mode"]: c for c in map(_circuit, sorted((folder / "discover").glob("circuit*.json")))}
-    for kind in ("faithfulness", "random", "curve"):
-        write_json(out / "tables" / f"{task}_{kind}.json", verification[kind])
+    for kind, rows in verification.items():
+        if kind not in ("statement", "refused") and rows:
+            write_json(out / "tables" / f"{task}_{kind}.json", rows)
     drawings = []
     points = [pair["divergence"] for pair in pairs["prompts"] if pair.get("divergence")]
     if points and task == "branch":
@@ -122,15 +116,7 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
                 f"Where recitation breaks off ({points.count(1)} of {len(points)} pairs after a single token).",
             )
         )
-    if verification["curve"]:
-        sizes = {mode: c["n_edges"] for mode, c in circuits.items()}
-        target = next(iter(circuits.values()))["target"]
-        drawn = figures.faithfulness_curves(verification["curve"], sizes, target)
-        caption = (
-            "Faithfulness on test pairs of the ranking's first n edges; left, beside 20 random circuits of n edges. "
-            f"Vertical line: the minimal circuit's size, chosen on validation; dotted: its target {target}."
-        )
-        drawings.append(_drawing(out, f"{task}_curves", drawn, caption))
+    drawings += [_drawing(out, f"{task}_{name}", *drawn) for name, drawn in _verified(verification, circuits).items()]
     for mode, circuit in circuits.items():
         drawn = figures.circuit_diagram(circuit["cfg"], circuit["scores"])
         hidden = circuit["n_edges"] - figures.MOST_EDGES_DRAWN
@@ -143,14 +129,97 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
         n_pairs=len(pairs["prompts"]),
         dropped=pairs["memcirc"].get("dropped", {}),
         examples=[_example(pair) for pair in _spread(pairs["prompts"])],
-        findings=task_findings(task, verification, circuits),
+        findings=[*task_findings(task, verification, circuits), *verification_findings(task, verification)],
         drawings=drawings,
-        faithfulness=verification["faithfulness"],
-        random=verification["random"],
-        areas=[{**curve, **curve["mib_areas"]} for curve in verification["curve"]],
+        tables=tables_of(verification),
         refused=verification["refused"],
         statement=verification["statement"],
     )
+
+
+def _newest(folder: Path, name: str, file: str) -> Path:
+    """The full form of an artifact where there is one as new as the plain one."""
+    plain, full = folder / name / file, folder / f"{name}-full" / file
+    if full.is_file() and (not plain.is_file() or full.stat().st_mtime >= plain.stat().st_mtime):
+        return full
+    return plain
+
+
+def _verified(
+    verification: Mapping[str, Any], circuits: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Figure, str]]:
+    """The figures of a verification by name, each with its caption; a check that was not made has none."""
+    sizes = {mode: c["n_edges"] for mode, c in circuits.items()}
+    target = next(iter(circuits.values()))["target"]
+    drawn: dict[str, tuple[Figure, str]] = {}
+    curves = [curve for curve in verification["curve"] if curve["ablation"] == "resample"]
+    if curves:
+        drawn["curves"] = (
+            figures.faithfulness_curves(curves, sizes, target),
+            "Faithfulness on test pairs of the ranking's first n edges, with its 95 % interval over documents; left, "
+            "beside "
+            "uniform random circuits of n edges. Vertical line: the minimal circuit's size, chosen on validation; "
+            "dotted: "
+            f"its target {target}.",
+        )
+    if len(curves) < len(verification["curve"]):
+        drawn["ablations"] = (
+            verification_figures.ablation_curves(verification["curve"], target),
+            "The same prefixes under every ablation, each with its own ends.",
+        )
+    for name, draw, rows, caption in (
+        ("random", verification_figures.random_comparison, "random",
+         "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."),
+        ("stability", lambda rows: verification_figures.stability_figure(rows, verification["methods"]), "stability",
+         "Left: faithfulness with its 95 % bootstrap interval over documents. Right: how much of the circuit is "
+         "found again "
+         "from resampled training documents, from other splits, by other methods."),
+        ("dissociation", verification_figures.dissociation, "specificity",
+         "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each kind "
+         "of "
+         "text. A memorization circuit raises the first bar alone."),
+        ("recitation", verification_figures.recitation, "generation",
+         "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's "
+         "run."),
+        ("later", verification_figures.later_tokens, "time",
+         "Does what initiates recitation maintain it? The onset's circuit on the tokens after the branch."),
+        ("dose", verification_figures.dose_figure, "dose",
+         "Dose and response inside the circuit: the mean metric by copies of the document in the corpus."),
+    ):  # fmt: skip
+        if verification[rows]:
+            drawn[name] = (draw(verification[rows]), caption)
+    return drawn
+
+
+def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
+    """The run's transfer matrices, between tasks and, where measured, between subsets; empty where there are none."""
+    path = _newest(run_dir, "transfer", "transfer.json")
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    write_json(out / "tables" / "transfer.json", content["cells"])
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in content["cells"]:
+        family = cell["circuit"].split("@")[0] + " subsets" if "@" in cell["circuit"] else "tasks"
+        families.setdefault(family, []).append(cell)
+    drawings = [
+        _drawing(
+            out,
+            "transfer_" + name.replace(" ", "_"),
+            verification_figures.transfer_matrices(cells),
+            f"Transfer, {name}: circuits (rows) on test pairs (columns), each with that data's own ends; below each "
+            "number "
+            "its 95 % interval over documents, where there are enough of them.",
+        )
+        for name, cells in families.items()
+    ]
+    return {
+        "drawings": drawings,
+        "cells": content["cells"],
+        "refused": content["refused"],
+        "card": card_line(content["cells"]),
+        "columns": TRANSFER_COLUMNS,
+    }
 
 
 def _circuit(path: Path) -> dict[str, Any]:

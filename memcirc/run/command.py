@@ -3,14 +3,17 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from memcirc.artifacts import content_hash, read_json
+from memcirc.options import build
+from memcirc.pairs.record import TooFewPairs
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
 from memcirc.run.pipeline import Pipeline
+from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
 from memcirc.work.executors import Unfinished
 from memcirc.work.locks import at_work, turn
@@ -53,15 +56,31 @@ def run_stages(
 
 def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:
     """Verify the circuits of a run and print the table. Asked for in another way than the run itself was, the result
-    gets a folder of its own beside the run's (``TASK/verify-HASH``) and the stored configuration stays."""
+    gets a folder of its own beside the run's (``TASK/verify-HASH``) and the stored configuration stays. The full
+    verification (``TASK/verify-full``) ends with the transfer between subsets and with the page."""
     stored = stored_config(run_dir).get("verify")
-    differs = stored is not None and stored != asdict(config.verify)
-    name = f"verify-{content_hash(asdict(config.verify))[:8]}" if differs else "verify"
+    own = None if stored is None else build(VerifyConfig, stored)
+    differs = own is not None and own != config.verify
+    full = differs and own is not None and replace(own, checks="full") == config.verify
+    name = "verify-full" if full else f"verify-{content_hash(asdict(config.verify))[:8]}" if differs else "verify"
     pipeline = Pipeline(run_dir, config, force)
     with at_work(run_dir), _recorded(pipeline, argv, keep_config=differs):
         for task in config.model.tasks:
-            path = pipeline.verify(task, name)
-            print(f"{path}\n{text_table(read_json(path)['faithfulness'], SHOWN)}")
+            try:
+                path = pipeline.verify(task, name)
+            except TooFewPairs as reason:
+                pipeline.absent[task] = str(reason)
+                continue
+            pipeline.finished.append(task)
+            content = read_json(path)
+            print(f"{path}\n{text_table(content['faithfulness'], SHOWN)}")
+            for line in content["refused"]:
+                print(f"not measured: {line}")
+        if not pipeline.finished:
+            raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in pipeline.absent.items()))
+        if full:
+            pipeline.transfer()
+            print(pipeline.report())
 
 
 @contextmanager

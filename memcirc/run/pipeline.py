@@ -33,6 +33,7 @@ from memcirc.corpus.preparing import prepare
 from memcirc.corpus.windows import WindowsFile
 from memcirc.graph import graph_of
 from memcirc.interop.mib import load_circuit, save_circuit
+from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
@@ -41,6 +42,7 @@ from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
+from memcirc.run.transfer import slug, transfer_table
 from memcirc.verification.passages import passages_of
 from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
@@ -428,6 +430,22 @@ class Pipeline:
             )
         return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)
 
+    def transfer(self) -> Path:
+        """Every finished task's circuits on every data set; in the full verification also between subsets."""
+        config, tasks = self.config.verify, list(self.finished)
+        full = config.checks == "full"
+        inputs = [self.discover(task) / self._circuit_name(mode) for task in tasks for mode in MODES]
+        settings = {"tasks": tasks, "metric": config.optimize_metric, "seed": config.seed, "engine": config.engine}
+        settings["circuits"] = {str(path.relative_to(self.run_dir)): file_hash(path) for path in inputs}
+
+        def make(folder: Path) -> tuple[list[Path], str]:
+            content = transfer_table(self, tasks, full)
+            write_json(folder / "transfer.json", content)
+            return [folder / "transfer.json"], f"{len(content['cells'])} cells"
+
+        name = "transfer-full" if full else "transfer"
+        return self._stage(name, {**self._identity, **settings}, [], make) / "transfer.json"
+
     def report(self) -> Path:
         """The page and its figures and tables, from the artifacts alone."""
         return write_report(self.run_dir, self.finished, self.absent, asdict(self.config))
@@ -444,6 +462,7 @@ class Pipeline:
                 _say(f"{task}: left out, {reason}")
         if not self.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in self.absent.items()))
+        self.transfer()
         return self.report()
 
 
@@ -463,8 +482,3 @@ def _worker(folder: Path, run_dir: Path, config: RunConfig, name: str) -> Make:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def slug(subset: str) -> str:
-    """A subset's name as part of a folder's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
-    return "_".join("".join(c if c.isalnum() else " " for c in subset.lower()).split())

@@ -7,7 +7,6 @@ and writes it to ``RUN/presets/NAME.json``.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ from memcirc.artifacts import write_json
 from memcirc.circuits.runner import circuit_runner
 from memcirc.interventions import MODES
 from memcirc.pairs.record import Pairs, joined, load_pairs
-from memcirc.pairs.splits import components
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
-from memcirc.run.pipeline import Pipeline, slug
+from memcirc.run.pipeline import Pipeline
+from memcirc.run.transfer import usable_subsets
 from memcirc.verification.faithfulness import measure
 from memcirc.verification.random_circuits import compare_with_random
 from memcirc.work.locks import at_work
 
 ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt")
-SMALLEST_SUBSET = 8
 
 Rows = list[dict[str, Any]]
 
@@ -102,29 +100,13 @@ def _cross(pipeline: Pipeline, task: str) -> Rows:
 
 
 def _cross_subset(pipeline: Pipeline, task: str) -> Rows:
-    names = [f"{task}@{name}" for name in _subsets(load_pairs(pipeline.pairs(task)))]
+    names = [f"{task}@{name}" for name in usable_subsets(load_pairs(pipeline.pairs(task)))]
     rows: Rows = []
     for found_in in names:
         for measured_on in names:
             test, reference = _test(pipeline, measured_on)
             rows += [_row(pipeline, found_in, measured_on, test, reference, mode, "resample", False) for mode in MODES]
     return rows
-
-
-def _subsets(pairs: Pairs) -> list[str]:
-    """Subsets with pairs enough for three splits, as parts of folder names."""
-    counts = Counter(slug(pair.subset) for pair in pairs)
-    usable = []
-    for name in sorted(counts):
-        items = tuple(pair for pair in pairs if slug(pair.subset) == name)
-        if len(items) >= SMALLEST_SUBSET and len(components(Pairs(items))) >= 3:
-            usable.append(name)
-    if len(usable) < 2:
-        raise ValueError(
-            f"a cross-subset table needs two subsets of at least {SMALLEST_SUBSET} pairs in 3 unrelated groups; "
-            f"there are {dict(counts)}"
-        )
-    return usable
 
 
 def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:

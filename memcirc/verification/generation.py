@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memcirc.engine.decoding import decode
 from memcirc.verification.passages import Passages
-from memcirc.verification.random_circuits import matched_circuits
+from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.subject import Subject
 
 RANDOM_CIRCUITS = 5
@@ -26,8 +26,8 @@ RUNS = ("model", "only the circuit", "without the circuit", "only random", "with
 class Generation:
     """Recitation under one way to keep edges, over passages with ``copies`` copies (None: all of them).
 
-    ``run``: the whole model; only the circuit's edges intact; only they ablated; the same of random circuits matched in
-    layer and type (means over ``n_circuits``); all edges ablated.
+    ``run``: the whole model; only the circuit's edges intact; only they ablated; the same of connected random
+    circuits of its size (means over ``n_circuits``); all edges ablated.
     """
 
     run: str
@@ -53,7 +53,7 @@ def generation(subject: Subject) -> list[Generation]:
     passages: Passages = subject.needed("passages")
     mask = subject.mask
     whole, drawn = torch.ones_like(mask), torch.Generator().manual_seed(subject.settings.seed)
-    random = matched_circuits(subject.graph, mask, RANDOM_CIRCUITS, drawn)
+    random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
     groups = {"model": [whole], "only the circuit": [mask], "without the circuit": [~mask], "only random": list(random),
               "without random": list(~random), "nothing": [torch.zeros_like(mask)]}  # fmt: skip
     found = []

@@ -1,24 +1,19 @@
-"""The circuit hypothesis, tested (after Shi et al. 2024); statistics in
-:mod:`memcirc.verification.hypothesis_tests`. m(C; x) is the metric of pair x under circuit C, M all edges, f the
-faithfulness of means, and |1 - f| the distance from the model. References R are random connected circuits of C's size.
+"""The circuit hypothesis, tested (after Shi et al. 2024; statistics: :mod:`memcirc.verification.hypothesis_tests`).
 
-============  ====================================================================  =====================================
-test          null hypothesis                                                       statistic
-============  ====================================================================  =====================================
-equivalence   m(C; x) > m(M; x) and m(C; x) < m(M; x) are equally likely.           Sign test over pairs. Rejected means
-                                                                                    NOT equivalent.
-sufficiency   C is closer to the model than a reference with probability at most    Exceedance test over references.
-              q = 0.9.
-partial       Knocking C out moves the model no further than knocking out a         Exceedance test over references, on
-necessity     reference does, but with probability at most q = 0.9.                 |1 - f| of the complements.
-minimality    Knocking edge e out of C moves m no further than knocking an added    One exceedance test an edge at q = 0.5,
-              edge out of C plus a random path, but with probability at most 1/2.   Holm-corrected; p is the largest.
-independence  What the model outputs without C is independent of what it outputs.   HSIC permutation test on the answers'
-                                                                                    logits. Rejected means C does not
-                                                                                    hold all of it.
-============  ====================================================================  =====================================
+m(C; x) is the metric of pair x under circuit C, M has all edges, f is the faithfulness of means, |1 - f| the distance
+from the model. References are random connected circuits of C's size.
 
-The paper's equivalence null allows a margin around one half; here it is exact, which rejects more readily.
+- ``equivalence``. Null: m(C; x) > m(M; x) and m(C; x) < m(M; x) are equally likely. Sign test over pairs; rejected
+  means that C is not equivalent to the model. (The paper allows a margin around one half; here the null is exact, which
+  rejects more readily.)
+- ``sufficiency``. Null: C is closer to the model than a reference with probability at most q = 0.9. Exceedance test
+  over references.
+- ``partial necessity``. Null: knocking C out moves the model further than knocking out a reference with probability at
+  most q = 0.9. Exceedance test over references, on |1 - f| of the complements.
+- ``minimality``. Null, for every edge e of C: knocking e out of C moves m further than knocking an added edge out of C
+  plus a random path with probability at most 1/2. One exceedance test an edge, Holm-corrected; p is the largest.
+- ``independence``. Null: what the model outputs without C is independent of what it outputs. HSIC permutation test on
+  the answers' logits; rejected means that C does not hold all of it.
 """
 
 import random
@@ -31,7 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcirc.verification.hypothesis_tests import LEVEL, exceedance_test, fewest_for_exceedance, holm, hsic_test, sign_test
+from memcirc.verification.hypothesis_tests import (
+    LEVEL,
+    exceedance_test,
+    fewest_for_exceedance,
+    holm,
+    hsic_test,
+    sign_test,
+)
 from memcirc.verification.random_circuits import Paths, connected_circuits, per_pair_of_many
 from memcirc.verification.subject import Subject
 
@@ -104,7 +106,7 @@ def partial_necessity(subject: Subject) -> HypothesisTest:
     further = int((references < found).sum())
     p = exceedance_test(further, len(references), SHARE)
     return _result(
-        subject, "partial necessity", f"knocking it out moves more than a random circuit, probability at most {SHARE:g}",
+        subject, "partial necessity", f"its knock-out moves more than a random one's, probability at most {SHARE:g}",
         further / len(references), "share of random circuits whose knock-out moves less", p, len(references),
         p <= LEVEL, distance=float(found[0]), reference_median=float(references.median()),
     )  # fmt: skip
@@ -134,7 +136,7 @@ def minimality(subject: Subject) -> HypothesisTest:
     kept = sum(p <= LEVEL for p in adjusted)
     weakest = [int(i) for i in np.argsort(effects.numpy(), kind="stable")[:5]]
     return _result(
-        subject, "minimality", "knocking an edge out moves more than knocking out an added one, probability at most 1/2",
+        subject, "minimality", "an edge's knock-out moves more than an added one's with probability at most 1/2",
         kept / len(edges), "share of edges whose own null is rejected", max(adjusted), n, kept == len(edges),
         median_effect=float(effects.median()), reference_median=float(reference.median()),
         weakest=[{"edge": subject.graph.edges[int(edges[i])], "effect": float(effects[i]), "p_value": adjusted[i]}
@@ -185,7 +187,15 @@ def _inflated(subject: Subject, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _result(
-    subject: Subject, test: str, null: str, effect: float, effect_is: str, p: float, n: int, supports: bool, **detail: Any
+    subject: Subject,
+    test: str,
+    null: str,
+    effect: float,
+    effect_is: str,
+    p: float,
+    n: int,
+    supports: bool,
+    **detail: Any,
 ) -> HypothesisTest:
     settings = subject.runner().settings
     return HypothesisTest(

@@ -104,11 +104,9 @@ def _effects(runner: CircuitRunner, base: Tensor, edges: Tensor, metric: str) ->
     return runner.faithfulness(base[None], metric)[0] - runner.faithfulness(without, metric)
 
 
-def _rounds(
-    runner: CircuitRunner, rest: Tensor, target: float, metric: str
-) -> list[Mapping[str, float | int | bool]]:
+def _rounds(runner: CircuitRunner, rest: Tensor, target: float, metric: str) -> list[Mapping[str, float | int | bool]]:
     """Repeated discovery among the edges not used so far, in the ranking's order."""
-    found = []
+    found: list[Mapping[str, float | int | bool]] = []
     for number in range(1, ROUNDS + 1):
         if not len(rest):
             break

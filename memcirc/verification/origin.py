@@ -21,5 +21,6 @@ def check_origin(model: Model, header: Mapping[str, Any], what: str) -> None:
     weights, dtype = header.get("model_fingerprint"), header.get("dtype")
     if weights and dtype == model.dtype_name and weights != model.fingerprint:
         raise ValueError(
-            f"{what} of model {weights} ({header.get('model')}), the model at hand is {model.fingerprint} ({model.name})"
+            f"{what} of model {weights} ({header.get('model')}), the model at hand is {model.fingerprint} "
+            f"({model.name})"
         )

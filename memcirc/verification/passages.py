@@ -79,12 +79,11 @@ def passages_of(
     doc_ids = _texts(table, "doc_id", [str(i) for i in range(len(table))])
     copies = _texts(table, "copies", [None] * len(table))
     windows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for i in np.flatnonzero(scores >= threshold):
+    recited = np.flatnonzero(scores >= threshold).tolist()
+    for i in recited:
         windows[doc_ids[i]].append(tuple(tokens[i].tolist()))
     generator = np.random.default_rng(seed)
-    memorized = np.array(
-        [i for i in np.flatnonzero(scores >= threshold) if not documents or doc_ids[i] in documents], dtype=np.int64
-    )
+    memorized = np.array([i for i in recited if not documents or doc_ids[i] in documents], dtype=np.int64)
     rest = np.flatnonzero(scores < threshold)
     if not len(memorized) or len(rest) < 2:
         raise ValueError(

@@ -33,8 +33,14 @@ PATIENCE = 20
 
 
 def random_circuits(
-    kind: str, graph: Graph, mask: Tensor, n_circuits: int, generator: torch.Generator, scores: EdgeScores | None = None,
-    by: str = "abs", selection: str = "top",
+    kind: str,
+    graph: Graph,
+    mask: Tensor,
+    n_circuits: int,
+    generator: torch.Generator,
+    scores: EdgeScores | None = None,
+    by: str = "abs",
+    selection: str = "top",
 ) -> Tensor:
     """bool [n_circuits, graph.n_edges]: circuits of exactly as many edges as ``mask``, bool [graph.n_edges].
 
@@ -197,7 +203,9 @@ def per_pair_of_many(runner: CircuitRunner, masks: Tensor, metric: str) -> Tenso
 class RandomComparison:
     """A circuit's faithfulness beside that of random circuits of its size.
 
-    ``quantile``: share of random circuits below it. ``p_value`` = (1 + number at least as good) / (1 + number drawn),
+    ``overlap``: mean share of the circuit's edges that a random one has as well: near 1 where its kind leaves little
+    choice, and then the comparison says nothing. ``quantile``: share of random circuits below it. ``p_value`` = (1 +
+    number at least as good) / (1 + number drawn),
     None where fewer than ``FEWEST_FOR_P`` were drawn, which cannot reach 5 %.
     """
 
@@ -218,6 +226,7 @@ class RandomComparison:
     q95: float
     highest: float
     disconnected: float
+    overlap: float
     quantile: float
     p_value: float | None
 
@@ -293,6 +302,7 @@ def compare_with_random(
         n_circuits=n_circuits,
         found=found,
         disconnected=disconnected_share(runner.graph, masks),
+        overlap=float((masks & mask).sum(1).double().mean() / max(1, int(mask.sum()))),
         **spread(values),
         quantile=rank["quantile"],
         p_value=rank["p_value"] if n_circuits >= FEWEST_FOR_P else None,

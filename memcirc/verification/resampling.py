@@ -68,7 +68,9 @@ def interval(draws: np.ndarray, n_groups: int, level: float = LEVEL) -> Interval
     """
     usable = draws[np.isfinite(draws)]
     if len(usable) < 0.9 * len(draws):
-        raise ValueError(f"{len(draws) - len(usable)} of {len(draws)} resamples have no faithfulness: their ends coincide")
+        raise ValueError(
+            f"{len(draws) - len(usable)} of {len(draws)} resamples have no faithfulness: their ends coincide"
+        )
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Interval(low, high, level, n_groups, len(usable))
 

@@ -23,7 +23,7 @@ from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.passages import Passages
-from memcirc.verification.random_circuits import matched_circuits
+from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.subject import Subject
 
 ABLATION = "mean-clean"
@@ -35,8 +35,9 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Dissociation:
-    """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap
-    interval over passages; ``random_rise`` (and its 95th percentile) what matched random circuits of its size add;
+    """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 %
+    bootstrap
+    interval over passages; ``random_rise`` (and its 95th percentile) what connected random circuits of its size add;
     ``copying_rise`` what the copying circuit adds (None where the model does not copy). ``only_circuit`` is the loss
     with nothing but the circuit intact, ``nothing`` with no edge intact."""
 
@@ -70,7 +71,7 @@ def specificity(subject: Subject) -> list[Dissociation]:
     passages: Passages = subject.needed("passages")
     mask, seed = subject.mask, subject.settings.seed
     drawn = torch.Generator().manual_seed(seed)
-    random = matched_circuits(subject.graph, mask, RANDOM_CIRCUITS, drawn)
+    random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
     reference = passages.pairs(passages.ordinary)
     texts = {
         "memorized": passages.pairs(passages.memorized),
@@ -85,12 +86,15 @@ def specificity(subject: Subject) -> list[Dissociation]:
     found = []
     for text, pairs in subject.progress(texts.items()):
         losses = loss(subject.model, pairs, masks, reference)
-        found.append(_row(subject, text, losses, copying is not None, note if text.startswith("repeated") else "", seed))
+        found.append(
+            _row(subject, text, losses, copying is not None, note if text.startswith("repeated") else "", seed)
+        )
     return found
 
 
 def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs) -> np.ndarray:
-    """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a reference."""
+    """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a
+    reference."""
     runner = circuit_runner(model, pairs, mode="tree", ablation=ABLATION, reference=reference)
     n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
     return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
@@ -140,9 +144,7 @@ def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str
     return edge_mask(graph_of(model), scores.top(len(subject.circuit))), note
 
 
-def _row(
-    subject: Subject, text: str, losses: np.ndarray, copies: bool, note: str, seed: int
-) -> Dissociation:
+def _row(subject: Subject, text: str, losses: np.ndarray, copies: bool, note: str, seed: int) -> Dissociation:
     intact, knocked, only, nothing = losses[:4]
     random = losses[4 : 4 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact

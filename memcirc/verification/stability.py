@@ -1,8 +1,10 @@
 """Would other documents, another split or another method have given the same circuit?
 
-1. Bootstrap over documents (:mod:`memcirc.verification.resampling`) of the test pairs: intervals of faithfulness, and of
+1. Bootstrap over documents (:mod:`memcirc.verification.resampling`) of the test pairs: intervals of faithfulness, and
+of
    the smallest size on the curve's grid that reaches the target.
-2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all pairs,
+2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all
+pairs,
    averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges / edges of either.
 3. Other methods and selections: circuits of equal size, their overlap with the circuit, the rank correlation of their
    scores with those it was chosen by, and their own faithfulness.
@@ -146,8 +148,8 @@ def jaccard(some: Tensor, others: Tensor) -> np.ndarray:
 
 
 def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Circuits of as many edges, bool [.., n_edges]: those of ``REDISCOVERIES`` resamples of the training documents, and
-    those of training splits of all pairs with other seeds (none where only the training pairs are known)."""
+    """Circuits of as many edges, bool [.., n_edges]: those of ``REDISCOVERIES`` resamples of the training documents,
+    and those of training splits of all pairs with other seeds (none where only the training pairs are known)."""
     train, parts = subject.needed("train"), [subject.reference, subject.pairs]
     everything = joined(train, *(part for part in parts if part is not None))
     everything = Pairs(tuple(dict.fromkeys(everything.items)), everything.header)
@@ -249,6 +251,4 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
 def overlap_table(circuits: Mapping[str, Sequence[str]]) -> list[dict[str, float | str]]:
     """Jaccard of every pair of named circuits, a row a circuit."""
     sets = {name: frozenset(edges) for name, edges in circuits.items()}
-    return [
-        {"circuit": a, **{b: len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b])) for b in sets}} for a in sets
-    ]
+    return [{"circuit": a, **{b: len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b])) for b in sets}} for a in sets]

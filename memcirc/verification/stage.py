@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -49,7 +50,7 @@ def verify_circuits(
             train=material.train,
             passages=material.passages,
             engine=config.engine,
-            progress=lambda jobs, mode=mode: _bar(jobs, mode),
+            progress=partial(_bar, mode),
             metric=config.optimize_metric,
             target=circuit.origin.get("target", 0.85),
             n_random=config.random_circuits,
@@ -64,7 +65,7 @@ def verify_circuits(
     return replace(result, statement={**statement, "circuits": per_mode})
 
 
-def _bar(jobs: Iterable[Any], mode: str) -> Iterator[Any]:
+def _bar(mode: str, jobs: Iterable[Any]) -> Iterator[Any]:
     """A bar with the remaining time, which names the check at work; none where stderr is no terminal."""
     bar = tqdm(jobs, desc=f"verify, {mode}", unit="check", disable=None, leave=False, file=sys.stderr)
     for job in bar:

@@ -2,7 +2,8 @@
 
 For a branch pair at context length L with truth z and what the model says instead, g: the pair at +t is
 
-    clean = context + z_1 .. z_{1+t},   corrupt = context + g_1 .. g_{1+t},   answer = z_{2+t},   wrong answer = g_{2+t},
+    clean = context + z_1 .. z_{1+t},   corrupt = context + g_1 .. g_{1+t},   answer = z_{2+t},   wrong answer =
+    g_{2+t},
 
 so that +0 is the pair itself. Pairs whose answers coincide, whose text ends, or whose answer is no longer the model's
 argmax behind the clean prompt are dropped and counted. Edges are scored at every t on training pairs; the circuit at t

@@ -1,29 +1,32 @@
 """Circuits across data sets: does what was found on one data set hold on another?
 
-A cell is a circuit on a data set's test pairs, with that data's own ends, in one mode and direction, and a 95 % interval
-over documents. The diagonal is each circuit's own number: the same measurement as in its own verification.
+A cell is a circuit on a data set's test pairs, with that data's own ends, in one mode and direction, and a 95 %
+interval over documents. Pairs of documents (or families) that the circuit's own attribution or size saw are left out of
+its cells, and counted. The diagonal is each circuit's own number: the same measurement as in its own verification.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
 from memcirc.graph import graph_of
 from memcirc.models import Model
-from memcirc.pairs.record import Pairs
+from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.origin import check_origin
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The circuit found in ``circuit``, measured on ``data``."""
+    """The circuit found in ``circuit``, measured on ``data`` without the ``n_seen`` pairs of documents it was found
+    on."""
 
     circuit: str
     data: str
     split: str
     data_fingerprint: str
+    n_seen: int
     measured: Measurement
 
 
@@ -43,10 +46,14 @@ class Transfer:
         return found
 
 
+Circuits = Mapping[str, Mapping[str, Circuit]]
+
+
 def transfer(
     model: Model,
-    circuits: Mapping[str, Mapping[str, Circuit]],
+    circuits: Circuits,
     data: Mapping[str, Pairs],
+    seen: Mapping[str, Pairs] | None = None,
     metric: str = "logit_diff",
     engine: str = "native",
     seed: int = 0,
@@ -55,27 +62,40 @@ def transfer(
 
     Args:
         circuits: by name, then by mode.
-        data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused
-            cell by cell.
+        data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused by
+            name, the others measured.
+        seen: by a circuit's name, the pairs that it was found on.
     """
     sound, refused = _sound(model, circuits)
     cells: list[Cell] = []
-    for name, pairs in data.items():
-        try:
-            check_origin(model, pairs.header, f"pairs {name!r}")
-            cells += list(_column(model, sound, name, pairs, metric, engine, seed))
-        except ValueError as error:
-            refused.append(f"transfer to {name}: {error}")
+    for found_in, by_mode in sound.items():
+        documents = _documents((seen or {}).get(found_in, ()))
+        for name, pairs in data.items():
+            try:
+                check_origin(model, pairs.header, f"pairs {name!r}")
+                unseen = replace(pairs, items=tuple(p for p in pairs if not _documents([p]) & documents))
+                n_seen = len(pairs) - len(unseen)
+                if not len(unseen):
+                    raise ValueError(f"all {n_seen} pairs are of documents that the circuit was found on")
+                for measured in _measured(model, by_mode, unseen, metric, engine, seed):
+                    split = str(pairs.header.get("split"))
+                    cells.append(Cell(found_in, name, split, unseen.fingerprint, n_seen, measured))
+            except ValueError as error:
+                refused.append(f"transfer from {found_in} to {name}: {error}")
     return Transfer(tuple(cells), tuple(refused))
 
 
-Circuits = Mapping[str, Mapping[str, Circuit]]
+def _documents(pairs: Collection[Pair]) -> set[str]:
+    """Names of the documents and families that pairs come from."""
+    names = {name for pair in pairs for name in (pair.doc_id, pair.corrupt_doc_id, pair.family)}
+    return names - {""}
 
 
 def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
     """The circuits that belong to the model and its graph, and why the others do not."""
-    graph, refused = graph_of(model), []
+    graph = graph_of(model)
     sound: dict[str, dict[str, Circuit]] = {}
+    refused: list[str] = []
     for name, by_mode in circuits.items():
         for mode, circuit in by_mode.items():
             try:
@@ -87,13 +107,10 @@ def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
     return sound, refused
 
 
-def _column(
-    model: Model, circuits: Circuits, name: str, pairs: Pairs, metric: str, engine: str, seed: int
-) -> Iterator[Cell]:
-    for mode in sorted({mode for by_mode in circuits.values() for mode in by_mode}):
+def _measured(
+    model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, metric: str, engine: str, seed: int
+) -> Iterator[Measurement]:
+    for mode, circuit in by_mode.items():
         for reverse in (False, True):
             runner = circuit_runner(model, pairs, mode=mode, reverse=reverse, engine=engine)
-            for found_in, by_mode in circuits.items():
-                if mode in by_mode:
-                    measured = measure(runner, by_mode[mode], metric, seed)
-                    yield Cell(found_in, name, str(pairs.header.get("split")), pairs.fingerprint, measured)
+            yield measure(runner, circuit, metric, seed)

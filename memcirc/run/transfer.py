@@ -1,0 +1,108 @@
+"""Transfer between a run's data sets: every task's circuits on every task's test pairs, and on those of each subset; in
+the full verification also circuits found in one subset on the test pairs of every subset.
+
+No circuit is measured on a document that its own attribution or size saw: each task's and each subset's test pairs are
+taken, without those of documents on the other side's training and validation split.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from memcirc.circuit import Circuit
+from memcirc.interventions import MODES
+from memcirc.pairs.record import Pairs, joined, load_pairs
+from memcirc.pairs.splits import components
+from memcirc.verification.transfer import Cell, Transfer, transfer
+
+if TYPE_CHECKING:
+    from memcirc.run.pipeline import Pipeline
+
+SMALLEST_SUBSET = 8
+
+
+def transfer_table(pipeline: "Pipeline", tasks: Sequence[str], full: bool) -> dict[str, Any]:
+    """All cells with their evaluation cards, and what was refused; on tasks whose circuits have been found."""
+    parts, refused = [_between_tasks(pipeline, tasks)], []
+    for task in tasks if full else ():
+        try:
+            parts.append(_between_subsets(pipeline, task))
+        except ValueError as reason:
+            refused.append(f"transfer between subsets of {task}: {reason}")
+    return {
+        **pipeline.model.statement(),
+        "averaging": "ratio of means over pairs",
+        "seed": pipeline.config.verify.seed,
+        "cells": [_row(pipeline, cell) for part in parts for cell in part.cells],
+        "refused": [*(line for part in parts for line in part.refused), *refused],
+    }
+
+
+def _between_tasks(pipeline: "Pipeline", tasks: Sequence[str]) -> Transfer:
+    data = {}
+    for task in tasks:
+        test = pipeline.splits(task)[-1]
+        data[task] = test
+        for name in sorted({slug(pair.subset) for pair in test} - {""}):
+            part = replace(test, items=tuple(pair for pair in test if slug(pair.subset) == name))
+            if len(part) >= SMALLEST_SUBSET:
+                data[f"{task}: {name}"] = part
+    return _transfer(pipeline, tasks, data)
+
+
+def _between_subsets(pipeline: "Pipeline", task: str) -> Transfer:
+    names = [f"{task}@{name}" for name in usable_subsets(load_pairs(pipeline.pairs(task)))]
+    return _transfer(pipeline, names, {name: pipeline.splits(name)[-1] for name in names})
+
+
+def _transfer(pipeline: "Pipeline", names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
+    circuits: dict[str, dict[str, Circuit]] = {
+        name: {mode: pipeline.circuit(name, mode) for mode in MODES} for name in names
+    }
+    seen = {name: joined(*pipeline.splits(name)[:-1]) for name in names}
+    settings = pipeline.config.verify
+    return transfer(pipeline.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed)
+
+
+def _row(pipeline: "Pipeline", cell: Cell) -> dict[str, Any]:
+    """A cell with its evaluation card."""
+    content = asdict(cell)
+    measured = content.pop("measured")
+    card = {key: pipeline.model.statement()[key] for key in ("model", "revision", "dtype")}
+    origin = pipeline.circuit(cell.circuit, cell.measured.mode).origin
+    return {
+        **card,
+        "bos": pipeline.config.prepare.bos,
+        **content,
+        "pairs": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
+        "selection": f"{origin.get('selection')} by {origin.get('by')}",
+        "averaging": "ratio of means over pairs",
+        "seed": pipeline.config.verify.seed,
+        **measured,
+    }
+
+
+def usable_subsets(pairs: Pairs) -> list[str]:
+    """Subsets with pairs enough for three splits, as parts of folder names.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+    counts = Counter(slug(pair.subset) for pair in pairs)
+    usable = []
+    for name in sorted(counts):
+        items = tuple(pair for pair in pairs if slug(pair.subset) == name)
+        if len(items) >= SMALLEST_SUBSET and len(components(Pairs(items))) >= 3:
+            usable.append(name)
+    if len(usable) < 2:
+        raise ValueError(
+            f"a cross-subset table needs two subsets of at least {SMALLEST_SUBSET} pairs in 3 unrelated groups; "
+            f"there are {dict(counts)}"
+        )
+    return usable
+
+
+def slug(subset: str) -> str:
+    """A subset's name as part of a folder's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
+    return "_".join("".join(c if c.isalnum() else " " for c in subset.lower()).split())

@@ -1,0 +1,96 @@
+"""The tests on circuits whose outcome is known: the whole model, the empty circuit, random ones."""
+
+import pytest
+import torch
+
+from memcirc.circuit import Circuit
+from memcirc.verification.hypotheses import (
+    equivalence,
+    hypothesis_tests,
+    independence,
+    minimality,
+    partial_necessity,
+    sufficiency,
+)
+from memcirc.verification.random_circuits import connected_circuits
+from memcirc.verification.subject import Subject
+from tests.verification.subjects import subject
+
+
+def with_circuit(made: Subject, edges: list[str]) -> Subject:
+    return Subject(made.model, made.pairs, Circuit.from_edges(edges), made.mode, made.settings, made.scores)
+
+
+@pytest.fixture(scope="module")
+def made() -> Subject:
+    return subject("gpt2", n_edges=12)
+
+
+def test_the_found_circuit_is_sufficient_and_necessary(made: Subject) -> None:
+    whole = subject("gpt2", n_edges=120)
+    for test in (sufficiency, partial_necessity):
+        result = test(whole)
+        assert result.n == 40
+        assert result.supports == result.rejected == (result.p_value <= 0.05)
+    assert sufficiency(whole).detail["distance"] < sufficiency(whole).detail["reference_median"]
+
+
+def test_a_random_circuit_is_not_said_to_be_sufficient(made: Subject) -> None:
+    """Negative control: circuits drawn as the references are pass the test of sufficiency hardly ever."""
+    graph = made.graph
+    passed = 0
+    for mask in connected_circuits(graph, 12, 12, torch.Generator().manual_seed(99)):
+        edges = [graph.edges[i] for i in mask.nonzero()[:, 0].tolist()]
+        passed += sufficiency(with_circuit(made, edges)).supports
+    assert passed <= 2
+
+
+def test_the_whole_model_ties_with_itself_so_that_equivalence_is_refused(made: Subject) -> None:
+    everything = with_circuit(made, list(made.graph.edges))
+    with pytest.raises(ValueError, match=r"0 pairs on which the two differ; a sign test at 0.05 needs at least 6"):
+        equivalence(everything)
+    with pytest.raises(ValueError, match="every edge of the graph"):
+        minimality(everything)
+
+
+def test_equivalence_counts_the_pairs_that_the_circuit_wins(made: Subject) -> None:
+    runner = made.runner()
+    own, whole = runner.per_pair([made.circuit])[0], runner.end_values()[1]
+    result = equivalence(made)
+    assert result.effect == pytest.approx(float((own > whole).double().mean()))
+    assert result.n == len(made.pairs)
+
+
+def test_an_edge_without_effect_makes_a_circuit_not_minimal(made: Subject) -> None:
+    """A query edge into a head whose output goes nowhere changes nothing."""
+    idle = with_circuit(made, ["input->logits", "input->m0", "m0->logits", "input->a2.h0<q>"])
+    result = minimality(idle)
+    assert not result.supports
+    assert result.detail["weakest"][0] == {"edge": "input->a2.h0<q>", "effect": 0.0, "p_value": 1.0}
+
+
+def test_minimality_needs_enough_inflated_circuits(made: Subject) -> None:
+    few = subject("gpt2", n_edges=30, settings={"n_random": 5})
+    with pytest.raises(ValueError, match=r"5 inflated circuits; Holm's correction over 30 edges needs at least 10"):
+        minimality(few)
+    with pytest.raises(ValueError, match="a circuit of 0 edges is not defined"):
+        minimality(with_circuit(made, []))
+
+
+def test_what_is_left_of_the_model_without_nothing_is_not_independent_of_it(made: Subject) -> None:
+    empty = with_circuit(made, [])
+    assert independence(empty).p_value <= 0.05
+    assert not independence(empty).supports
+
+
+def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
+    names = []
+    for name, test in hypothesis_tests(made):
+        result = test()
+        names.append(name)
+        assert result.test == name
+        assert result.null
+        assert result.effect_is
+        assert 0 <= result.p_value <= 1
+        assert result.n > 0
+    assert names == ["equivalence", "sufficiency", "partial necessity", "minimality", "independence"]
