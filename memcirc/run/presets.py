@@ -7,20 +7,29 @@ and writes it to ``RUN/presets/NAME.json``.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from memcirc.artifacts import write_json
-from memcirc.circuits.runner import circuit_runner
+from memcirc.attribution.attribute import attribute
+from memcirc.attribution.scores import EdgeScores
+from memcirc.circuits.minimal import prefix_masks
+from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.circuits.search import smallest_size
 from memcirc.interventions import MODES
 from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.transfer import usable_subsets
+from memcirc.study import objective
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.random_circuits import compare_with_random
+from memcirc.verification.random_circuits import KINDS, compare_with_random
+from memcirc.verification.study_sizes import PUBLISHED_SIZES, coarse_search, open_interval
 from memcirc.work.locks import at_work
 
 ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt")
@@ -49,11 +58,32 @@ def run_preset(name: str, run_dir: Path) -> None:
             )
     with at_work(run_dir):
         rows = make(pipeline, task)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
     out = run_dir / "presets" / f"{name}.json"
-    write_json(out, {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline), "rows": rows})
-    print(text_table(rows, columns))
+    card = _card(pipeline, task)
+    content: dict[str, Any] = {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline)}
+    content["rows"] = [{**card, **row} for row in rows]
+    print(text_table(rows, list(dict.fromkeys(key for row in rows for key in row))))
+    if make is _sizes:
+        content["published"] = [asdict(open_interval(size)) for size in PUBLISHED_SIZES]
+        print("\nThe study's published sizes, and the true minima that its search would have reported as them")
+        print(text_table(content["published"], list(content["published"][0])))
+    write_json(out, content)
     print(f"written to {out}", file=sys.stderr)
+
+
+def _card(pipeline: Pipeline, task: str) -> dict[str, Any]:
+    """What every number of a table carries, but for what its own row says."""
+    config, test = pipeline.config, pipeline.splits(task)[-1]
+    selection = f"{config.discover.selection} by {config.discover.by}"
+    return {
+        **{key: pipeline.model.statement()[key] for key in ("model", "revision", "dtype")},
+        "bos": test.header.get("bos"),
+        "split": test.header.get("split"),
+        "data": f"{len(test)} pairs ({test.fingerprint})",
+        "selection": selection,
+        "averaging": "ratio of means over pairs",
+        "seed": config.verify.seed,
+    }
 
 
 def _metric(pipeline: Pipeline) -> str:
@@ -61,21 +91,24 @@ def _metric(pipeline: Pipeline) -> str:
 
 
 def _random(pipeline: Pipeline, task: str) -> Rows:
+    """Every kind under resample, uniform ones under the other ablations."""
     test, reference = _test(pipeline, task)
-    settings = pipeline.config.verify
+    settings, scores = pipeline.config.verify, pipeline.edge_scores(task)
     rows: Rows = []
-    for mode, ablation, reverse in _combinations():
+    for mode, ablation, reverse in tqdm(_combinations(), desc="random circuits", disable=None, leave=False):
         runner = _runner(pipeline, test, reference, mode, ablation, reverse)
-        found = measure(runner, pipeline.circuit(task, mode), _metric(pipeline))
-        row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "edges": found.n_edges}
-        row["faithfulness"] = found.faithfulness
-        if found.faithfulness is not None:
-            compared = compare_with_random(
-                runner, pipeline.circuit(task, mode), found.metric, settings.random_circuits, settings.seed
-            ).row()
-            keys = ("n_circuits", "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value")
-            row |= {f"random_{key}" if key in ("mean", "std", "q95", "highest") else key: compared[key] for key in keys}
-        rows.append(row | {"note": found.note})
+        circuit = pipeline.circuit(task, mode)
+        found = measure(runner, circuit, _metric(pipeline))
+        for kind in KINDS if ablation == "resample" else KINDS[:1]:
+            row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "kind": kind}
+            row |= {"edges": found.n_edges, "faithfulness": found.faithfulness}
+            if found.faithfulness is not None:
+                drawn = compare_with_random(
+                    runner, circuit, found.metric, settings.random_circuits, settings.seed, kind, scores
+                ).row()
+                row |= {f"random_{key}": drawn[key] for key in ("mean", "std", "q95", "highest")}
+                row |= {key: drawn[key] for key in ("n_circuits", "disconnected", "overlap", "quantile", "p_value")}
+            rows.append(row | {"note": found.note})
     return rows
 
 
@@ -107,6 +140,83 @@ def _cross_subset(pipeline: Pipeline, task: str) -> Rows:
             test, reference = _test(pipeline, measured_on)
             rows += [_row(pipeline, found_in, measured_on, test, reference, mode, "resample", False) for mode in MODES]
     return rows
+
+
+SEARCH_METRICS = ("logit_diff", "neg_logit_diff", "wrong_answer_logit", "answer_logit", "correct")
+STUDY_LOSSES = ("logit_diff", "logit")
+
+
+def _sizes(pipeline: Pipeline, task: str) -> Rows:
+    """The study's mode is ``edge``; both losses with every search metric, then the other ablations."""
+    ways = [(loss, metric, "resample") for loss in STUDY_LOSSES for metric in SEARCH_METRICS]
+    ways += [("logit_diff", "logit_diff", ablation) for ablation in ABLATIONS if ablation != "resample"]
+    scores = {loss: _attributed(pipeline, task, loss) for loss in STUDY_LOSSES}
+    runners = _Runners(pipeline, task)
+    rows: Rows = []
+    for mode in MODES:
+        for loss, metric, ablation in tqdm(ways, desc=f"sizes, {mode}", disable=None, leave=False):
+            for reverse in (False, True):
+                rows.append(_sized(runners, scores[loss], loss, metric, (mode, ablation, reverse)))
+    return rows
+
+
+def _attributed(pipeline: Pipeline, task: str, loss: str) -> EdgeScores:
+    train, config = pipeline.splits(task)[0], pipeline.config.discover
+    return attribute(
+        pipeline.model,
+        train,
+        method=config.method,
+        steps=config.ig,
+        objective=objective(config.grad_function, loss),
+        ablation=config.ablation,
+        engine=config.engine,
+    )
+
+
+class _Runners:
+    """The runners of a task's validation and test pairs, each prepared once."""
+
+    def __init__(self, pipeline: Pipeline, task: str) -> None:
+        self.pipeline, self.splits = pipeline, pipeline.splits(task)
+        self.target, self.by = pipeline.config.discover.target_performance, pipeline.config.discover.by
+        self._made: dict[tuple[int, str, str, bool], CircuitRunner] = {}
+
+    def __call__(self, part: int, mode: str, ablation: str, reverse: bool) -> CircuitRunner:
+        key = (part, mode, ablation, reverse)
+        if key not in self._made:
+            pairs, reference = self.splits[part], joined(*self.splits)
+            self._made[key] = _runner(self.pipeline, pairs, reference, mode, ablation, reverse)
+        return self._made[key]
+
+
+def _sized(runners: _Runners, scores: EdgeScores, loss: str, metric: str, way: tuple[str, str, bool]) -> dict[str, Any]:
+    """One search: on validation as ours and as the study's, the circuit found measured on test."""
+    runner, test, order = runners(1, *way), runners(2, *way), scores.order(runners.by)
+    mode, ablation, _ = way
+    row: dict[str, Any] = {"loss": loss, "metric": metric, "mode": mode, "ablation": ablation}
+    row["direction"] = runner.settings.direction
+
+    def faithfulness(sizes: Sequence[int]) -> list[float]:
+        return runner.faithfulness(prefix_masks(order, sizes), metric).tolist()
+
+    try:
+        found = smallest_size(faithfulness, scores.graph.n_edges, runners.target)
+        known = dict(found.evaluated)
+        coarse = coarse_search(
+            lambda n: (known[n] if n in known else faithfulness([n])[0]) >= runners.target, scores.graph.n_edges
+        )
+        on_test = float(test.faithfulness(prefix_masks(order, [found.n_edges]), metric)[0])
+    except ValueError as error:
+        return row | {"edges": None, "note": str(error)}
+    return row | {
+        "edges": found.n_edges,
+        "share": found.n_edges / scores.graph.n_edges,
+        "lower_bound": found.lower_bound,
+        "faithfulness": found.faithfulness,
+        "on_test": on_test,
+        "edges_by_coarse_search": coarse,
+        "note": "" if found.target_met else f"no size reaches {runners.target}",
+    }
 
 
 def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
@@ -164,4 +274,6 @@ PRESETS: dict[str, tuple[Callable[[Pipeline, str], Rows], str]] = {
     "branch_cross_subset": (_cross_subset, "branch"),
     "ablations_mem_decision": (_ablations, "memorization"),
     "ablations_branch": (_ablations, "branch"),
+    "mem_decision_sizes": (_sizes, "memorization"),
+    "branch_sizes": (_sizes, "branch"),
 }

@@ -165,7 +165,25 @@ def test_a_preset_prints_its_table_and_writes_it(
     assert main(["verify", "--preset", preset, str(run_dir)]) == 0
     rows = json.loads((run_dir / "presets" / f"{preset}.json").read_text())["rows"]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
-    assert len(rows) in (8, 16)
+    assert len(rows) in (8, 16, 28)
+    carried = {"model", "revision", "dtype", "bos", "split", "data", "ablation", "direction", "selection", "averaging"}
+    assert all(row.keys() >= carried | {"seed"} for row in rows)
+
+
+def test_sizes_are_searched_for_every_loss_metric_and_direction(finished_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    assert main(["verify", "--preset", "branch_sizes", str(run_dir)]) == 0
+    content = json.loads((run_dir / "presets/branch_sizes.json").read_text())
+    rows = content["rows"]
+    assert len(rows) == 2 * 2 * (2 * 5 + 3)
+    own = json.loads((run_dir / "branch/discover/circuit.json").read_text())["memcirc"]
+    (same,) = [r for r in rows if (r["loss"], r["metric"], r["mode"], r["ablation"], r["direction"]) ==
+               ("logit_diff", "logit_diff", "tree", "resample", "noising")]  # fmt: skip
+    assert (same["edges"], same["faithfulness"]) == (own["n_edges"], pytest.approx(own["faithfulness"]))
+    assert all(row["edges_by_coarse_search"] is None or row["edges"] <= row["edges_by_coarse_search"] for row in rows
+               if row["edges"] is not None and not row["note"])  # fmt: skip
+    assert [each["size"] for each in content["published"]] == [14, 141, 332, 1923, 3769, 5614, 78]
 
 
 def test_the_diagonal_of_a_transfer_is_the_circuits_own_number(finished_run: Path, tmp_path: Path) -> None:

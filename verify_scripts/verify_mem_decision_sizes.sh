@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/../pipeline/environment.sh"
+exec memcirc verify --preset mem_decision_sizes "${1:-runs/demo}"
