@@ -133,7 +133,7 @@ class CircuitRunner:
         with torch.no_grad():
             for batch in batches(self.pairs, CHUNK, self.model.device):
                 logits = self.model.hooked(batch.clean, prepend_bos=False)
-                parts.append(logits[torch.arange(len(batch)), batch.lengths - 1])
+                parts.append(logits[torch.arange(len(batch)), batch.read[:, 0]])
         return torch.cat(parts)
 
     def ends(self, metric: str = "logit_diff") -> Ends:

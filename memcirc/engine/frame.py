@@ -183,7 +183,7 @@ def _length(pair: Pair, sequence: bool) -> int:
 
 def _starts(pairs: Pairs, share_prefix: bool, sequence: bool) -> list[int]:
     """Where each pair's suffix begins: 0 for all where a prefix pass would save too little."""
-    starts = [min(pair.shared_prefix, len(pair) - 1) for pair in pairs]
+    starts = [min(pair.shared_prefix, pair.read_at) for pair in pairs]
     total = sum(_length(pair, sequence) for pair in pairs)
     if not share_prefix or total - sum(starts) > WORTH_A_PREFIX * total:
         return [0] * len(pairs)

@@ -63,7 +63,7 @@ def collate(items: tuple[Pair, ...], start: int, device: torch.device | str, seq
             clean=_padded([pair.clean_ids for pair in items], device),
             corrupt=_padded([pair.corrupt_ids for pair in items], device),
             lengths=lengths,
-            read=lengths[:, None] - 1,
+            read=torch.tensor([[pair.read_at] for pair in items], device=device),
         )
     for pair in items:
         if not pair.answer_sequence_ids:

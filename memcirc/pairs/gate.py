@@ -30,7 +30,7 @@ def gate(pairs: Pairs, logits: Logits, batch_size: int = 64) -> Pairs:
     kept = []
     for batch in batches(pairs, batch_size):
         rows = torch.arange(len(batch))
-        last = batch.lengths - 1
+        last = batch.read[:, 0]
         clean, corrupt = (logits(ids).cpu()[rows, last].argmax(-1) for ids in (batch.clean, batch.corrupt))
         for index, said, said_corrupt in zip(batch.index.tolist(), clean.tolist(), corrupt.tolist(), strict=True):
             pair = pairs[index]

@@ -25,7 +25,8 @@ class Pair:
     leading tokens after which recitation breaks off in ``doc_id``; ``family`` names documents that the corpus knows to
     share an opening. Controls: ``taxonomy`` of the memorized passage (recite, reconstruct, recollect), ``induction``,
     the share of its completion that copying from before predicts, and ``prior_lift``, by how many nats its completion
-    is likelier than behind unrelated prompts.
+    is likelier than behind unrelated prompts. ``position`` is where the answer is read, counted from 0 (default: behind
+    the last token).
     """
 
     clean_ids: tuple[int, ...]
@@ -49,6 +50,7 @@ class Pair:
     taxonomy: str = ""
     induction: float | None = None
     prior_lift: float | None = None
+    position: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids"):
@@ -61,9 +63,16 @@ class Pair:
             )
         if not self.answer_ids or not self.wrong_answer_ids:
             raise ValueError(f"pair {label!r}: needs at least one answer and one wrong answer")
+        if self.position is not None and not 0 <= self.position < len(self.clean_ids):
+            raise ValueError(f"pair {label!r}: position {self.position} is outside its {len(self.clean_ids)} tokens")
 
     def __len__(self) -> int:
         return len(self.clean_ids)
+
+    @property
+    def read_at(self) -> int:
+        """The position whose logits predict the answer."""
+        return len(self) - 1 if self.position is None else self.position
 
     @property
     def shared_prefix(self) -> int:
@@ -109,7 +118,10 @@ class Pairs(Sequence[Pair]):
         """SHA-256 (first 16 hex digits) over all token ids in order: the identity of the data."""
         digest = hashlib.sha256()
         for pair in self:
-            digest.update(repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids)).encode())
+            read = () if pair.position is None else (pair.position,)
+            digest.update(
+                repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids, *read)).encode()
+            )
         return digest.hexdigest()[:16]
 
     def split(self, fractions: tuple[float, float, float] = (0.5, 0.25, 0.25), seed: int = 0) -> "tuple[Pairs, ...]":

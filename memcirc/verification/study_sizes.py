@@ -3,8 +3,8 @@
 Its search bisects 1..E, but moves both ends past the probe by a step: with low = 1, high = E, while low <= high the
 middle is measured; where it passes it is the best so far and high = middle - step, else low = middle + step. On a
 monotone curve the size returned is therefore one of a coarse grid, and every true minimum of an interval below it
-gives the same answer. All seven published sizes are of that grid for step 50 and the 32,491 edges of GPT-Neo-125m, which
-is how the rule was recognized.
+gives the same answer. All seven published sizes are of that grid for step 50 and the 32,491 edges of GPT-Neo-125m,
+which is how the rule was recognized.
 """
 
 from collections.abc import Callable
