@@ -91,4 +91,4 @@ def test_the_stages_of_the_issue_have_their_scripts() -> None:
     for name in ("download_pile_subset.sh", "memorization_score.py", "contrastive_dataset.py", "find_circuits.py",
                  "verify_circuit.py", "run_pipeline.sh"):  # fmt: skip
         assert (ROOT / "pipeline" / name).is_file()
-    assert len(list((ROOT / "verify_scripts").glob("verify_*.sh"))) == 10
+    assert len(list((ROOT / "verify_scripts").glob("verify_*.sh"))) == 11

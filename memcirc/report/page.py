@@ -83,6 +83,7 @@ def write_report(
         "sections": shown,
         "seconds": _seconds(run_dir),
         "transfer": transfer,
+        "ground_truth": _ground_truth(run_dir),
     }
     environment = Environment(
         loader=PackageLoader("memcirc.report"),
@@ -220,6 +221,23 @@ def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
         "card": card_line(content["cells"]),
         "columns": TRANSFER_COLUMNS,
     }
+
+
+def _ground_truth(run_dir: Path) -> Table | None:
+    """How well edge scores find the circuits of compiled programs, where that was measured."""
+    path = run_dir / "presets" / "ground_truth.json"
+    if not path.is_file():
+        return None
+    rows = read_json(path)["rows"]
+    columns = ("program", "ablation", "method", "objective", "n_pairs", "n_edges", "graph_edges", "auc", "signed_auc",
+               "recall_at_size")  # fmt: skip
+    about = (
+        "Two programs compiled to transformers (Tracr), whose circuits are known. auc: probability that an edge of the "
+        "known circuit outranks one outside it, by mean absolute scores; signed auc: by the size of mean scores; "
+        "recall at "
+        "size: share of the known circuit among as many highest edges."
+    )
+    return Table("ground_truth", "Ground truth: circuits that are known", columns, rows, about, card_line(rows))
 
 
 def _circuit(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from memcirc.pairs.record import TooFewPairs
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
+from memcirc.run.ground_truth import ensure_ground_truth
 from memcirc.run.pipeline import Pipeline
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
@@ -80,6 +81,10 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in pipeline.absent.items()))
         if full:
             pipeline.transfer()
+            try:
+                print(ensure_ground_truth(run_dir, config.verify.seed, force))
+            except ValueError as reason:
+                print(f"not measured: ground truth: {reason}")
             print(pipeline.report())
 
 

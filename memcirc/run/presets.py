@@ -24,6 +24,7 @@ from memcirc.interventions import MODES
 from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
+from memcirc.run.ground_truth import ground_truth_rows
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.transfer import usable_subsets
 from memcirc.study import objective
@@ -52,17 +53,19 @@ def run_preset(name: str, run_dir: Path) -> None:
     pipeline = Pipeline(run_dir, resolve(stored, {}), terse=True)
     make, task = PRESETS[name]
     for needed in {task, "branch", "memorization"} if make is _cross else {task}:
-        if needed not in pipeline.config.model.tasks:
+        if needed and needed not in pipeline.config.model.tasks:
             raise ValueError(
                 f"preset {name!r} needs task {needed!r}; this run has {', '.join(pipeline.config.model.tasks)}"
             )
     with at_work(run_dir):
         rows = make(pipeline, task)
     out = run_dir / "presets" / f"{name}.json"
-    card = _card(pipeline, task)
+    card = _card(pipeline, task) if task else {}
     content: dict[str, Any] = {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline)}
     content["rows"] = [{**card, **row} for row in rows]
-    print(text_table(rows, list(dict.fromkeys(key for row in rows for key in row))))
+    constant = ("model", "revision", "dtype", "bos", "split", "data", "selection", "averaging", "seed")
+    shown = [key for key in dict.fromkeys(key for row in rows for key in row) if task or key not in constant]
+    print(text_table(rows, shown))
     if make is _sizes:
         content["published"] = [asdict(open_interval(size)) for size in PUBLISHED_SIZES]
         print("\nThe study's published sizes, and the true minima that its search would have reported as them")
@@ -158,6 +161,10 @@ def _sizes(pipeline: Pipeline, task: str) -> Rows:
             for reverse in (False, True):
                 rows.append(_sized(runners, scores[loss], loss, metric, (mode, ablation, reverse)))
     return rows
+
+
+def _ground_truth(pipeline: Pipeline, task: str) -> Rows:
+    return ground_truth_rows(pipeline.config.verify.seed)
 
 
 def _attributed(pipeline: Pipeline, task: str, loss: str) -> EdgeScores:
@@ -276,4 +283,5 @@ PRESETS: dict[str, tuple[Callable[[Pipeline, str], Rows], str]] = {
     "ablations_branch": (_ablations, "branch"),
     "mem_decision_sizes": (_sizes, "memorization"),
     "branch_sizes": (_sizes, "branch"),
+    "ground_truth": (_ground_truth, ""),
 }
