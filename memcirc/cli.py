@@ -93,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
         help="every check, and the page anew; short for --checks full",
     )  # fmt: skip
     verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    export = commands.add_parser("export", help="a circuit as a file that other programs read", allow_abbrev=False)
+    export.add_argument("run", nargs="?", type=Path, default=Path(DEMO_RUN), metavar="RUN", help="directory of the run")
+    export.add_argument(
+        "--format", required=True, metavar="{mib-json,mib-pt,auto-circuit,graphml,dot,csv}", help="which file"
+    )
+    export.add_argument("--task", help="whose circuit (default: the run's first task)")
+    export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
+    export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
     commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
     return top
 
@@ -178,6 +186,12 @@ def _verify(options: dict[str, Any], argv: list[str]) -> None:
     verify_run(run_dir, _resolved("verify", run_dir, options), force, argv)
 
 
+def _export(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.export import export_circuit
+
+    print(export_circuit(options["run"], options["format"], options["task"], options["mode"], options["out"]))
+
+
 def _doctor(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.doctor import diagnosis
 
@@ -193,6 +207,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "discover": _stages("discover", "discover"),
     "verify": _verify,
     "report": _stages("report", "report"),
+    "export": _export,
     "doctor": _doctor,
 }
 

@@ -224,3 +224,16 @@ def test_a_task_without_pairs_is_reported_beside_the_one_that_has(run_options: l
     assert not (run_dir / "memorization" / "verify").exists()
     page = (run_dir / "report" / "report.md").read_text()
     assert "NOT as hoped: memorization: not run, no passage has a bleu score of at most low_threshold 0.0" in page
+
+
+def test_circuits_are_exported_from_the_command_line(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("mib-json", "mib-pt", "auto-circuit", "graphml", "dot", "csv"):
+        target = tmp_path / name
+        assert main(["export", str(finished_run), "--format", name, "--out", str(target)]) == 0
+        assert target.stat().st_size > 100
+    assert main(["export", str(finished_run), "--format", "csv", "--task", "cooking", "--mode", "edge"]) == MISTAKE
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "no circuit at" in line
+    assert "branch, memorization" in line

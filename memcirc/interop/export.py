@@ -1,0 +1,215 @@
+"""A circuit with its scores, as the files that others read.
+
+- ``mib-json``: EAP-IG's and MIB's JSON as their current reader takes it (``cfg``, ``nodes`` and ``edges``, every one
+  with ``in_graph``);
+- ``mib-pt``: the same as tensors [source, destination] (their ``Graph.from_pt``);
+- ``auto-circuit``: AutoCircuit's prune scores, a tensor for each module of destinations: the circuit's edges carry
+  their scores, all others 0, so that the highest len(circuit) absolute scores are the circuit (a score of 0 within it
+  is raised to the smallest other);
+- ``graphml``, ``dot``: the circuit's nodes and edges for graph programs; ``csv``: every edge of the graph, a row each.
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import torch
+from torch import Tensor
+
+from memcirc.artifacts import atomic, read_json, write_json, write_text
+from memcirc.circuit import Circuit
+from memcirc.graph import INPUT, LOGITS, Graph, node_of
+from memcirc.interop.mib import load_circuit
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCircuit:
+    """A circuit with the scores of all edges, float [n_edges], and the width of its model."""
+
+    graph: Graph
+    circuit: Circuit
+    scores: Tensor
+    d_model: int
+
+    @property
+    def mask(self) -> Tensor:
+        return self.circuit.mask(self.graph)
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """Every source and ``logits``: does an edge of the circuit touch it?"""
+        touched = {node for edge in self.circuit for node in _ends(edge)}
+        if len(self.circuit):
+            touched |= {INPUT, LOGITS}
+        return {name: name in touched for name in (*self.graph.sources, LOGITS)}
+
+
+def _ends(edge: str) -> tuple[str, str]:
+    source, _, destination = edge.partition("->")
+    return source, node_of(destination)
+
+
+def read_scored(path: Path) -> ScoredCircuit:
+    """A circuit's file as memcirc writes it.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`memcirc.interop.mib.load_circuit`, or no width or scores in it.
+    """
+    circuit, graph = load_circuit(path)
+    content = read_json(path)
+    try:
+        scores = torch.tensor([float(content["edges"][name]["score"]) for name in graph.edges], dtype=torch.float64)
+        return ScoredCircuit(graph, circuit, scores, int(content["cfg"]["d_model"]))
+    except (KeyError, TypeError) as missing:
+        raise ValueError(f"{path}: no score or width in it ({missing!r})") from None
+
+
+def export(scored: ScoredCircuit, path: Path, file_format: str) -> None:
+    """Write a circuit, atomically.
+
+    Raises:
+        ValueError: an unknown format, or a graph that it cannot hold.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"format {file_format!r} is not known; accepted: {', '.join(FORMATS)}")
+    FORMATS[file_format](scored, path)
+
+
+def _require_whole_blocks(scored: ScoredCircuit, reader: str) -> None:
+    shape = scored.graph.shape
+    if not shape.has_mlp or shape.n_kv_heads != shape.n_heads:
+        what = "grouped keys and values" if shape.has_mlp else "no MLPs"
+        raise ValueError(f"a graph with {what} has no place in {reader}'s files; export graphml, dot or csv")
+
+
+def _cfg(scored: ScoredCircuit) -> dict[str, Any]:
+    shape = scored.graph.shape
+    return {
+        "n_layers": shape.n_layers,
+        "n_heads": shape.n_heads,
+        "parallel_attn_mlp": shape.parallel,
+        "d_model": scored.d_model,
+    }
+
+
+def _mib_json(scored: ScoredCircuit, path: Path) -> None:
+    _require_whole_blocks(scored, "MIB")
+    edges = zip(scored.graph.edges, scored.scores.tolist(), scored.mask.tolist(), strict=True)
+    write_json(
+        path,
+        {
+            "cfg": _cfg(scored),
+            "nodes": {name: {"in_graph": inside} for name, inside in scored.nodes.items()},
+            "edges": {name: {"score": score, "in_graph": inside} for name, score, inside in edges},
+        },
+    )
+
+
+def _mib_pt(scored: ScoredCircuit, path: Path) -> None:
+    _require_whole_blocks(scored, "MIB")
+    graph = scored.graph
+    content = {
+        "cfg": _cfg(scored),
+        "src_nodes": list(graph.sources),
+        "dst_nodes": list(graph.destinations),
+        "edges_scores": graph.to_matrix(scored.scores.float()).T.contiguous(),
+        "edges_in_graph": graph.to_matrix(scored.mask).T.contiguous(),
+        "nodes_in_graph": torch.tensor([scored.nodes[name] for name in graph.sources]),
+    }
+    with atomic(path) as partial:
+        torch.save(content, partial)
+
+
+def _auto_circuit(scored: ScoredCircuit, path: Path) -> None:
+    _require_whole_blocks(scored, "AutoCircuit")
+    with atomic(path) as partial:
+        torch.save(prune_scores(scored), partial)
+
+
+def prune_scores(scored: ScoredCircuit) -> dict[str, Tensor]:
+    """AutoCircuit's form: ``blocks.{l}.hook_{q,k,v}_input`` [head, source], ``blocks.{l}.hook_mlp_in`` [source] and,
+    for the logits, the last ``hook_resid_post``."""
+    graph, mask = scored.graph, scored.mask
+    inside = scored.scores[mask]
+    positive = inside[inside != 0].abs()
+    floor = float(positive.min()) if len(positive) else 1.0
+    values = torch.where(mask, torch.where(scored.scores == 0, floor, scored.scores), 0.0).float()
+    matrix = graph.to_matrix(values)
+    found, row, n_heads = {}, 0, graph.shape.n_heads
+    for layer in range(graph.shape.n_layers):
+        for hook, n_rows in (("q_input", n_heads), ("k_input", n_heads), ("v_input", n_heads), ("mlp_in", 1)):
+            part = matrix[row : row + n_rows, : graph.n_visible[row]]
+            found[f"blocks.{layer}.hook_{hook}"] = (part[0] if hook == "mlp_in" else part).clone()
+            row += n_rows
+    found[f"blocks.{graph.shape.n_layers - 1}.hook_resid_post"] = matrix[row].clone()
+    return found
+
+
+def _rows(scored: ScoredCircuit) -> list[tuple[str, str, str, str, float]]:
+    """The circuit's edges in canonical order: name, source, node, input (``q``, ``k``, ``v`` or nothing), score."""
+    rows = []
+    for index in scored.mask.nonzero()[:, 0].tolist():
+        name = scored.graph.edges[index]
+        source, node = _ends(name)
+        letter = name.partition("<")[2].rstrip(">")
+        rows.append((name, source, node, letter, float(scored.scores[index])))
+    return rows
+
+
+def _graphml(scored: ScoredCircuit, path: Path) -> None:
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">',
+        '<key id="score" for="edge" attr.name="score" attr.type="double"/>',
+        '<key id="input" for="edge" attr.name="input" attr.type="string"/>',
+        '<graph edgedefault="directed">',
+        *(f"<node id={quoteattr(name)}/>" for name, inside in scored.nodes.items() if inside),
+    ]
+    for name, source, node, letter, score in _rows(scored):
+        ends = f"source={quoteattr(source)} target={quoteattr(node)}"
+        data = f'<data key="score">{score!r}</data><data key="input">{letter}</data>'
+        lines.append(f"<edge id={quoteattr(name)} {ends}>{data}</edge>")
+    write_text(path, "\n".join([*lines, "</graph>", "</graphml>"]) + "\n")
+
+
+def _dot(scored: ScoredCircuit, path: Path) -> None:
+    rows = _rows(scored)
+    strongest = max((abs(row[-1]) for row in rows), default=1.0) or 1.0
+    lines = ["digraph circuit {", "  rankdir=BT; node [shape=box, style=rounded];"]
+    lines += [f'  "{name}";' for name, inside in scored.nodes.items() if inside]
+    for _, source, node, letter, score in rows:
+        width = 0.5 + 4 * abs(score) / strongest
+        lines.append(f'  "{source}" -> "{node}" [label="{letter}", penwidth={width:.2f}, tooltip="{score:.4g}"];')
+    write_text(path, "\n".join([*lines, "}"]) + "\n")
+
+
+def _csv(scored: ScoredCircuit, path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("edge", "source", "destination", "score", "in_circuit"))
+    for name, score, inside in zip(scored.graph.edges, scored.scores.tolist(), scored.mask.tolist(), strict=True):
+        source, _, destination = name.partition("->")
+        writer.writerow((name, source, destination, repr(score), int(inside)))
+    write_text(path, text.getvalue())
+
+
+FORMATS: dict[str, Callable[[ScoredCircuit, Path], None]] = {
+    "mib-json": _mib_json,
+    "mib-pt": _mib_pt,
+    "auto-circuit": _auto_circuit,
+    "graphml": _graphml,
+    "dot": _dot,
+    "csv": _csv,
+}
+EXTENSIONS = {
+    "mib-json": "json",
+    "mib-pt": "pt",
+    "auto-circuit": "pt",
+    "graphml": "graphml",
+    "dot": "dot",
+    "csv": "csv",
+}
