@@ -1,9 +1,8 @@
 """Greedy generation under a circuit, with keys and values kept from token to token.
 
 A circuit C runs in tree mode on the clean prompt: x_d = P_d + sum over kept (c_s - p_s). At every generated position
-the
-ablation values p_s come from the corrupt prompt followed by the same generated tokens (``resample``), from the means of
-a reference at that position, or are zero. Ablating C alone is keeping its complement.
+the ablation values p_s come from the corrupt prompt followed by the same generated tokens (``resample``), from the
+means of a reference at that position, or are zero. Ablating C alone is keeping its complement.
 
 1. The corrupt prompt's plain run is the run in which every edge is kept and every p_s is zero, so that both runs are
    one function, each with a cache of its own.

@@ -2,9 +2,8 @@
 compiles offline (Lindner et al. 2023; circuits as in Conmy et al. 2023 and Miller et al. 2024).
 
 ``reverse`` says a sequence of 5 tokens of 3 kinds backwards (243 sequences), ``xproportion`` the share of x so far in
-one
-of 4 kinds (1,024). Every sequence stands behind BOS once as the clean prompt, a random other one as the corrupt prompt,
-and the answer is read at every position but the first: a pair a position. Both models see in both directions.
+one of 4 kinds (1,024). Every sequence stands behind BOS once as the clean prompt, a random other one as the corrupt
+prompt, and the answer is read at every position but the first: a pair a position. Both models see in both directions.
 
 JAX and Tracr are imported here, when a program is compiled.
 """

@@ -101,7 +101,7 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     """Everything about one task."""
     folder = run_dir / task
     pairs = read_json(folder / "pairs" / "pairs.json")
-    verification = read_json(_newest(folder, "verify", "verification.json"))
+    verification = read_json(newest(folder, "verify", "verification.json"))
     circuits = {c["mode"]: c for c in map(_circuit, sorted((folder / "discover").glob("circuit*.json")))}
     for kind, rows in verification.items():
         if kind not in ("statement", "refused") and rows:
@@ -138,7 +138,7 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     )
 
 
-def _newest(folder: Path, name: str, file: str) -> Path:
+def newest(folder: Path, name: str, file: str) -> Path:
     """The full form of an artifact where there is one as new as the plain one."""
     plain, full = folder / name / file, folder / f"{name}-full" / file
     if full.is_file() and (not plain.is_file() or full.stat().st_mtime >= plain.stat().st_mtime):
@@ -194,7 +194,7 @@ def _verified(
 
 def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
     """The run's transfer matrices, between tasks and, where measured, between subsets; empty where there are none."""
-    path = _newest(run_dir, "transfer", "transfer.json")
+    path = newest(run_dir, "transfer", "transfer.json")
     if not path.is_file():
         return {}
     content = read_json(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from memcirc.artifacts import content_hash, read_json
 from memcirc.options import build
 from memcirc.pairs.record import TooFewPairs
+from memcirc.report.card import verification_card
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
@@ -49,7 +50,8 @@ def run_stages(
         elif last_stage == "score":
             pipeline.score()
         elif last_stage == "report":
-            print(pipeline.everything())
+            page = pipeline.everything()
+            print(f"{verification_card(run_dir, pipeline.finished)}\n{page}")
         else:
             for task in config.model.tasks:
                 getattr(pipeline, last_stage)(task)
@@ -85,7 +87,7 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
                 print(ensure_ground_truth(run_dir, config.verify.seed, force))
             except ValueError as reason:
                 print(f"not measured: ground truth: {reason}")
-            print(pipeline.report())
+            print(f"{verification_card(run_dir, pipeline.finished)}\n{pipeline.report()}")
 
 
 @contextmanager

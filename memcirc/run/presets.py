@@ -103,7 +103,13 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
         circuit = pipeline.circuit(task, mode)
         found = measure(runner, circuit, _metric(pipeline))
         for kind in KINDS if ablation == "resample" else KINDS[:1]:
-            row: dict[str, Any] = {"mode": mode, "ablation": ablation, "direction": found.direction, "kind": kind}
+            row: dict[str, Any] = {
+                "mode": mode,
+                "ablation": ablation,
+                "direction": found.direction,
+                "base": found.base,
+                "kind": kind,
+            }
             row |= {"edges": found.n_edges, "faithfulness": found.faithfulness}
             if found.faithfulness is not None:
                 drawn = compare_with_random(
@@ -201,7 +207,7 @@ def _sized(runners: _Runners, scores: EdgeScores, loss: str, metric: str, way: t
     runner, test, order = runners(1, *way), runners(2, *way), scores.order(runners.by)
     mode, ablation, _ = way
     row: dict[str, Any] = {"loss": loss, "metric": metric, "mode": mode, "ablation": ablation}
-    row["direction"] = runner.settings.direction
+    row |= {"direction": runner.settings.direction, "base": runner.settings.base}
 
     def faithfulness(sizes: Sequence[int]) -> list[float]:
         return runner.faithfulness(prefix_masks(order, sizes), metric).tolist()
@@ -261,6 +267,7 @@ def _row(
         "mode": mode,
         "ablation": ablation,
         "direction": found.direction,
+        "base": found.base,
         "edges": found.n_edges,
         "n_pairs": found.n_pairs,
         "faithfulness": found.faithfulness,

@@ -1,8 +1,7 @@
 """Would other documents, another split or another method have given the same circuit?
 
 1. Bootstrap over documents (:mod:`memcirc.verification.resampling`) of the test pairs: intervals of faithfulness, and
-of
-   the smallest size on the curve's grid that reaches the target.
+   of the smallest size on the curve's grid that reaches the target.
 2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all
 pairs,
    averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges / edges of either.

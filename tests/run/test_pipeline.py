@@ -166,8 +166,8 @@ def test_a_preset_prints_its_table_and_writes_it(
     rows = json.loads((run_dir / "presets" / f"{preset}.json").read_text())["rows"]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
     assert len(rows) in (8, 16, 28)
-    carried = {"model", "revision", "dtype", "bos", "split", "data", "ablation", "direction", "selection", "averaging"}
-    assert all(row.keys() >= carried | {"seed"} for row in rows)
+    carried = {"model", "revision", "dtype", "bos", "split", "data", "ablation", "base", "direction", "selection"}
+    assert all(row.keys() >= carried | {"averaging", "seed"} for row in rows)
 
 
 def test_sizes_are_searched_for_every_loss_metric_and_direction(finished_run: Path, tmp_path: Path) -> None:
