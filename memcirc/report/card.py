@@ -17,9 +17,8 @@ def verification_card(run_dir: Path, tasks: Sequence[str]) -> str:
     """A line for each task, mode and direction under resample, then what all of them have in common.
 
     ``chance_q95`` and ``p_value`` are those of connected random circuits, ``rediscovered`` the mean Jaccard over
-    resampled
-    documents, ``added_loss`` what knocking the circuit out adds to memorized passages, ``to_other_text`` to passages
-    that are not memorized (nats a token).
+    resampled documents, ``added_loss`` what knocking the circuit out adds to memorized passages, ``to_other_text`` to
+    passages that are not memorized (nats a token).
     """
     lines, cards = [], []
     for task in tasks:

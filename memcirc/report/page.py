@@ -157,11 +157,9 @@ def _verified(
     if curves:
         drawn["curves"] = (
             figures.faithfulness_curves(curves, sizes, target),
-            "Faithfulness on test pairs of the ranking's first n edges, with its 95 % interval over documents; left, "
-            "beside "
-            "uniform random circuits of n edges. Vertical line: the minimal circuit's size, chosen on validation; "
-            "dotted: "
-            f"its target {target}.",
+            "Faithfulness on test pairs of the ranking's first n edges, with its 95 % interval over documents; "
+            "left, beside uniform random circuits of n edges. Vertical line: the minimal circuit's size, chosen on "
+            f"validation; dotted: its target {target}.",
         )
     if len(curves) < len(verification["curve"]):
         drawn["ablations"] = (
@@ -173,12 +171,10 @@ def _verified(
          "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."),
         ("stability", lambda rows: verification_figures.stability_figure(rows, verification["methods"]), "stability",
          "Left: faithfulness with its 95 % bootstrap interval over documents. Right: how much of the circuit is "
-         "found again "
-         "from resampled training documents, from other splits, by other methods."),
+         "found again from resampled training documents, from other splits, by other methods."),
         ("dissociation", verification_figures.dissociation, "specificity",
-         "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each kind "
-         "of "
-         "text. A memorization circuit raises the first bar alone."),
+         "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each "
+         "kind of text. A memorization circuit raises the first bar alone."),
         ("recitation", verification_figures.recitation, "generation",
          "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's "
          "run."),
@@ -209,8 +205,7 @@ def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
             "transfer_" + name.replace(" ", "_"),
             verification_figures.transfer_matrices(cells),
             f"Transfer, {name}: circuits (rows) on test pairs (columns), each with that data's own ends; below each "
-            "number "
-            "its 95 % interval over documents, where there are enough of them.",
+            "number its 95 % interval over documents, where there are enough of them.",
         )
         for name, cells in families.items()
     ]
@@ -232,10 +227,9 @@ def _ground_truth(run_dir: Path) -> Table | None:
     columns = ("program", "ablation", "method", "objective", "n_pairs", "n_edges", "graph_edges", "auc", "signed_auc",
                "recall_at_size")  # fmt: skip
     about = (
-        "Two programs compiled to transformers (Tracr), whose circuits are known. auc: probability that an edge of the "
-        "known circuit outranks one outside it, by mean absolute scores; signed auc: by the size of mean scores; "
-        "recall at "
-        "size: share of the known circuit among as many highest edges."
+        "Two programs compiled to transformers (Tracr), whose circuits are known. auc: probability that an edge of "
+        "the known circuit outranks one outside it, by mean absolute scores; signed auc: by the size of mean "
+        "scores; recall at size: share of the known circuit among as many highest edges."
     )
     return Table("ground_truth", "Ground truth: circuits that are known", columns, rows, about, card_line(rows))
 

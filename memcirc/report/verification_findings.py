@@ -76,10 +76,8 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
     highest = max(others, key=lambda row: row["rise"])
     text = (
         f"{label}: knocking it out adds {own['rise']:.2f} nats a token to memorized passages and "
-        f"{highest['rise']:.2f} to "
-        f"{highest['text']} text (hoped for: at least {SPECIFIC:g} times as much; connected random circuits of its "
-        "size add "
-        f"{own['random_rise']:.2f} and {highest['random_rise']:.2f})"
+        f"{highest['rise']:.2f} to {highest['text']} text (hoped for: at least {SPECIFIC:g} times as much; connected "
+        f"random circuits of its size add {own['random_rise']:.2f} and {highest['random_rise']:.2f})"
     )
     copying = rows["repeated random tokens"]
     if copying["copying_rise"] is None:
@@ -87,8 +85,7 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
     else:
         text += (
             f"; copying: it adds {copying['rise']:.2f}, the copying circuit {copying['copying_rise']:.2f}, and that "
-            "adds "
-            f"{own['copying_rise']:.2f} to memorized passages"
+            f"adds {own['copying_rise']:.2f} to memorized passages"
         )
     return Finding(f"{text}.", own["rise"] >= SPECIFIC * max(highest["rise"], 0))
 
@@ -117,9 +114,8 @@ def _knockout(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | None:
     )  # fmt: skip
     return Finding(
         f"{label}: with the circuit knocked out, {row['without_circuit']:.2f} of the behaviour is left (hoped for: "
-        "at most "
-        f"{BACK_UP_FREE}){second}; {row['n_back_ups']} of {row['n_candidates']} further edges matter more once it is "
-        "gone.",
+        f"at most {BACK_UP_FREE}){second}; {row['n_back_ups']} of {row['n_candidates']} further edges matter more "
+        "once it is gone.",
         abs(row["without_circuit"]) <= BACK_UP_FREE,
     )
 
@@ -132,9 +128,8 @@ def _generation(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | None
     return Finding(
         f"{label}: the model extracts {whole['extracted']:.0%} of {whole['n_passages']} memorized passages (score "
         f"{whole['score']:.2f}); with only the circuit intact {only['extracted']:.0%} ({only['score']:.2f}; hoped "
-        "for: at "
-        f"least half), with only it ablated {without['extracted']:.0%} ({without['score']:.2f}; random ones ablated: "
-        f"{runs['without random']['extracted']:.0%}).",
+        f"for: at least half), with only it ablated {without['extracted']:.0%} ({without['score']:.2f}; random ones "
+        f"ablated: {runs['without random']['extracted']:.0%}).",
         only["extracted"] >= 0.5 * whole["extracted"] and without["extracted"] < runs["without random"]["extracted"],
     )
 

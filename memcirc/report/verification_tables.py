@@ -27,31 +27,27 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "low", "high", "mean_ratio",
          "median_ratio", "value", "nothing", "everything", "correct", "correct_everything"),
         "value: mean of the metric under the circuit; nothing, everything: the same with no edge of the circuit at "
-        "work, "
-        "and with all (for denoising the latter is the other behaviour's end); faithfulness: where value lies between "
-        "them, with its 95 % bootstrap interval over documents; mean and median ratio: of the pairs' own; correct: "
-        "share "
-        "of pairs whose answer is the argmax, beside the same with everything at work.",
+        "work, and with all (for denoising the latter is the other behaviour's end); faithfulness: where value lies "
+        "between them, with its 95 % bootstrap interval over documents; mean and median ratio: of the pairs' own; "
+        "correct: share of pairs whose answer is the argmax, beside the same with everything at work.",
     ),
     (
         "random", "Against random circuits of the same size",
         ("mode", "kind", "direction", "n_edges", "n_circuits", "found", "mean", "std", "median", "q95", "highest",
          "disconnected", "overlap", "quantile", "p_value"),
         "found: the circuit; uniform: as many edges at random; connected: unions of random paths; matched: as many "
-        "edges "
-        "between each two layers and types; shuffled: the found scores permuted within each destination; disconnected: "
-        "the share without any path from input to logits, which keeps nothing in tree mode; overlap: mean share of the "
-        "found edges that a random circuit has as well, 1 where its kind leaves no choice; quantile: share of random "
-        "circuits below the found one; p value: (1 + those at least as good) / (1 + all).",
+        "edges between each two layers and types; shuffled: the found scores permuted within each destination; "
+        "disconnected: the share without any path from input to logits, which keeps nothing in tree mode; overlap: "
+        "mean share of the found edges that a random circuit has as well, 1 where its kind leaves no choice; "
+        "quantile: share of random circuits below the found one; p value: (1 + those at least as good) / (1 + all).",
     ),
     (
         "areas", "Areas of the whole curves, sizes and values",
         ("mode", "ablation", "direction", "cpr", "cmd", "log_auc", "n_at_0.85", "n_at_0.9", "n_at_0.95", "f_at_0.5%",
          "f_at_1%", "f_at_2%", "f_at_5%", "f_at_10%"),
-        "MIB's sizes: cpr (integral of faithfulness over the share of edges), cmd (integral of its distance from 1), "
-        "and "
-        "log_auc, its mean over the logarithm of size; n_at: smallest size that reaches a target on these pairs; f_at: "
-        "faithfulness with that share of the edges.",
+        "MIB's sizes: cpr (integral of faithfulness over the share of edges), cmd (integral of its distance from "
+        "1), and log_auc, its mean over the logarithm of size; n_at: smallest size that reaches a target on these "
+        "pairs; f_at: faithfulness with that share of the edges.",
     ),
     (
         "tests", "Tests of the circuit hypothesis",
@@ -63,28 +59,26 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "knockout", "What is left when the circuit is knocked out",
         ("mode", "direction", "n_edges", "without_circuit", "incompleteness", "incompleteness_highest", "n_subsets",
          "second_circuit", "second_faithfulness", "n_candidates", "n_back_ups"),
-        "without circuit: faithfulness of all other edges; incompleteness: mean (highest) difference between circuit "
-        "and "
-        "model when the same random half of the circuit is knocked out of both; second circuit: the smallest prefix of "
-        "the ranking without the circuit's edges that reaches the target, and what it keeps; back-ups: of the "
-        "highest-ranked other edges, those whose own knock-out costs at least .01 more once the circuit is gone.",
+        "without circuit: faithfulness of all other edges; incompleteness: mean (highest) difference between "
+        "circuit and model when the same random half of the circuit is knocked out of both; second circuit: the "
+        "smallest prefix of the ranking without the circuit's edges that reaches the target, and what it keeps; "
+        "back-ups: of the highest-ranked other edges, those whose own knock-out costs at least .01 more once the "
+        "circuit is gone.",
     ),
     (
         "stability", "Stability over documents, resamples and splits",
         ("mode", "direction", "n_edges", "n_documents", "faithfulness", "low", "high", "smallest", "smallest_low",
          "smallest_high", "jaccard_found", "jaccard_lowest", "jaccard_pairwise", "jaccard_splits", "core"),
         "low, high: 95 % bootstrap interval over documents; smallest: first size on a grid that reaches the target, "
-        "with "
-        "its interval; jaccard: overlap of circuits re-discovered from resampled training documents with the circuit "
-        "(mean, lowest) and among themselves, and of those from other training splits; core: edges in every one of "
-        "them.",
+        "with its interval; jaccard: overlap of circuits re-discovered from resampled training documents with the "
+        "circuit (mean, lowest) and among themselves, and of those from other training splits; core: edges in every "
+        "one of them.",
     ),
     (
         "methods", "Other methods and selections",
         ("mode", "method", "selection", "by", "direction", "n_edges", "jaccard", "spearman", "faithfulness"),
         "Circuits of equal size from the same training pairs: overlap with the circuit, rank correlation of score "
-        "sizes, "
-        "and their own faithfulness.",
+        "sizes, and their own faithfulness.",
     ),
     (
         "specificity", "Specificity: the same knock-out on other text",
@@ -92,17 +86,16 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
          "random_q95", "copying_rise", "only_circuit", "nothing", "note"),
         "Loss of the completion in nats a token; rise: what knocking the circuit out adds, with its 95 % bootstrap "
         "interval over passages; share of room: rise over what knocking everything out adds; random rise: the mean "
-        "(95th "
-        "percentile) of connected random circuits of its size; copying rise: of the circuit for copying.",
+        "(95th percentile) of connected random circuits of its size; copying rise: of the circuit for copying.",
     ),
     (
         "generation", "Recitation under the circuit",
         ("mode", "run", "direction", "n_edges", "n_circuits", "copies", "n_passages", "extracted", "score",
          "prefix_match"),
         "Greedy completions of memorized passages of the test documents with only some edges intact, the others "
-        "carrying "
-        "the run of a passage that is not memorized followed by the same generated tokens; extracted: share of exact "
-        "completions; score: mean share of right tokens; prefix match: mean number of leading right tokens.",
+        "carrying the run of a passage that is not memorized followed by the same generated tokens; extracted: "
+        "share of exact completions; score: mean share of right tokens; prefix match: mean number of leading right "
+        "tokens.",
     ),
     (
         "time", "The circuit at later tokens",

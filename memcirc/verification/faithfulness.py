@@ -23,9 +23,8 @@ class Measurement:
     ``faithfulness`` is the ratio of means over pairs (None where it is not defined; ``note`` says why), ``low`` and
     ``high`` bound its 95 % bootstrap interval over documents (None where there are too few); ``nothing`` and
     ``everything`` are the ends it is normalised with; ``mean_ratio`` and ``median_ratio`` are over the pairs' own
-    ratios,
-    diagnostics; ``correct`` is the share of pairs whose answer is the argmax under the circuit, ``correct_everything``
-    with all edges of its kind at work.
+    ratios, diagnostics; ``correct`` is the share of pairs whose answer is the argmax under the circuit,
+    ``correct_everything`` with all edges of its kind at work.
     """
 
     mode: str

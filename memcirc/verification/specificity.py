@@ -36,10 +36,9 @@ RESAMPLES = 2000
 @dataclass(frozen=True)
 class Dissociation:
     """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 %
-    bootstrap
-    interval over passages; ``random_rise`` (and its 95th percentile) what connected random circuits of its size add;
-    ``copying_rise`` what the copying circuit adds (None where the model does not copy). ``only_circuit`` is the loss
-    with nothing but the circuit intact, ``nothing`` with no edge intact."""
+    bootstrap interval over passages; ``random_rise`` (and its 95th percentile) what connected random circuits of its
+    size add; ``copying_rise`` what the copying circuit adds (None where the model does not copy). ``only_circuit`` is
+    the loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
 
     text: str
     mode: str

@@ -3,8 +3,8 @@
 1. Bootstrap over documents (:mod:`memcirc.verification.resampling`) of the test pairs: intervals of faithfulness, and
    of the smallest size on the curve's grid that reaches the target.
 2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all
-pairs,
-   averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges / edges of either.
+   pairs, averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges over edges of
+   either.
 3. Other methods and selections: circuits of equal size, their overlap with the circuit, the rank correlation of their
    scores with those it was chosen by, and their own faithfulness.
 """
