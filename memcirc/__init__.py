@@ -25,6 +25,8 @@ _HOMES = {
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.verify",
+    "passages_of": "memcirc.verification.passages",
+    "transfer": "memcirc.verification.transfer",
 }
 
 __all__ = sorted(_HOMES)

@@ -145,10 +145,12 @@ def dissociation(rows: Rows) -> Figure:
             x = np.arange(len(some))
             rise = np.array([r["rise"] for r in some])
             errors = np.abs([rise - [r["low"] for r in some], [r["high"] for r in some] - rise])
-            axes.bar(x - 0.2, rise, 0.36, yerr=errors, capsize=3, color=FOUND, label="the circuit (95 % interval)")
+            axes.bar(x - 0.27, rise, 0.26, yerr=errors, capsize=2, color=FOUND, label="the circuit (95 % interval)")
+            other = [r["ordinary_rise"] for r in some]
+            axes.bar(x, other, 0.26, color="#2f8f6b", label="the circuit for ordinary text")
             chance = np.array([r["random_rise"] for r in some])
             above = np.array([r["random_q95"] for r in some]) - chance
-            axes.bar(x + 0.2, chance, 0.36, yerr=[np.zeros(len(some)), np.maximum(above, 0)], capsize=3, color=CHANCE,
+            axes.bar(x + 0.27, chance, 0.26, yerr=[np.zeros(len(some)), np.maximum(above, 0)], capsize=2, color=CHANCE,
                      label="random circuits (to the 95th percentile)")  # fmt: skip
             axes.axhline(0, color=MUTED, linewidth=0.8)
             axes.set_xticks(x, [r["text"].replace(" random", "\nrandom").replace("not ", "not\n") for r in some])

@@ -79,6 +79,11 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
         f"{highest['rise']:.2f} to {highest['text']} text (hoped for: at least {SPECIFIC:g} times as much; connected "
         f"random circuits of its size add {own['random_rise']:.2f} and {highest['random_rise']:.2f})"
     )
+    text += (
+        f"; the circuit for ordinary text (overlap {own['shared_with_ordinary']:.2f}) adds "
+        f"{own['ordinary_rise']:.2f} to "
+        f"memorized passages and {rows['ordinary']['ordinary_rise']:.2f} to ordinary text"
+    )
     copying = rows["repeated random tokens"]
     if copying["copying_rise"] is None:
         text += f"; {copying['note']}"

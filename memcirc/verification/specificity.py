@@ -5,9 +5,10 @@ memorized passages, passages that are not memorized, ordinary text (a random dra
 tokens said twice, which can only be copied. The circuit is knocked out: its edges carry their mean over ordinary text,
 position by position. A memorization circuit raises the loss of memorized passages and leaves the rest alone.
 
-The other half needs a circuit that does the reverse: the one for copying, found by EAP on the repeated random tokens
-(of equal size), whose knock-out should harm copying and spare recitation. It is sought only if the model copies:
-if the second half's loss lies at least ``COPIES`` nats below the first half's.
+The other half needs circuits that do the reverse, of equal size: the one for ordinary text, found by EAP on its
+completions, whose knock-out should harm that and spare recitation; and the one for copying, found by EAP on the
+repeated random tokens. The latter is sought only if the model copies: if the second half's loss lies at least
+``COPIES`` nats below the first half's.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from torch import Tensor
 from memcirc.attribution.attribute import attribute
 from memcirc.circuit import edge_mask
 from memcirc.circuits.runner import circuit_runner
-from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.passages import Passages
@@ -37,8 +37,9 @@ RESAMPLES = 2000
 class Dissociation:
     """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 %
     bootstrap interval over passages; ``random_rise`` (and its 95th percentile) what connected random circuits of its
-    size add; ``copying_rise`` what the copying circuit adds (None where the model does not copy). ``only_circuit`` is
-    the loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
+    size add; ``ordinary_rise`` what the circuit for ordinary text adds, ``copying_rise`` that for copying (None where
+    the model does not copy). ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit``
+    is the loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
 
     text: str
     mode: str
@@ -55,6 +56,8 @@ class Dissociation:
     random_rise: float
     random_q95: float
     n_random: int
+    ordinary_rise: float
+    shared_with_ordinary: float
     copying_rise: float | None
     only_circuit: float
     nothing: float
@@ -79,15 +82,16 @@ def specificity(subject: Subject) -> list[Dissociation]:
         "repeated random tokens": repeated(subject.model, passages, seed),
     }
     copying, note = _copying_circuit(subject, texts["repeated random tokens"])
-    rows = [torch.ones_like(mask), ~mask, mask, torch.zeros_like(mask), *~random]
+    ordinary = _circuit_of(subject, reference, "sequence_logprob")
+    shared = float((mask & ordinary).sum() / (mask | ordinary).sum().clamp_min(1))
+    rows = [torch.ones_like(mask), ~mask, mask, torch.zeros_like(mask), ~ordinary, *~random]
     rows += [] if copying is None else [~copying]
     masks = torch.stack(rows)
     found = []
     for text, pairs in subject.progress(texts.items()):
         losses = loss(subject.model, pairs, masks, reference)
-        found.append(
-            _row(subject, text, losses, copying is not None, note if text.startswith("repeated") else "", seed)
-        )
+        about = note if text.startswith("repeated") else ""
+        found.append(_row(subject, text, losses, shared, copying is not None, about))
     return found
 
 
@@ -139,15 +143,22 @@ def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str
         )
         for pair, t in zip(pairs, steps * (len(pairs) // len(steps) + 1), strict=False)
     ]
-    scores = attribute(model, Pairs(tuple(items)), method="eap")
-    return edge_mask(graph_of(model), scores.top(len(subject.circuit))), note
+    return _circuit_of(subject, Pairs(tuple(items)), "logit_diff"), note
 
 
-def _row(subject: Subject, text: str, losses: np.ndarray, copies: bool, note: str, seed: int) -> Dissociation:
-    intact, knocked, only, nothing = losses[:4]
-    random = losses[4 : 4 + RANDOM_CIRCUITS].mean(1) - intact.mean()
+def _circuit_of(subject: Subject, pairs: Pairs, objective: str) -> Tensor:
+    """bool [n_edges]: as many edges as the circuit has, by EAP on other pairs."""
+    scores = attribute(subject.model, pairs, method="eap", objective=objective)
+    return edge_mask(subject.graph, scores.top(len(subject.circuit)))
+
+
+def _row(subject: Subject, text: str, losses: np.ndarray, shared: float, copies: bool, note: str) -> Dissociation:
+    """One line from the losses of: intact, knocked out, only the circuit, nothing, without the circuit for ordinary
+    text, without random ones and, if the model copies, without the copying circuit."""
+    intact, knocked, only, nothing, ordinary = losses[:5]
+    random = losses[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact
-    drawn = np.random.default_rng(seed).integers(0, len(rise), (RESAMPLES, len(rise)))
+    drawn = np.random.default_rng(subject.settings.seed).integers(0, len(rise), (RESAMPLES, len(rise)))
     low, high = np.quantile(rise[drawn].mean(1), [0.025, 0.975]).tolist()
     return Dissociation(
         text=text,
@@ -165,6 +176,8 @@ def _row(subject: Subject, text: str, losses: np.ndarray, copies: bool, note: st
         random_rise=float(random.mean()),
         random_q95=float(np.quantile(random, 0.95)),
         n_random=RANDOM_CIRCUITS,
+        ordinary_rise=float((ordinary - intact).mean()),
+        shared_with_ordinary=shared,
         copying_rise=float((losses[-1] - intact).mean()) if copies else None,
         only_circuit=float(only.mean()),
         nothing=float(nothing.mean()),

@@ -77,7 +77,8 @@ def test_tables_of_checks_that_were_not_made_are_left_out(verification: dict[str
 
 def test_findings_say_that_a_circuit_without_dissociation_is_not_specific() -> None:
     def text(name: str, rise: float) -> dict[str, object]:
-        return {"text": name, "mode": "tree", "rise": rise, "random_rise": 0.1, "copying_rise": None, "note": "n"}
+        return {"text": name, "mode": "tree", "rise": rise, "random_rise": 0.1, "copying_rise": None, "note": "n",
+                "ordinary_rise": 0.2, "shared_with_ordinary": 0.1}  # fmt: skip
 
     base: dict[str, list[dict[str, object]]] = {
         name: [] for name in ("random", "stability", "tests", "knockout", "generation", "time", "dose")

@@ -186,6 +186,7 @@ def test_specificity_knocks_the_circuit_out_of_every_kind_of_text() -> None:
         assert row.rise == pytest.approx(row.knocked_out - row.intact)
         assert row.low <= row.rise <= row.high
         assert row.copying_rise is None
+        assert 0 <= row.shared_with_ordinary <= 1
     assert "does not copy" in rows[-1].note
 
 
