@@ -43,7 +43,7 @@ from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.run.transfer import slug, transfer_table
-from memcirc.verification.passages import passages_of
+from memcirc.verification.passages import Choice, passages_from
 from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
 from memcirc.work.executors import Make, Unfinished, run_units
@@ -419,8 +419,7 @@ class Pipeline:
         config, scores = self.config, self.run_dir / "score" / "scores.parquet"
         passages = None
         if scores.is_file():
-            passages = passages_of(
-                pq.read_table(scores),
+            choice = Choice(
                 config.prepare.prompt_tokens,
                 {pair.doc_id for pair in pairs},
                 config.verify.passages,
@@ -428,6 +427,7 @@ class Pipeline:
                 SCORE_COLUMN[config.pairs.metric],
                 config.pairs.threshold,
             )
+            passages = cache(partial(passages_from, scores, choice))
         return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)
 
     def transfer(self) -> Path:

@@ -3,11 +3,15 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from memcirc.memorization.stage import read_rows
+from memcirc.pairs.make import token_array
 from memcirc.pairs.record import Pair, Pairs
 
 
@@ -55,55 +59,87 @@ class Passages:
         return Pairs(tuple(items))
 
 
-def passages_of(
-    table: pa.Table,
-    prompt_tokens: int,
-    documents: Collection[str],
-    n_passages: int = 48,
-    seed: int = 0,
-    column: str = "memorization_score",
-    threshold: float = 0.75,
-) -> Passages:
+@dataclass(frozen=True)
+class Choice:
+    """Which passages are taken, and from which documents."""
+
+    prompt_tokens: int
+    documents: Collection[str]
+    n_passages: int = 48
+    seed: int = 0
+    column: str = "memorization_score"
+    threshold: float = 0.75
+
+
+def passages_of(table: pa.Table, prompt_tokens: int, documents: Collection[str] = (), **options: Any) -> Passages:
     """Choose passages from a table of scores.
 
     Args:
         table: as :func:`memcirc.score` makes it, with ``doc_id``.
         documents: memorized passages are taken from these (the test split's); from all where it is empty.
-        threshold: of ``column``: from it on a passage is memorized.
+        options: ``n_passages`` of each sort, ``seed``; from ``threshold`` of ``column`` on a passage is memorized.
 
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
     """
-    tokens = np.array(table["tokens"].to_pylist(), dtype=np.int64).reshape(len(table), -1)
-    scores = table[column].to_numpy()
-    doc_ids = _texts(table, "doc_id", [str(i) for i in range(len(table))])
-    copies = _texts(table, "copies", [None] * len(table))
-    windows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    recited = np.flatnonzero(scores >= threshold).tolist()
-    for i in recited:
-        windows[doc_ids[i]].append(tuple(tokens[i].tolist()))
-    generator = np.random.default_rng(seed)
-    memorized = np.array([i for i in recited if not documents or doc_ids[i] in documents], dtype=np.int64)
-    rest = np.flatnonzero(scores < threshold)
+    rows = _choose(table, Choice(prompt_tokens, documents, **options))
+    return _gathered(table, token_array(table), np.arange(len(table)), rows, prompt_tokens)
+
+
+def passages_from(path: Path, choice: Choice) -> Passages:
+    """The same from a file of scores, of which only the chosen rows' tokens are read.
+
+    Raises:
+        ValueError: as :func:`passages_of`.
+    """
+    names = pq.read_schema(path).names
+    table = pq.read_table(path, columns=[n for n in (choice.column, "doc_id", "copies") if n in names])
+    rows = _choose(table, choice)
+    keep = np.zeros(len(table), dtype=bool)
+    keep[np.concatenate(list(rows.values()))] = True
+    return _gathered(table, token_array(read_rows(path, keep)), np.cumsum(keep) - 1, rows, choice.prompt_tokens)
+
+
+def _choose(table: pa.Table, choice: Choice) -> dict[str, np.ndarray]:
+    """Row numbers of each sort."""
+    scores, doc_ids = table[choice.column].to_numpy(), _doc_ids(table)
+    recited = np.flatnonzero(scores >= choice.threshold)
+    memorized = np.array(
+        [i for i in recited.tolist() if not choice.documents or doc_ids[i] in choice.documents], dtype=np.int64
+    )
+    rest = np.flatnonzero(scores < choice.threshold)
     if not len(memorized) or len(rest) < 2:
         raise ValueError(
             f"{len(memorized)} memorized passages of the wanted documents and {len(rest)} others; 1 and 2 are needed"
         )
-    memorized = np.sort(generator.permutation(memorized)[:n_passages])
+    generator, n = np.random.default_rng(choice.seed), choice.n_passages
+    memorized = np.sort(generator.permutation(memorized)[:n])
     lowest = rest[np.argsort(scores[rest], kind="stable")]
-    others = lowest[: min(n_passages, len(rest) // 2)]
-    ordinary = generator.permutation(lowest[len(others) :])[:n_passages]
+    others = lowest[: min(n, len(rest) // 2)]
+    ordinary = generator.permutation(lowest[len(others) :])[:n]
+    return {"recited": recited, "memorized": memorized, "others": others, "ordinary": ordinary}
+
+
+def _gathered(
+    table: pa.Table, tokens: np.ndarray, place: np.ndarray, rows: Mapping[str, np.ndarray], prompt_tokens: int
+) -> Passages:
+    """Passages of the chosen rows; ``place`` is where a row's tokens stand in ``tokens``."""
+    doc_ids = _doc_ids(table)
+    copies = table["copies"].to_pylist() if "copies" in table.column_names else [None] * len(table)
+    windows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for i in rows["recited"].tolist():
+        windows[doc_ids[i]].append(tuple(tokens[place[i]].tolist()))
+    memorized = rows["memorized"]
     return Passages(
         prompt_tokens,
-        tokens[memorized],
+        tokens[place[memorized]],
         np.array([-1 if copies[i] is None else copies[i] for i in memorized], dtype=np.int64),
         tuple(doc_ids[i] for i in memorized),
-        tokens[others],
-        tokens[ordinary],
+        tokens[place[rows["others"]]],
+        tokens[place[rows["ordinary"]]],
         dict(windows),
     )
 
 
-def _texts(table: pa.Table, name: str, default: Sequence[Any]) -> Sequence[Any]:
-    values: Sequence[Any] = table[name].to_pylist() if name in table.column_names else default
-    return values
+def _doc_ids(table: pa.Table) -> list[str]:
+    return table["doc_id"].to_pylist() if "doc_id" in table.column_names else [str(i) for i in range(len(table))]

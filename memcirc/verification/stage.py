@@ -1,7 +1,7 @@
 """The verification stage: a run's circuits on held-out pairs, in the combinations that the configuration names."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,13 +22,13 @@ class Material:
     """What is measured on and with.
 
     ``pairs`` is what is measured on; ``reference`` what mean ablations average over, as long as the longest of
-    ``pairs``; ``train`` what attribution saw; ``passages`` running text, where the run has it.
+    ``pairs``; ``train`` what attribution saw; ``passages`` gives running text, where the run has it.
     """
 
     pairs: Pairs
     reference: Pairs
     train: Pairs | None = None
-    passages: Passages | None = None
+    passages: Callable[[], Passages] | None = None
 
 
 def verify_circuits(

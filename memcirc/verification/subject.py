@@ -40,7 +40,7 @@ class Subject:
 
     Args:
         pairs: what is measured on (test); ``train``: what attribution saw, for the checks that discover anew.
-        scores: those that the circuit was chosen by; ``passages``: memorized and other ones, for the checks that read
+        scores: those that the circuit was chosen by; ``passages``: memorized and other ones (or what gives them), for the checks that read
             running text.
         reference: pairs that mean ablations average over.
     """
@@ -53,7 +53,7 @@ class Subject:
     scores: EdgeScores | None = None
     reference: Pairs | None = None
     train: Pairs | None = None
-    passages: Passages | None = None
+    passages: Passages | Callable[[], Passages] | None = None
     ablations: Sequence[str] = ("resample",)
     directions: Sequence[bool] = (False, True)
     engine: str = "native"
@@ -91,6 +91,8 @@ class Subject:
             ValueError: it was not given, or the scores are of another graph.
         """
         value = getattr(self, name)
+        if callable(value):
+            return value()
         if value is None:
             what = {
                 "scores": "the edge scores that the circuit was chosen by",

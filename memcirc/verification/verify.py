@@ -116,7 +116,7 @@ def verify(
     directions: Sequence[bool] = (False, True),
     reference: Pairs | None = None,
     train: Pairs | None = None,
-    passages: Passages | None = None,
+    passages: Passages | Callable[[], Passages] | None = None,
     engine: str = "native",
     progress: Progress = iter,
     **options: Any,
@@ -131,7 +131,7 @@ def verify(
         reference: pairs that mean ablations average over; default: ``pairs``.
         train: pairs that attribution saw; what ``stability``, ``methods`` and ``time`` need.
         passages: what ``specificity``, ``generation`` and ``time`` need
-            (:func:`memcirc.verification.passages.passages_of`).
+            (:func:`memcirc.verification.passages.passages_of`), or a function that gives it.
         progress: wraps the iteration over checks, as tqdm does.
         options: fields of :class:`memcirc.verification.subject.Settings`.
 

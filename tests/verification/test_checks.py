@@ -1,9 +1,11 @@
 """The checks that discover anew, read running text, or knock out: each against a case whose answer is known."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -18,12 +20,13 @@ from memcirc.verification.faithfulness import distribution, measure, pair_ratios
 from memcirc.verification.generation import generation, recitation
 from memcirc.verification.knockout import knock_out
 from memcirc.verification.origin import check_origin
-from memcirc.verification.passages import passages_of
+from memcirc.verification.passages import Choice, passages_from, passages_of
 from memcirc.verification.resampling import resample_counts
 from memcirc.verification.specificity import loss, repeated, specificity
 from memcirc.verification.stability import jaccard, method_overlaps, overlap_table, stability
 from memcirc.verification.time_resolved import DELAYS, continuations, delayed, is_branch, time_resolved
 from memcirc.verification.transfer import transfer
+from memcirc.verification.verify import verify
 from tests.models import D_VOCAB, random_pairs, small_model
 from tests.verification.subjects import documents, passages, subject
 
@@ -307,12 +310,35 @@ def table(scores: list[float]) -> pa.Table:
 
 
 def test_passages_are_chosen_by_score_and_document() -> None:
-    chosen = passages_of(table([1.0, 1.0, 0.0, 0.1, 0.2, 0.3]), 4, {"d1"}, 2)
+    chosen = passages_of(table([1.0, 1.0, 0.0, 0.1, 0.2, 0.3]), 4, {"d1"}, n_passages=2)
     assert (chosen.doc_ids, chosen.copies.tolist()) == (("d1",), [1])
     assert len(chosen.others) == len(chosen.ordinary) == 2
     taken = {tuple(row) for row in chosen.others.tolist()} & {tuple(row) for row in chosen.ordinary.tolist()}
     assert not taken
     assert set(chosen.windows) == {"d0", "d1"}
+
+
+def test_passages_from_a_file_are_those_of_the_whole_table(tmp_path: Path) -> None:
+    scores = np.random.default_rng(3).permutation(np.repeat([0.0, 0.2, 1.0], 10)).tolist()
+    whole = table(scores)
+    pq.write_table(whole, tmp_path / "scores.parquet", row_group_size=4)
+    documents = {f"d{i}" for i in range(20)}
+    found = passages_from(tmp_path / "scores.parquet", Choice(4, documents, 6))
+    expected = passages_of(whole, 4, documents, n_passages=6)
+    for name in ("memorized", "others", "ordinary", "copies"):
+        assert (getattr(found, name) == getattr(expected, name)).all()
+    assert (found.doc_ids, found.windows) == (expected.doc_ids, expected.windows)
+
+
+def test_passages_that_cannot_be_had_refuse_their_checks_alone() -> None:
+    made = subject(passages=lambda: passages_of(table([1.0, 0.0, 0.0]), 4, {"d7"}))
+    result = verify(
+        made.model, made.pairs, made.circuit, mode="tree", checks=("specificity", "dose"), passages=made.passages
+    )
+    assert result.refused == (
+        "tree, specificity: 0 memorized passages of the wanted documents and 2 others; 1 and 2 are needed",
+    )
+    assert result.dose
 
 
 def test_too_few_passages_are_refused_with_their_numbers() -> None:
