@@ -40,8 +40,8 @@ class Subject:
 
     Args:
         pairs: what is measured on (test); ``train``: what attribution saw, for the checks that discover anew.
-        scores: those that the circuit was chosen by; ``passages``: memorized and other ones (or what gives them), for the checks that read
-            running text.
+        scores: those that the circuit was chosen by; ``passages``: memorized and other ones (or a function that gives
+            them), for the checks that read running text.
         reference: pairs that mean ablations average over.
     """
 
