@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("attribution", "circuits", "search", "memory", "growth"):
+for name in ("attribution", "circuits", "search", "memory", "growth", "patching"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

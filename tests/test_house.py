@@ -27,6 +27,7 @@ ROOMS = [
     ("circuits",),
     ("verification",),
     ("report",),
+    ("patching",),
     ("run",),
     ("doctor", "cli", "__main__"),
 ]

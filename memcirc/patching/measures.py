@@ -1,0 +1,118 @@
+"""What a patched run is asked: metrics at the end of the prompt, or over a whole teacher-forced answer.
+
+Metrics are those of :mod:`memcirc.metrics` and two more: ``rank`` (of the best answer among all tokens, from 1) and
+``exact_match`` (every token of the answer is the argmax, which under greedy decoding is the same as being generated).
+Metrics of one token read the end of the prompt, also when an answer is teacher-forced behind it. ``kl`` compares with
+the source run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from memcirc.engine.layers import final_normed
+from memcirc.engine.weights import Weights
+from memcirc.metrics import METRICS as SHARED_METRICS
+from memcirc.metrics import Answers, check_metric, from_columns, metric_values, reads_columns, reads_sequence
+from memcirc.metrics import sequence_logprob as summed_logprob
+from memcirc.patching.runs import Prompts, logits_of
+
+METRICS = (*SHARED_METRICS, "rank", "exact_match")
+ROWS_OF_LOGITS = 1 << 26
+
+
+def takes_sequence(metric: str) -> bool:
+    """Whether a metric reads a whole answer of several tokens."""
+    return reads_sequence(metric) or metric.removeprefix("neg_") == "exact_match"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Which metrics are asked of which answers.
+
+    ``answers`` are of single tokens (None where only whole answers are asked for); ``reference`` the source run's
+    logits at the end of the prompt, which ``kl`` needs.
+    """
+
+    metrics: tuple[str, ...]
+    prompts: Prompts
+    answers: Answers | None
+    reference: Float[Tensor, "batch d_vocab"] | None = None
+
+    def __post_init__(self) -> None:
+        for metric in self.metrics:
+            check_metric(metric, METRICS)
+
+    def of_final(
+        self, weights: Weights, final: Float[Tensor, "row step d_model"], example: Int[Tensor, " row"]
+    ) -> Float[Tensor, "metric row"]:
+        """Every metric of every row, from the last residual at the positions read; unembeds the answers' columns alone
+        where that is enough."""
+        if all(reads_columns(metric) for metric in self.metrics):
+            assert self.answers is not None
+            answers = self.answers[example]
+            hat = final_normed(weights, final[:, 0]).to(weights.dtype)
+            columns = weights.unembed.weight.T[self.answers.columns][example]
+            logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
+            return torch.stack([from_columns(m, logits.double(), answers) for m in self.metrics])
+        size = max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
+        parts = [
+            self.of_logits(logits_of(weights, rows), which)
+            for rows, which in zip(final.split(size), example.split(size), strict=True)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def of_logits(
+        self, logits: Float[Tensor, "row step d_vocab"], example: Int[Tensor, " row"]
+    ) -> Float[Tensor, "metric row"]:
+        """Every metric of every row, from the logits at the positions read."""
+        logits = logits.double()
+        return torch.stack([self._value(metric, logits, example) for metric in self.metrics])
+
+    def _value(self, metric: str, logits: Tensor, example: Tensor) -> Tensor:
+        bare, sign = metric.removeprefix("neg_"), -1.0 if metric.startswith("neg_") else 1.0
+        if takes_sequence(metric):
+            targets, mask = self.prompts.targets, self.prompts.target_mask
+            assert targets is not None
+            assert mask is not None
+            if bare == "exact_match":
+                return sign * ((logits.argmax(-1) == targets[example]) | ~mask[example]).all(-1).to(logits.dtype)
+            return sign * summed_logprob(logits, targets[example], mask[example])
+        assert self.answers is not None
+        answers, first = self.answers[example], logits[:, 0]
+        if bare == "rank":
+            values = answers.gather(first).masked_fill(answers.answer == 0, -torch.inf).amax(-1)
+            return sign * (1.0 + (first > values[:, None]).sum(-1).to(logits.dtype))
+        reference = None if self.reference is None else self.reference[example].to(logits.dtype)
+        return metric_values(metric, first, answers, reference)
+
+
+def step_logprobs(
+    weights: Weights, prompts: Prompts, final: Float[Tensor, "row step d_model"], example: Int[Tensor, " row"]
+) -> Float[Tensor, "row step"]:
+    """Log-probability of each token of a teacher-forced answer, NaN where it is shorter."""
+    assert prompts.targets is not None
+    assert prompts.target_mask is not None
+    logits = logits_of(weights, final).double().log_softmax(-1)
+    chosen = logits.gather(-1, prompts.targets[example][..., None])[..., 0]
+    return chosen.masked_fill(~prompts.target_mask[example], torch.nan)
+
+
+def token_answers(
+    answers: Sequence[Sequence[int]], wrong: Sequence[Sequence[int]], d_vocab: int, device: torch.device
+) -> Answers:
+    """Answers and wrong answers of one token each as columns; ``wrong`` may be empty where no metric reads it.
+
+    Raises:
+        ValueError: an id outside the vocabulary.
+    """
+    rows = list(zip(answers, wrong or answers, strict=True))
+    columns = torch.tensor([[right[0], other[0]] for right, other in rows], dtype=torch.int64)
+    outside = columns[(columns < 0) | (columns >= d_vocab)]
+    if len(outside):
+        raise ValueError(f"answer id {int(outside[0])} is outside the vocabulary 0..{d_vocab - 1}")
+    weights = torch.eye(2, dtype=torch.float64)
+    return Answers(columns.to(device), *(w.expand(len(rows), 2).to(device) for w in weights))

@@ -1,0 +1,99 @@
+"""Tests that run before every sweep, on its first example.
+
+1. Writing what is already there changes nothing (self-patch).
+2. Writing noise at a site changes the logits: a hook that silently does nothing is an error.
+3. Afterwards the model has as many hooks as before, and its weights are those from before.
+
+For every kind of site in the sweep, at the middle and at the deepest of its layers; positions and heads are the whole
+site's, so that a patch that cannot matter by itself (a position after the last one read) is no false alarm.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memcirc.patching import literal
+from memcirc.patching.comparison import Comparison
+from memcirc.patching.engine import base_kinds, kinds_to_record, patched_finals, slow_reason
+from memcirc.patching.patches import Patch
+from memcirc.patching.runs import Prompts, run
+from memcirc.patching.sites import Site
+
+NEEDS_TWO_POSITIONS = ("q", "k", "rot_q", "rot_k", "attn_scores", "q_input", "k_input")
+SELF_PATCH = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+
+
+def run_selftests(comparison: Comparison, patches: Sequence[Patch]) -> int:
+    """Raises ValueError when a test fails; returns how many sites were tested."""
+    prompts = comparison.base.prompts.rows(slice(0, 1))
+    sites = _sample(patches, int(prompts.lengths[0]))
+    hooked = comparison.base.model.hooked
+    hooks, versions = literal.hook_count(hooked), [p._version for p in hooked.parameters()]
+    fast = [s for s in sites if slow_reason(Patch((s,)), False) is None]
+    if fast:
+        _test_engine(comparison, prompts, fast)
+    for where in sites:
+        if where not in fast:
+            _test_hook(comparison, prompts, where)
+    assert literal.hook_count(hooked) == hooks, "a self-test left a hook on the model"
+    assert [p._version for p in hooked.parameters()] == versions, "a self-test changed the model's weights"
+    return len(sites)
+
+
+def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
+    """Of each kind the whole site at the middle and at the deepest layer that occur."""
+    layers: dict[str, set[int | None]] = {}
+    for patch in patches:
+        for where in patch.sites:
+            layers.setdefault(where.kind, set()).add(where.layer)
+    chosen = []
+    for kind, found in layers.items():
+        if length < 2 and kind in NEEDS_TWO_POSITIONS:
+            continue
+        ordered = sorted(found, key=lambda layer: -1 if layer is None else layer)
+        chosen += [Site(kind, layer) for layer in dict.fromkeys((ordered[len(ordered) // 2], ordered[-1]))]
+    return chosen
+
+
+def _noise(value: Tensor) -> Tensor:
+    """Seeded noise as large as the value itself (and not zero where that is)."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(value.shape, generator=generator, dtype=torch.float32).to(value.device, value.dtype)
+    return drawn * (value.float().std(unbiased=False).to(value.dtype) + 0.1)
+
+
+def _test_engine(comparison: Comparison, prompts: Prompts, sites: Sequence[Site]) -> None:
+    weights = comparison.base.weights
+    patches = [Patch((where,)) for where in sites]
+    kinds = kinds_to_record(patches, len(weights.blocks))
+    base = run(weights, prompts, sorted({*kinds, *base_kinds(weights)}))
+    changed = {key: value + _noise(value) for key, value in base.found.items() if key[0] in kinds}
+    nowhere = torch.zeros(1, dtype=torch.int64, device=prompts.ids.device)
+    finals = []
+    for source in (base.found, changed):
+        parts = list(patched_finals(weights, prompts, base.found, source, patches, nowhere, skip=False))
+        by_patch = torch.cat([part.patch for part in parts]).argsort()
+        finals.append(torch.cat([part.final for part in parts])[by_patch])
+    for where, unchanged, written in zip(sites, *finals, strict=True):
+        _judge(where, base.final[0], unchanged, written, weights.dtype)
+
+
+def _test_hook(comparison: Comparison, prompts: Prompts, where: Site) -> None:
+    hooked, patch = comparison.base.model.hooked, Patch((where,))
+    with literal.switched(hooked, [patch]):
+        logits, found = literal.recorded(hooked, prompts.ids, [where.hook])
+    noise = {key: value + _noise(value) for key, value in found.items()}
+    unchanged, written = (literal.patched_logits(hooked, prompts.ids, source, patch) for source in (found, noise))
+    length = int(prompts.lengths[0])
+    _judge(where, logits[0, :length], unchanged[0, :length], written[0, :length], comparison.base.model.dtype)
+
+
+def _judge(where: Site, base: Tensor, unchanged: Tensor, written: Tensor, dtype: torch.dtype) -> None:
+    """A self-patched run equals the base run up to rounding; one with noise differs from it at all (both take the same
+    way, so that rounding is no difference)."""
+    change = float((unchanged - base).abs().max() / base.abs().max().clamp_min(1e-6))
+    if change > SELF_PATCH[dtype]:
+        raise ValueError(f"self-test: writing at {where.hook} what is already there changes the run by {change:.1e}")
+    if torch.equal(written, unchanged):
+        raise ValueError(f"self-test: writing noise at {where.hook} changes nothing; a patch there measures nothing")
