@@ -96,7 +96,7 @@ def patched_finals(
         token_budget: tokens that run at once; default: what fits into :func:`default_budget`.
         skip: leave out what changes nothing (a self-test writes it all the same).
     """
-    rows = rows_of(patches, base, source, len(weights.blocks), prompts.lengths, shared, skip)
+    rows = rows_of(patches, base, source, len(weights.blocks), prompts.lengths, shared, skip, weights.causal)
     if not len(rows):
         return
     first_read = prompts.read.amin(1)[rows.example]

@@ -7,7 +7,7 @@ the source run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -45,6 +45,19 @@ class Question:
     def __post_init__(self) -> None:
         for metric in self.metrics:
             check_metric(metric, METRICS)
+
+    def rows(self, rows: slice) -> "Question":
+        """The same question for some of the examples."""
+        index = torch.arange(len(self.prompts), device=self.prompts.ids.device)[rows]
+        answers = None if self.answers is None else self.answers[index]
+        reference = None if self.reference is None else self.reference[rows]
+        return Question(self.metrics, self.prompts.rows(rows), answers, reference)
+
+    def against(self, weights: Weights, final: Float[Tensor, "batch step d_model"]) -> "Question":
+        """The question with the source run as the reference of ``kl``, if that is asked."""
+        if not any(metric.removeprefix("neg_") == "kl" for metric in self.metrics):
+            return self
+        return replace(self, reference=logits_of(weights, final[:, 0]))
 
     def of_final(
         self, weights: Weights, final: Float[Tensor, "row step d_model"], example: Int[Tensor, " row"]

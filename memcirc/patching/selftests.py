@@ -14,31 +14,39 @@ import torch
 from torch import Tensor
 
 from memcirc.patching import literal
-from memcirc.patching.comparison import Comparison
-from memcirc.patching.engine import base_kinds, kinds_to_record, patched_finals, slow_reason
+from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts, run
+from memcirc.patching.runs import Run
+from memcirc.patching.sides import Comparison
 from memcirc.patching.sites import Site
+from memcirc.patching.writes import Found, canonical
 
 NEEDS_TWO_POSITIONS = ("q", "k", "rot_q", "rot_k", "attn_scores", "q_input", "k_input")
 SELF_PATCH = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 
 
-def run_selftests(comparison: Comparison, patches: Sequence[Patch]) -> int:
-    """Raises ValueError when a test fails; returns how many sites were tested."""
-    prompts = comparison.base.prompts.rows(slice(0, 1))
-    sites = _sample(patches, int(prompts.lengths[0]))
+def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], fast: Sequence[int]) -> None:
+    """Test the places that a sweep writes.
+
+    Args:
+        base: the base run, with what the sweep's fast patches need recorded.
+        fast: numbers of the patches that the fast engine runs.
+
+    Raises:
+        ValueError: a test fails.
+    """
     hooked = comparison.base.model.hooked
     hooks, versions = literal.hook_count(hooked), [p._version for p in hooked.parameters()]
-    fast = [s for s in sites if slow_reason(Patch((s,)), False) is None]
-    if fast:
-        _test_engine(comparison, prompts, fast)
-    for where in sites:
-        if where not in fast:
-            _test_hook(comparison, prompts, where)
+    length = int(comparison.base.prompts.lengths[0])
+    quick = set(fast)
+    tested = _sample([patches[i] for i in fast], length)
+    if tested:
+        first = {key: value[:1] for key, value in base.found.items()}
+        _test_engine(comparison, first, base.final[0], tested)
+    for where in _sample([patch for i, patch in enumerate(patches) if i not in quick], length):
+        _test_hook(comparison, where)
     assert literal.hook_count(hooked) == hooks, "a self-test left a hook on the model"
     assert [p._version for p in hooked.parameters()] == versions, "a self-test changed the model's weights"
-    return len(sites)
 
 
 def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
@@ -63,23 +71,23 @@ def _noise(value: Tensor) -> Tensor:
     return drawn * (value.float().std(unbiased=False).to(value.dtype) + 0.1)
 
 
-def _test_engine(comparison: Comparison, prompts: Prompts, sites: Sequence[Site]) -> None:
-    weights = comparison.base.weights
+def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequence[Site]) -> None:
+    weights, prompts = comparison.base.weights, comparison.base.prompts.rows(slice(0, 1))
     patches = [Patch((where,)) for where in sites]
-    kinds = kinds_to_record(patches, len(weights.blocks))
-    base = run(weights, prompts, sorted({*kinds, *base_kinds(weights)}))
-    changed = {key: value + _noise(value) for key, value in base.found.items() if key[0] in kinds}
+    written = {canonical(where, len(weights.blocks)) for where in sites}
+    changed = {key: base[key] + _noise(base[key]) for key in written}
     nowhere = torch.zeros(1, dtype=torch.int64, device=prompts.ids.device)
     finals = []
-    for source in (base.found, changed):
-        parts = list(patched_finals(weights, prompts, base.found, source, patches, nowhere, skip=False))
+    for source in (base, changed):
+        parts = list(patched_finals(weights, prompts, base, source, patches, nowhere, skip=False))
         by_patch = torch.cat([part.patch for part in parts]).argsort()
         finals.append(torch.cat([part.final for part in parts])[by_patch])
-    for where, unchanged, written in zip(sites, *finals, strict=True):
-        _judge(where, base.final[0], unchanged, written, weights.dtype)
+    for where, unchanged, noisy in zip(sites, *finals, strict=True):
+        _judge(where, final, unchanged, noisy, weights.dtype)
 
 
-def _test_hook(comparison: Comparison, prompts: Prompts, where: Site) -> None:
+def _test_hook(comparison: Comparison, where: Site) -> None:
+    prompts = comparison.base.prompts.rows(slice(0, 1))
     hooked, patch = comparison.base.model.hooked, Patch((where,))
     with literal.switched(hooked, [patch]):
         logits, found = literal.recorded(hooked, prompts.ids, [where.hook])

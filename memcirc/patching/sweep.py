@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.models import Model
-from memcirc.patching.comparison import Comparison, Side, ends, measure
 from memcirc.patching.grids import SWEEPS, Grid, grid
 from memcirc.patching.measures import METRICS, Question, takes_sequence, token_answers
+from memcirc.patching.measuring import Measured, measure
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
-from memcirc.patching.selftests import run_selftests
+from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import check_site, site
 
 Direction = Literal["denoise", "noise"]
@@ -41,8 +41,8 @@ class Sweep:
 
     ``table``: a row a patch and example with ``patch`` (number), ``label``, ``hook``, ``kind``, ``layer``, ``pos``,
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
-    raw value and ``<metric>_normalized``. ``ends`` are each metric's means (base run, source run); ``notes`` say what took
-    full passes, and why.
+    raw value and ``<metric>_normalized``. ``ends`` are each metric's means (base run, source run); ``notes`` say what
+    took full passes, and why.
     """
 
     table: pa.Table
@@ -170,29 +170,22 @@ def patch_sweep(
     layout = layout_of(sites, model, max(map(len, clean)), int(base.lengths.max()))
     single = None if sequence else token_answers(answers, wrong, model.d_vocab, model.device)
     question = Question(tuple(metrics), base, single)
-    run_selftests(comparison, layout.patches)
-    with torch.inference_mode():
-        base_values, source_values, question = ends(comparison, question)
-        with tqdm(total=len(layout.patches) * len(clean), desc=layout.name, unit="patch", disable=not progress) as bar:
-            values, reasons = measure(comparison, layout.patches, question, base_values, full_passes, bar.update)
-    return finished(layout, metrics, values, base_values, source_values, direction, reasons, normalize)
+    with (
+        torch.inference_mode(),
+        tqdm(total=len(layout.patches) * len(clean), desc=layout.name, unit="patch", disable=not progress) as bar,
+    ):
+        measured = measure(comparison, layout.patches, question, full_passes, bar.update)
+    return finished(layout, metrics, measured, direction, normalize)
 
 
-def finished(
-    layout: Grid,
-    metrics: Sequence[str],
-    values: Tensor,
-    base: Tensor,
-    source: Tensor,
-    direction: str,
-    reasons: Sequence[str],
-    normalize: bool,
-) -> Sweep:
-    """The record of measured values [metric, patch, batch]."""
-    measured, low, high = (dict(zip(metrics, t.double().cpu().numpy(), strict=True)) for t in (values, base, source))
-    notes = tuple(f"full passes through TransformerLens: {reason}" for reason in reasons)
-    table = _table(layout, measured, low, high, normalize)
-    return Sweep(table, measured, low, high, layout.axes, layout.shape, layout.cells, layout.patches, direction, notes)
+def finished(layout: Grid, metrics: Sequence[str], measured: Measured, direction: str, normalize: bool) -> Sweep:
+    """The record of what was measured."""
+    values, base, source = (
+        dict(zip(metrics, t.cpu().numpy(), strict=True)) for t in (measured.values, measured.base, measured.source)
+    )
+    notes = tuple(f"full passes through TransformerLens: {reason}" for reason in measured.reasons)
+    table = _table(layout, values, base, source, normalize)
+    return Sweep(table, values, base, source, layout.axes, layout.shape, layout.cells, layout.patches, direction, notes)
 
 
 def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -> pa.Table:
@@ -262,8 +255,8 @@ def _checked(clean: list[list[int]], corrupt: list[list[int]]) -> tuple[list[lis
     for i, (a, b) in enumerate(zip(clean, corrupt, strict=True)):
         if len(a) != len(b):
             raise ValueError(
-                f"example {i}: the clean prompt has {len(a)} tokens and the corrupt one {len(b)}; patching goes position "
-                "by position and needs equally many"
+                f"example {i}: the clean prompt has {len(a)} tokens and the corrupt one {len(b)}; patching goes "
+                "position by position and needs equally many"
             )
     return clean, corrupt
 

@@ -77,6 +77,7 @@ def rows_of(
     lengths: Int[Tensor, " batch"],
     shared: Int[Tensor, " batch"],
     skip: bool = True,
+    causal: bool = True,
 ) -> Rows:
     """The rows of all patches on all examples.
 
@@ -86,6 +87,7 @@ def rows_of(
         shared: positions from the start at which both runs are known to be the same (prompts share their tokens and the
             model is one); 0 where nothing is known.
         skip: leave out entries that change nothing.
+        causal: no position sees a later one.
     """
     groups = _grouped(patches, n_layers, int(lengths.max()))
     device, batch = lengths.device, len(lengths)
@@ -101,7 +103,7 @@ def rows_of(
         entries = entries[entries.pos < lengths[cell % batch]]
         counts = torch.ones_like(entries.row, dtype=torch.bool)
         if skip and place.operation in ("replace", "interpolate"):
-            counts = _differing(place, entries, batch, base, source, shared)
+            counts = _differing(place, entries, batch, base, source, shared, causal)
         spread[place] = entries, counts
         cells, where = entries.row[counts], entries.pos[counts]
         start.scatter_reduce_(0, cells, where, "amin")
@@ -141,7 +143,7 @@ def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place
 
 
 def _differing(
-    place: Place, entries: Entries, batch: int, base: Found, source: Found, shared: Tensor
+    place: Place, entries: Entries, batch: int, base: Found, source: Found, shared: Tensor, causal: bool
 ) -> Bool[Tensor, " entry"]:
     """Whether the source run's value differs from that of the run it is written into."""
     example = entries.row % batch
@@ -163,6 +165,8 @@ def _differing(
     else:
         assert place.shape == STREAM
         differs = differs.any(-1)[example, entries.pos]
+    if place.kind in ("q", "rot_q") and causal:
+        differs = differs & (entries.pos > 0)  # a query that sees one key attends to it, whatever it is
     return differs & (entries.pos >= shared[example])
 
 

@@ -31,7 +31,7 @@ def test_m1_by_hand() -> None:
 
 def test_an_engine_that_loses_a_write_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine._Chunk, "at", lambda self, kind, layer, value: value)
-    with pytest.raises(ValueError, match="writing noise at .* changes nothing"):
+    with pytest.raises(ValueError, match=r"writing noise at .* changes nothing"):
         patch_sweep(small_model("gpt2"), *prompts())
 
 
