@@ -171,7 +171,7 @@ def patch_sweep(
     single = None if sequence else token_answers(answers, wrong, model.d_vocab, model.device)
     question = Question(tuple(metrics), base, single)
     with (
-        torch.inference_mode(),
+        torch.no_grad(),
         tqdm(total=len(layout.patches) * len(clean), desc=layout.name, unit="patch", disable=not progress) as bar,
     ):
         measured = measure(comparison, layout.patches, question, full_passes, bar.update)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from memcirc.artifacts import read_json, write_json, write_text
 from memcirc.report import figures
+from memcirc.report.drawing import Drawing
+from memcirc.report.drawing import draw as _drawing
 from memcirc.report.findings import Finding, recall_findings, task_findings
 from memcirc.report.tables import markdown_table
 
@@ -26,15 +26,6 @@ RANDOM_COLUMNS = (
     "mean", "std", "q95", "highest", "disconnected", "quantile", "p_value",
 )  # fmt: skip
 AREA_COLUMNS = ("mode", "ablation", "reverse", "metric", "cpr", "cmd", "log_auc")
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with its name and caption."""
-
-    name: str
-    caption: str
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -178,13 +169,6 @@ def _corpus(run_dir: Path, out: Path) -> tuple[list[Drawing], list[Finding]]:
         )
         drawings.append(_drawing(out, "dose_response", drawn, caption))
     return drawings, recall_findings(copies, exact)
-
-
-def _drawing(out: Path, name: str, figure: Figure, caption: str) -> Drawing:
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    text = figures.svg(figure)
-    write_text(out / "figures" / f"{name}.svg", text)
-    return Drawing(name, caption, Markup(text))
 
 
 def _spread(prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
