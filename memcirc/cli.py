@@ -78,8 +78,27 @@ def parser() -> argparse.ArgumentParser:
     verify = command("verify", "circuits -> faithfulness, baselines, statistics", *COMMAND_SECTIONS["verify"])
     verify.add_argument("--preset", metavar="NAME", help="one of the study's tables, on a finished run")
     verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    _add_studies(commands)
     commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
     return top
+
+
+def _add_studies(commands: Any) -> None:
+    """``memcirc patch STUDY``, its options from the studies' configurations."""
+    from memcirc.patching.config import STUDIES
+
+    text = "activation patching: studies that end with a page"
+    patch = commands.add_parser("patch", help=text, description=text, allow_abbrev=False)
+    studies = patch.add_subparsers(dest="study", metavar="STUDY", required=True, parser_class=OneLineParser)
+    for name, (config, about) in STUDIES.items():
+        sub = studies.add_parser(name, help=about, description=about, allow_abbrev=False)
+        run_dir = f"runs/{name}"
+        sub.add_argument(
+            "--run_dir", "--run-dir", "--output_dir", "--output-dir", type=Path, default=Path(run_dir), metavar="DIR",
+            help=f"directory of the run (default: {run_dir})",
+        )  # fmt: skip
+        sub.add_argument("--force", action="store_true", help="train the small models anew")
+        add_options(sub, config, f"{name} options")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,6 +169,16 @@ def _verify(options: dict[str, Any], argv: list[str]) -> None:
     verify_run(run_dir, _resolved("verify", run_dir, options), force, argv)
 
 
+def _patch(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.patching.command import run_study
+    from memcirc.run import manifest
+
+    name, run_dir, force = options.pop("study"), options.pop("run_dir"), options.pop("force")
+    page, config, device, seconds = run_study(name, run_dir, options, force)
+    manifest.record(run_dir, argv, {name: config}, device, seconds)
+    print(page)
+
+
 def _doctor(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.doctor import diagnosis
 
@@ -165,6 +194,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "discover": _stages("discover", "discover"),
     "verify": _verify,
     "report": _stages("report", "report"),
+    "patch": _patch,
     "doctor": _doctor,
 }
 
