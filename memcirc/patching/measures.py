@@ -1,7 +1,8 @@
 """What a patched run is asked: metrics at the end of the prompt, or over a whole teacher-forced answer.
 
-Metrics are those of :mod:`memcirc.metrics` and two more: ``rank`` (of the best answer among all tokens, from 1) and
-``exact_match`` (every token of the answer is the argmax, which under greedy decoding is the same as being generated).
+Metrics are those of :mod:`memcirc.metrics` and: ``rank`` (of the best answer among all tokens, from 1); ``exact_match``
+(every token of the answer is the argmax, which under greedy decoding is the same as being generated);
+``token_logprob_K`` (the answer's token K alone, from 0; NaN where it is shorter).
 Metrics of one token read the end of the prompt, also when an answer is teacher-forced behind it. ``kl`` compares with
 the source run.
 """
@@ -20,13 +21,22 @@ from memcirc.metrics import Answers, check_metric, from_columns, metric_values, 
 from memcirc.metrics import sequence_logprob as summed_logprob
 from memcirc.patching.runs import Prompts, logits_of
 
-METRICS = (*SHARED_METRICS, "rank", "exact_match")
+METRICS = (*SHARED_METRICS, "rank", "exact_match", "token_logprob_K")
+TOKEN = "token_logprob_"
 ROWS_OF_LOGITS = 1 << 26
 
 
 def takes_sequence(metric: str) -> bool:
     """Whether a metric reads a whole answer of several tokens."""
-    return reads_sequence(metric) or metric.removeprefix("neg_") == "exact_match"
+    bare = metric.removeprefix("neg_")
+    return reads_sequence(metric) or bare == "exact_match" or bare.startswith(TOKEN)
+
+
+def check_known(metric: str) -> None:
+    """Raises ValueError for a metric that is not in ``METRICS``."""
+    bare = metric.removeprefix("neg_")
+    if not (bare.startswith(TOKEN) and bare.removeprefix(TOKEN).isdigit()):
+        check_metric(metric, METRICS[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +54,7 @@ class Question:
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
-            check_metric(metric, METRICS)
+            check_known(metric)
 
     def rows(self, rows: slice) -> "Question":
         """The same question for some of the examples."""
@@ -93,6 +103,8 @@ class Question:
             assert mask is not None
             if bare == "exact_match":
                 return sign * ((logits.argmax(-1) == targets[example]) | ~mask[example]).all(-1).to(logits.dtype)
+            if bare.startswith(TOKEN):
+                return sign * self._of_token(int(bare.removeprefix(TOKEN)), logits, example)
             return sign * summed_logprob(logits, targets[example], mask[example])
         assert self.answers is not None
         answers, first = self.answers[example], logits[:, 0]
@@ -102,16 +114,13 @@ class Question:
         reference = None if self.reference is None else self.reference[example].to(logits.dtype)
         return metric_values(metric, first, answers, reference)
 
-
-def step_logprobs(
-    weights: Weights, prompts: Prompts, final: Float[Tensor, "row step d_model"], example: Int[Tensor, " row"]
-) -> Float[Tensor, "row step"]:
-    """Log-probability of each token of a teacher-forced answer, NaN where it is shorter."""
-    assert prompts.targets is not None
-    assert prompts.target_mask is not None
-    logits = logits_of(weights, final).double().log_softmax(-1)
-    chosen = logits.gather(-1, prompts.targets[example][..., None])[..., 0]
-    return chosen.masked_fill(~prompts.target_mask[example], torch.nan)
+    def _of_token(self, step: int, logits: Tensor, example: Tensor) -> Tensor:
+        assert self.prompts.targets is not None
+        assert self.prompts.target_mask is not None
+        if step >= logits.shape[1]:
+            raise ValueError(f"metric '{TOKEN}{step}': the longest answer has {logits.shape[1]} tokens, from 0")
+        chosen = logits[:, step].log_softmax(-1).gather(-1, self.prompts.targets[example, step, None])[:, 0]
+        return chosen.masked_fill(~self.prompts.target_mask[example, step], torch.nan)
 
 
 def token_answers(

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.models import Model
 from memcirc.patching.grids import SWEEPS, Grid, grid
-from memcirc.patching.measures import METRICS, Question, takes_sequence, token_answers
+from memcirc.patching.measures import METRICS, Question, check_known, takes_sequence, token_answers
 from memcirc.patching.measuring import Measured, measure
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
@@ -282,9 +282,8 @@ def answers_of(ids: Ids, n: int, metrics: Sequence[str], what: str, sequence: bo
 def check_wrong(metrics: Sequence[str], wrong: Sequence[Any]) -> None:
     """Raises ValueError for an unknown metric, or one that compares with a wrong answer where there is none."""
     for metric in metrics:
+        check_known(metric)
         bare = metric.removeprefix("neg_")
-        if bare not in METRICS:
-            raise ValueError(f"metric {metric!r} is not known; accepted, each also with neg_: {', '.join(METRICS)}")
         if not wrong and (bare.endswith("_diff") or bare.startswith("wrong_")):
             raise ValueError(f"metric {metric!r} reads wrong answers; none were given")
     if not metrics:

@@ -26,9 +26,10 @@ def fit(
     final_share: float = 0.1,
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.01,
+    clip: float | None = None,
 ) -> float:
     """AdamW over ``steps`` batches, a linear warm-up, then a cosine down to ``final_share`` of the learning rate,
-    gradients clipped at norm 1; returns the last loss."""
+    gradients clipped at norm ``clip``; returns the last loss."""
     parameters = [p for p in parameters if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, learning_rate, betas=betas, weight_decay=weight_decay)
 
@@ -45,7 +46,8 @@ def fit(
             value = loss(batch)
             optimiser.zero_grad()
             value.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, clip)
             optimiser.step()
             schedule.step()
             last = float(value.detach())

@@ -132,9 +132,9 @@ def _blocks(out: Path, results: "IoiResults") -> Section:
     return Section(
         "Residual stream, attention and MLP outputs",
         (
-            "Read the left panel from top to bottom: early on, the information stands where the giver is named; "
-            "later it has moved to the last position, where the answer is said. The other panels show which layers' "
-            "attention and MLPs carry it.",
+            "Read the left panel from top to bottom: at which position does the residual stream carry who is "
+            "giving, and from which layer on has it moved to the last position, where the answer is said? The other "
+            "panels show which layers' attention and MLPs carry it.",
         ),
         drawings=tuple(drawings),
         tables=(
@@ -157,7 +157,8 @@ def _heads(out: Path, results: "IoiResults") -> Section:
             {"head": label, "effect": effect, "low": float(low[number[label]]), "high": float(high[number[label]])}
             for label, effect in sweep.ranked(METRIC, by, TOP_ROWS)
         ]
-        tables.append(TableBlock(("head", "effect", "low", "high"), rows, f"{title} (denoising)"))
+        note = "" if rows else "None: no head pushes this way."
+        tables.append(TableBlock(("head", "effect", "low", "high"), rows, f"{title} (denoising)", note))
     return Section(
         "Heads",
         ("The output of each head, at all positions at once. Negative heads push against the answer; a ranking by "

@@ -130,7 +130,10 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         attention=_attention(model, data, sweeps["head_out_all_pos (denoise)"], config.top_heads),
         position_labels=model.tokenizer.convert_ids_to_tokens(data.clean[0]),
         top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
-        screens=[_screened(model, data, sweeps[f"{name} (denoise)"], name, config.seed) for name in SCREENED],
+        screens=[
+            _screened(model, data, [sweeps[f"{name} (denoise)"] for name in names], " and ".join(names), config.seed)
+            for names in (*((name,) for name in SCREENED), SCREENED)
+        ],
         factual=factual,
         factual_labels=labels,
     )
@@ -187,22 +190,21 @@ def _attention(model: Model, data: Encoded, heads: Sweep, top: int) -> dict[str,
     return panels
 
 
-def _screened(model: Model, data: Encoded, exact: Sweep, name: str, seed: int) -> Screened:
+def _screened(model: Model, data: Encoded, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
     base, source = (prompts_of(model, ids, None) for ids in (data.corrupt, data.clean))
     answers = token_answers([[i] for i in data.answers], [[i] for i in data.wrong], model.d_vocab, model.device)
     comparison, question = Comparison(Side(model, base), Side(model, source)), Question((METRIC,), base, answers)
-    effects = exact.values[METRIC] - exact.base[METRIC]
-    estimates = {
-        fix: screen(comparison, exact.patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False)
-    }  # fmt: skip
-    dropped = screen(comparison, exact.patches, question, grad_drop=True).cpu().numpy()
+    effects = np.concatenate([sweep.values[METRIC] - sweep.base[METRIC] for sweep in exact])
+    patches = [patch for sweep in exact for patch in sweep.patches]
+    fixed, plain = (screen(comparison, patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False))
+    dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()
     means = effects.mean(1)
     top = max(1, len(means) // 20)
-    checked, _ = verify(estimates[True].mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
+    checked, _ = verify(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
     return Screened(
         name,
-        correlation(estimates[True].ravel(), effects.ravel()),
-        correlation(estimates[False].ravel(), effects.ravel()),
+        correlation(fixed.ravel(), effects.ravel()),
+        correlation(plain.ravel(), effects.ravel()),
         correlation(dropped.ravel(), np.abs(effects).ravel()),
         checked,
     )

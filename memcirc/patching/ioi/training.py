@@ -44,5 +44,14 @@ def train(config: IoiConfig, folder: Path, progress: bool) -> None:
             everything = cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
             return everything + 2 * cross_entropy(logits[:, -2], batch[:, -1])
 
-        fit(model.parameters(), batches(), loss, config.steps, LEARNING_RATE, "training the IOI model", progress)
+        fit(
+            model.parameters(),
+            batches(),
+            loss,
+            config.steps,
+            LEARNING_RATE,
+            "training the IOI model",
+            progress,
+            clip=1.0,
+        )
     save(model.eval(), tokenizer, folder)
