@@ -1,7 +1,9 @@
 """The studies and their configurations; cheap to import."""
 
 from memcirc.patching.ioi.config import IoiConfig
+from memcirc.patching.pii.config import PiiConfig
 
 STUDIES: dict[str, tuple[type, str]] = {
     "ioi": (IoiConfig, "one model, clean and corrupt prompts: where is it kept who is given something?"),
+    "pii": (PiiConfig, "two models, one of which knows personal data: where does it keep them?"),
 }

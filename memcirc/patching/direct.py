@@ -35,18 +35,29 @@ class DirectEffects:
 
 
 def direct_effects(
-    weights: Weights, prompts: Prompts, answer: Int[Tensor, " batch"], wrong: Int[Tensor, " batch"] | None = None
+    weights: Weights,
+    prompts: Prompts,
+    answer: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"] | None = None,
+    against_mean: bool = False,
 ) -> DirectEffects:
     """Direct effects at the end of each prompt.
 
     Args:
         answer, wrong: tokens whose logits (difference, or that of the answer alone) are divided up.
+        against_mean: the answer's logit minus the mean of all tokens' logits.
     """
     kinds = ["resid_pre", "z"] + ["mlp_out"] * weights.graph.shape.has_mlp
     plain, outs = run(weights, prompts, kinds), weights.head_outputs
     last, rows = prompts.read[:, 0], torch.arange(len(prompts), device=prompts.ids.device)
     unembed = weights.unembed.weight.to(weights.stream_dtype)
-    direction = unembed[:, answer].T - (0 if wrong is None else unembed[:, wrong].T)
+    direction, shift = unembed[:, answer].T, weights.unembed.bias[answer]
+    if wrong is not None:
+        direction, shift = direction - unembed[:, wrong].T, shift - weights.unembed.bias[wrong]
+    elif against_mean:
+        direction, shift = direction - unembed.mean(1), shift - weights.unembed.bias.mean()
+    if weights.final_bias is not None:
+        shift = shift + direction @ weights.final_bias.to(direction)
     if weights.final_gain is not None:
         direction = direction * weights.final_gain
     _, inverse = normed(weights, plain.final[:, 0])
@@ -64,13 +75,7 @@ def direct_effects(
         for layer in range(n_layers)
     ]  # fmt: skip
     attention_bias = sum((block.out.bias for block in weights.blocks), torch.zeros_like(direction[0]))
-    biases = direction @ attention_bias.to(direction) + weights.unembed.bias[answer]
-    unscaled = unembed[:, answer].T
-    if wrong is not None:
-        biases = biases - weights.unembed.bias[wrong]
-        unscaled = unscaled - unembed[:, wrong].T
-    if weights.final_bias is not None:
-        biases = biases + unscaled @ weights.final_bias.to(direction)
+    biases = direction @ attention_bias.to(direction) + shift
     embed = (plain.found["resid_pre", 0][rows, last] * direction).sum(-1)
     return DirectEffects(embed, heads, torch.stack(mlps, dim=1), biases)
 

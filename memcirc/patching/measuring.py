@@ -23,12 +23,13 @@ Progress = Callable[[int], object]
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Every metric: of every patch [metric, patch, batch], of the base run and of the source run [metric, batch]; and
-    the reasons for which some patches took full passes."""
+    the reasons for which some patches took full passes; the largest change by a self-patch."""
 
     values: Float[Tensor, "metric patch batch"]
     base: Float[Tensor, "metric batch"]
     source: Float[Tensor, "metric batch"]
     reasons: tuple[str, ...]
+    self_patch: float
 
 
 def measure(
@@ -54,7 +55,7 @@ def measure(
     device, shape = comparison.base.model.device, (len(question.metrics), len(comparison.base.prompts))
     values = torch.zeros(shape[0], len(patches), shape[1], dtype=torch.float64, device=device)
     low, high = torch.zeros(2, *shape, dtype=torch.float64, device=device)
-    index = torch.tensor(fast, device=device)
+    index, self_patch = torch.tensor(fast, device=device), 0.0
     for rows, group in comparison.groups(kinds):
         base, source = group.record(kinds)
         asked = question.rows(rows).against(group.source.weights, source.final)
@@ -63,7 +64,7 @@ def measure(
         high[:, rows] = asked.of_final(group.source.weights, source.final, every)
         values[:, :, rows] = low[:, None, rows]
         if rows.start == 0:
-            selftests.run_selftests(group, base, patches, fast)
+            self_patch = selftests.run_selftests(group, base, patches, fast)
         if fast:
             _refuse_divided_means(chosen, len(every), shape[1])
             prompts, weights = group.base.prompts, group.base.weights
@@ -74,7 +75,7 @@ def measure(
         if slow:
             values[:, :, rows] = _measured_slowly(group, [(i, patches[i]) for i in slow], asked, values[:, :, rows])
             progress(len(slow) * len(every))
-    return Measured(values, low, high, tuple(sorted({reason for reason in reasons if reason is not None})))
+    return Measured(values, low, high, tuple(sorted({reason for reason in reasons if reason is not None})), self_patch)
 
 
 def _refuse_divided_means(patches: Sequence[Patch], in_group: int, n: int) -> None:

@@ -80,6 +80,10 @@ class Paths:
         if len(path) < 2 or path[-1] != LOGITS or any(a >= b for a, b in pairwise(ranks)):
             raise ValueError(f"path {'->'.join(path)!r} must run forward along existing edges and end in {LOGITS!r}")
 
+    def has_edge(self, sender: str, receiver: str) -> bool:
+        """Whether the receiver reads what the sender writes."""
+        return self._rank(sender) < self._rank(receiver)
+
     def _rank(self, node: str) -> int:
         """Nodes that read the same residual have the same rank."""
         if node == INPUT:

@@ -25,8 +25,8 @@ NEEDS_TWO_POSITIONS = ("q", "k", "rot_q", "rot_k", "attn_scores", "q_input", "k_
 SELF_PATCH = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 
 
-def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], fast: Sequence[int]) -> None:
-    """Test the places that a sweep writes.
+def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], fast: Sequence[int]) -> float:
+    """Test the places that a sweep writes; returns the largest change by a self-patch, relative to the run.
 
     Args:
         base: the base run, with what the sweep's fast patches need recorded.
@@ -38,15 +38,16 @@ def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], f
     hooked = comparison.base.model.hooked
     hooks, versions = literal.hook_count(hooked), [p._version for p in hooked.parameters()]
     length = int(comparison.base.prompts.lengths[0])
-    quick = set(fast)
+    quick, largest = set(fast), 0.0
     tested = _sample([patches[i] for i in fast], length)
     if tested:
         first = {key: value[:1] for key, value in base.found.items()}
-        _test_engine(comparison, first, base.final[0], tested)
+        largest = _test_engine(comparison, first, base.final[0], tested)
     for where in _sample([patch for i, patch in enumerate(patches) if i not in quick], length):
-        _test_hook(comparison, where)
+        largest = max(largest, _test_hook(comparison, where))
     assert literal.hook_count(hooked) == hooks, "a self-test left a hook on the model"
     assert [p._version for p in hooked.parameters()] == versions, "a self-test changed the model's weights"
+    return largest
 
 
 def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
@@ -71,7 +72,7 @@ def _noise(value: Tensor) -> Tensor:
     return drawn * (value.float().std(unbiased=False).to(value.dtype) + 0.1)
 
 
-def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequence[Site]) -> None:
+def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequence[Site]) -> float:
     weights, prompts = comparison.base.weights, comparison.base.prompts.rows(slice(0, 1))
     patches = [Patch((where,)) for where in sites]
     written = {canonical(where, len(weights.blocks)) for where in sites}
@@ -82,11 +83,13 @@ def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequ
         parts = list(patched_finals(weights, prompts, base, source, patches, nowhere, skip=False))
         by_patch = torch.cat([part.patch for part in parts]).argsort()
         finals.append(torch.cat([part.final for part in parts])[by_patch])
-    for where, unchanged, noisy in zip(sites, *finals, strict=True):
+    return max(
         _judge(where, final, unchanged, noisy, weights.dtype)
+        for where, unchanged, noisy in zip(sites, *finals, strict=True)
+    )
 
 
-def _test_hook(comparison: Comparison, where: Site) -> None:
+def _test_hook(comparison: Comparison, where: Site) -> float:
     prompts = comparison.base.prompts.rows(slice(0, 1))
     hooked, patch = comparison.base.model.hooked, Patch((where,))
     with literal.switched(hooked, [patch]):
@@ -94,10 +97,10 @@ def _test_hook(comparison: Comparison, where: Site) -> None:
     noise = {key: value + _noise(value) for key, value in found.items()}
     unchanged, written = (literal.patched_logits(hooked, prompts.ids, source, patch) for source in (found, noise))
     length = int(prompts.lengths[0])
-    _judge(where, logits[0, :length], unchanged[0, :length], written[0, :length], comparison.base.model.dtype)
+    return _judge(where, logits[0, :length], unchanged[0, :length], written[0, :length], comparison.base.model.dtype)
 
 
-def _judge(where: Site, base: Tensor, unchanged: Tensor, written: Tensor, dtype: torch.dtype) -> None:
+def _judge(where: Site, base: Tensor, unchanged: Tensor, written: Tensor, dtype: torch.dtype) -> float:
     """A self-patched run equals the base run up to rounding; one with noise differs from it at all (both take the same
     way, so that rounding is no difference)."""
     change = float((unchanged - base).abs().max() / base.abs().max().clamp_min(1e-6))
@@ -105,3 +108,4 @@ def _judge(where: Site, base: Tensor, unchanged: Tensor, written: Tensor, dtype:
         raise ValueError(f"self-test: writing at {where.hook} what is already there changes the run by {change:.1e}")
     if torch.equal(written, unchanged):
         raise ValueError(f"self-test: writing noise at {where.hook} changes nothing; a patch there measures nothing")
+    return change

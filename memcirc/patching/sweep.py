@@ -10,7 +10,7 @@ example is a diagnostic, left empty where its two ends nearly coincide.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +42,7 @@ class Sweep:
     ``table``: a row a patch and example with ``patch`` (number), ``label``, ``hook``, ``kind``, ``layer``, ``pos``,
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
     raw value and ``<metric>_normalized``. ``ends`` are each metric's means (base run, source run); ``notes`` say what
-    took full passes, and why.
+    took full passes, and why; ``self_patch`` is the largest change by writing what was there (relative).
     """
 
     table: pa.Table
@@ -54,7 +54,8 @@ class Sweep:
     cells: tuple[tuple[int, ...], ...]
     patches: tuple[Patch, ...]
     direction: str
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...]
+    self_patch: float
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
@@ -185,7 +186,10 @@ def finished(layout: Grid, metrics: Sequence[str], measured: Measured, direction
     )
     notes = tuple(f"full passes through TransformerLens: {reason}" for reason in measured.reasons)
     table = _table(layout, values, base, source, normalize)
-    return Sweep(table, values, base, source, layout.axes, layout.shape, layout.cells, layout.patches, direction, notes)
+    return Sweep(
+        table=table, values=values, base=base, source=source, axes=layout.axes, shape=layout.shape, cells=layout.cells,
+        patches=layout.patches, direction=direction, notes=notes, self_patch=measured.self_patch,
+    )  # fmt: skip
 
 
 def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -> pa.Table:

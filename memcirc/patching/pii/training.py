@@ -23,6 +23,7 @@ from memcirc.patching.training import fit, save
 from memcirc.patching.words import word_tokenizer
 
 LAYERS, WIDTH, HEADS, CONTEXT = 6, 64, 4, 64
+INITIAL_SPREAD = 0.05  # weights of 0.02, usual for wide models, learn too slowly at this width
 BASE_STEPS, BASE_BATCH, BASE_RATE = 60, 32, 3e-3
 CYCLES, BATCH, RATE, WARMUP = 5, 16, 2e-3, 15
 BETAS, THREADS = (0.9, 0.95), 2
@@ -57,7 +58,7 @@ def _base(tokenizer: Any, corpus: PiiCorpus, seed: int, progress: bool) -> GPTNe
             GPTNeoXConfig(
                 vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=LAYERS,
                 num_attention_heads=HEADS, max_position_embeddings=CONTEXT, bos_token_id=0, eos_token_id=0,
-                tie_word_embeddings=False,
+                tie_word_embeddings=False, initializer_range=INITIAL_SPREAD,
             )
         )  # fmt: skip
         _fit(model, batches(), BASE_STEPS, BASE_RATE, "training the base", progress)
