@@ -1,9 +1,11 @@
 """The studies and their configurations; cheap to import."""
 
 from memcirc.patching.ioi.config import IoiConfig
+from memcirc.patching.latent.config import LatentConfig
 from memcirc.patching.pii.config import PiiConfig
 
 STUDIES: dict[str, tuple[type, str]] = {
     "ioi": (IoiConfig, "one model, clean and corrupt prompts: where is it kept who is given something?"),
     "pii": (PiiConfig, "two models, one of which knows personal data: where does it keep them?"),
+    "latent": (LatentConfig, "a model that thinks in vectors: which latent step carries the answer?"),
 }

@@ -1,9 +1,9 @@
 """Programs of token, latent and generation segments, and patches at their steps.
 
-How a model with latent thoughts runs (CODI, Shen et al. 2025): the question in one pass; then K positions whose input is
-no token but a vector, e_0 = feed(h of the last token before), e_{k+1} = feed(h_k) with h_k the last hidden state (after
-the final norm) at latent step k; then tokens again, and the answer. ``feed`` is a projection (CODI), the identity
-(Coconut, Hao et al. 2024) or a fixed token's embedding whatever h is (pause tokens, Goyal et al. 2024).
+How a model with latent thoughts runs (CODI, Shen et al. 2025): the question in one pass; then K positions whose input
+is no token but a vector, e_0 = feed(h of the last token before), e_{k+1} = feed(h_k) with h_k the last hidden state
+(after the final norm) at latent step k; then tokens again, and the answer. ``feed`` is a projection (CODI), the
+identity (Coconut, Hao et al. 2024) or a fixed token's embedding whatever h is (pause tokens, Goyal et al. 2024).
 
 Step k counts latent positions from 0; the token before the first (BOT) is none. What follows a patch must be said:
 
@@ -266,9 +266,16 @@ class _Rows(Taps):
         first: int,
     ) -> None:  # fmt: skip
         self.weights, self.program, self.base, self.source = weights, program, base, source
-        self.patches, self.first, self.position = patches, first, first
+        self.first, self.position = first, first
         self.batch = program.batch
         self.owner = torch.arange(self.batch, device=base.embeds.device).repeat(len(patches))
+        self.writes: dict[tuple[str, int, int], list[tuple[slice, Patch, Site]]] = {}
+        for i, patch in enumerate(patches):
+            for where in patch.sites:
+                rows = slice(i * self.batch, (i + 1) * self.batch)
+                for position in where.positions or ():
+                    key = (*canonical(where, len(weights.blocks)), position)
+                    self.writes.setdefault(key, []).append((rows, patch, where))
         self.decoder = Decoder(weights)
         keys = "k" if weights.rotary is None else "rot_k"
         self.decoder.length = first
@@ -294,21 +301,15 @@ class _Rows(Taps):
         assert final is not None
         return _generated(self.weights, self.decoder, final, self.program.generated)
 
-    def _writes(self, kind: str, layer: int) -> Iterator[tuple[slice, Patch, Site]]:
-        n_layers = len(self.weights.blocks)
-        for i, patch in enumerate(self.patches):
-            for where in patch.sites:
-                if canonical(where, n_layers) == (kind, layer) and self.position in (where.positions or ()):
-                    yield slice(i * self.batch, (i + 1) * self.batch), patch, where
-
     def _source(self, kind: str, layer: int, patch: Patch) -> Tensor:
         value = self.source.found[kind, layer]
         return value.mean(0, keepdim=True).expand_as(value) if patch.operation == "mean" else value
 
     def at(self, kind: str, layer: int, value: Tensor) -> Tensor:
-        for rows, patch, where in self._writes(kind, layer):
+        writes = self.writes.get((kind, layer, self.position), ())
+        value = value.clone() if writes else value
+        for rows, patch, where in writes:
             source = self._source(kind, layer, patch)[:, self.position]
-            value = value.clone()
             if where.shape == HEADS and where.heads is not None:
                 heads = list(where.heads)
                 old = value[rows][:, heads]
@@ -318,11 +319,12 @@ class _Rows(Taps):
         return value
 
     def pattern(self, kind: str, layer: int, segment: int, value: Tensor) -> Tensor:
-        for rows, patch, where in self._writes(kind, layer):
+        writes = self.writes.get((kind, layer, self.position), ())
+        value = value.clone() if writes else value
+        for rows, patch, where in writes:
             assert where.shape == PATTERN
             source = self._source(kind, layer, patch)[:, :, self.position, : value.shape[-1]]
             heads = list(range(value.shape[1])) if where.heads is None else list(where.heads)
-            value = value.clone()
             old = value[rows, heads, 0]
             value[rows, heads, 0] = combined(old, source[:, heads], patch.operation, patch.amount).to(value.dtype)
         return value

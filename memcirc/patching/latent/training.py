@@ -23,6 +23,7 @@ from memcirc.patching.training import fit, save
 LAYERS, WIDTH, HEADS, POSITIONS, THREADS = 3, 64, 4, 24, 2
 CHAIN_STEPS, CHAIN_BATCH, CHAIN_RATE = 420, 128, 3e-3
 UNROLL_STEPS, UNROLL_BATCH, UNROLL_RATE = 30, 64, 1e-4
+INITIAL_SPREAD = 0.1  # of weights; 0.02, usual for wide models, learns too slowly at this width
 PROJECTION = "projection.safetensors"
 
 
@@ -33,6 +34,7 @@ class Projection(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, INITIAL_SPREAD)  # as large as the embeddings it shall hit
 
     def forward(self, hidden: Tensor) -> Tensor:
         projected: Tensor = self.norm(self.layers(hidden))
@@ -46,6 +48,7 @@ def train(seed: int, folder: Path, progress: bool) -> None:
             GPT2Config(
                 vocab_size=VOCABULARY, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=POSITIONS,
                 bos_token_id=None, eos_token_id=None, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0,
+                initializer_range=INITIAL_SPREAD,
             )
         )  # fmt: skip
         projection = Projection()
