@@ -47,9 +47,9 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Cell:
-    """One site at one step under one policy: how many of ``n`` usable pairs are answered with the clean answer, with the
-    corrupt run's own, with a third; the 95 % Wilson interval of the first share, and the pairs that an interval of the
-    wanted half width would need."""
+    """One site at one step under one policy: how many of ``n`` usable pairs are answered with the clean answer, with
+    the corrupt run's own, with a third; the 95 % Wilson interval of the first share, and the pairs that an interval of
+    the wanted half width would need."""
 
     policy: str
     component: str
@@ -172,9 +172,9 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
 def expected_recovery(steps: int, layers: int) -> dict[str, np.ndarray]:
     """What the small task's recovery [step from which the thoughts differ, patched step] must be.
 
-    The vector fed at step k holds result k (from 0). Propagated, a clean one brings the rest back as soon as it holds the
-    first differing result; frozen, only the last one matters, from which the answer is read. The last residual at step k
-    makes the vector of step k + 1: it matters one step earlier, not at the last step, and frozen not at all.
+    The vector fed at step k holds result k (from 0). Propagated, a clean one brings the rest back as soon as it holds
+    the first differing result; frozen, only the last one matters, from which the answer is read. The last residual at
+    step k makes the vector of step k + 1: it matters one step earlier, not at the last step, and frozen not at all.
     """
     first, step = np.arange(steps)[:, None], np.arange(steps)[None]
     residual = (step >= np.maximum(first - 1, 0)) & (step <= steps - 2)

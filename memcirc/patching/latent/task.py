@@ -1,8 +1,8 @@
 """What the study needs of a model with latent thoughts, and the small task with a known answer.
 
 The task: a digit x and six operations, each ``+d`` or ``d-`` (d minus what there is), all modulo 10. The model may
-think for six latent steps and then says the last result. Clean and corrupt questions differ in one operation, so that it is
-known from which step on their thoughts differ.
+think for six latent steps and then says the last result. Clean and corrupt questions differ in one operation, so that
+it is known from which step on their thoughts differ.
 """
 
 import importlib.util
