@@ -21,7 +21,7 @@ RECOVERY = "share of pairs that switch to the clean answer"
 
 def write_latent_page(out: Path, results: "LatentResults", statement: Mapping[str, Any], half_width: float) -> Path:
     """Write the page into ``out`` and return its path."""
-    introduction = (
+    introduction: tuple[str, ...] = (
         "Some models think in vectors: between question and answer they read a few inputs that are no tokens but "
         "their own last hidden state, projected and fed back. Which of these latent steps carries the answer, and "
         "in which layer?",

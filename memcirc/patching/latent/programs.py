@@ -107,7 +107,8 @@ class Program:
     @property
     def latent_positions(self) -> tuple[int, ...]:
         """The position of every latent step."""
-        found, start = [], 0
+        found: list[int] = []
+        start = 0
         for s in self.segments:
             if isinstance(s, Latent):
                 found += range(start, start + s.steps)

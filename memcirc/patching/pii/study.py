@@ -15,7 +15,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -488,8 +487,3 @@ def summary(results: PiiResults) -> dict[str, Any]:
     if results.separation is not None:
         content["separation"] = replace(results.separation, pca={}, tsne={})
     return content
-
-
-def strictly_rising(values: Sequence[float]) -> bool:
-    """Whether each value is above the one before."""
-    return all(a < b for a, b in pairwise(values))
