@@ -11,6 +11,7 @@ from memcirc.report.figures import _STYLE as STYLE
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED
 
 DIVERGING, RISING = "RdBu_r", "Blues"
+Numbers = Sequence[Any] | np.ndarray
 PALETTE = (FOUND, CHANCE, "#2f8f6b", "#7a4fa3", "#a8324a", MUTED)
 
 
@@ -81,9 +82,7 @@ def bars(
     return figure
 
 
-def lines(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_name: str, y_name: str, zero: bool = True
-) -> Figure:
+def lines(curves: Mapping[str, tuple[Numbers, Numbers]], x_name: str, y_name: str, zero: bool = True) -> Figure:
     """Curves over a common axis."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.1))
@@ -98,7 +97,7 @@ def lines(
 
 
 def points(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    panels: Mapping[str, Mapping[str, tuple[Numbers, Numbers]]],
     x_name: str,
     y_name: str,
     diagonal: bool = False,

@@ -215,7 +215,7 @@ def _components(out: Path, results: "PiiResults") -> Section:
         for kind in ("resid_post", "attn_out", "mlp_out", "pattern", "v")
         if by_kind.get(kind)
     }
-    drawn = figures.lines(curves, "layer", "nats")  # type: ignore[arg-type]
+    drawn = figures.lines(curves, "layer", "nats")
     columns = ("group", "mean", "highest", "lowest", "count")
     return Section(
         "By component and by layer",
@@ -407,7 +407,7 @@ def _misaligned(out: Path, results: "PiiResults") -> list[Section]:
         for name, rows in both.items()
         for kind in ("resid_post", "pattern")
     }
-    drawn = figures.lines(curves, "layer", "nats")  # type: ignore[arg-type]
+    drawn = figures.lines(curves, "layer", "nats")
     return [
         Section(
             "A control of another initialisation",
