@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformer_lens import patching
+from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from benchmarks.cases import model_of
 from benchmarks.timing import Row, interleaved, options, print_table, write_result
-from memcirc.models import Model
+from memcirc.models import Model, load_model
+from memcirc.patching.patches import Patch
+from memcirc.patching.sites import aliases, component_sites, distinct
 from memcirc.patching.sweep import patch_sweep
 
 LENGTH = 15
@@ -77,6 +80,81 @@ def measure(
     return Row(f"{name}, {what}", taken["ours"], taken["peer"], "transformer_lens.patching", target), difference
 
 
+PII_SAMPLES, PROMPT, ANSWER = 20, 9, 6
+
+
+def pii_models() -> tuple[Model, Model]:
+    """Two models of the shape that the study of personal data trains, with random weights."""
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        config = GPTNeoXConfig(
+            vocab_size=656, hidden_size=64, intermediate_size=256, num_hidden_layers=6, num_attention_heads=4,
+            max_position_embeddings=64,
+        )  # fmt: skip
+        models.append(load_model(AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval(), "cpu"))
+    return models[0], models[1]
+
+
+def pii_ours(target: Model, control: Model, prompts: list[list[int]], answers: list[list[int]]) -> Tensor:
+    """Every site of every sample, teacher-forced: log-probability of the answer [site, sample]."""
+    sites = component_sites(control)
+    leaders = aliases(sites, control, same_model=False)
+    patches = [Patch((where,)) for where in distinct(sites, leaders)]
+    sweep = patch_sweep(
+        control, prompts, prompts, answers, sites=patches, source_model=target, metrics=("sequence_logprob",),
+        normalize=False,
+    )  # fmt: skip
+    number = {patch.sites[0]: i for i, patch in enumerate(patches)}
+    found = torch.from_numpy(sweep.values["sequence_logprob"])
+    return found[[number[leaders[where]] for where in sites]]
+
+
+def take_from(value: Tensor, hook: Any, cache: Any) -> Tensor:
+    return cache[hook.name]
+
+
+def pii_peer(target: Model, control: Model, prompts: list[list[int]], answers: list[list[int]]) -> Tensor:
+    """The loop: for every sample and answer token the target's cache anew, then a patched run of the control a site."""
+    names = [where.hook for where in component_sites(control)]
+    total = torch.zeros(len(names), len(prompts), dtype=torch.float64)
+    with torch.no_grad():
+        for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+            for k, token in enumerate(answer):
+                ids = torch.tensor([[*prompt, *answer[:k]]])
+                _, cache = target.hooked.run_with_cache(ids, prepend_bos=False)
+                for j, name in enumerate(names):
+                    hook = (name, partial(take_from, cache=cache))
+                    logits = control.hooked.run_with_hooks(ids, prepend_bos=False, fwd_hooks=[hook])
+                    total[j, i] += logits[0, -1].log_softmax(-1)[token].double()
+    return total
+
+
+def measure_pii(chosen: Any) -> tuple[Row, float]:
+    """The study's main sweep; the loop is timed on a few samples and scaled to all, since samples cost the same."""
+    target, control = pii_models()
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 656, (PII_SAMPLES, PROMPT + ANSWER), generator=generator).tolist()
+    prompts, answers = [row[:PROMPT] for row in ids], [row[PROMPT:] for row in ids]
+    few = 2
+    results: dict[str, Tensor] = {}
+
+    def run_ours() -> None:
+        results["ours"] = pii_ours(target, control, prompts, answers)
+
+    def run_peer() -> None:
+        results["peer"] = pii_peer(target, control, prompts[:few], answers[:few])
+
+    taken = interleaved(
+        {"ours": run_ours, "peer": run_peer}, {"ours": chosen.repeats, "peer": chosen.peer_repeats}, chosen.clock
+    )
+    difference = float((results["ours"][:, :few] - results["peer"]).abs().max())
+    work = f"85 sites x {PII_SAMPLES} samples, {ANSWER} answer tokens"
+    return Row(
+        work, taken["ours"], taken["peer"] * PII_SAMPLES / few, "per-step loop, 2 samples scaled", 100.0
+    ), difference
+
+
 def main() -> None:
     chosen = options(__doc__, repeats=3, peer_repeats=1).parse_args()
     model = model_of(chosen.shape)
@@ -87,7 +165,8 @@ def main() -> None:
         ("head_all_pos_every", everywhere, 20.0, "differ everywhere"),
         ("head_all_pos_every", one, 20.0, "differ at one position"),
     ]
-    measured = [measure(model, name, where, target, chosen, what) for name, where, target, what in cases]
+    measured = [measure_pii(chosen)]
+    measured += [measure(model, name, where, target, chosen, what) for name, where, target, what in cases]
     rows = [row for row, _ in measured]
     print_table(f"Activation patching, {chosen.shape}, one pair of {LENGTH} tokens", rows)
     differences = {row.work: difference for row, difference in measured}

@@ -12,7 +12,7 @@ from memcirc.models import resolve_device
 from memcirc.options import build
 from memcirc.patching.config import STUDIES
 
-HOMES = {name: f"memcirc.patching.{name}.study" for name in STUDIES}
+HOMES = {name: f"memcirc.patching.{name}.study" for name in STUDIES} | {"sweep": "memcirc.patching.prompts.study"}
 
 
 def run_study(

@@ -68,29 +68,48 @@ class Decoder:
 
 
 def patched_generation(
-    base: Weights, source: Weights, ids: Int[Tensor, "batch pos"], n_tokens: int, sites: Sequence[Site]
+    base: Weights,
+    source: Weights,
+    ids: Int[Tensor, "batch pos"],
+    n_tokens: int,
+    sites: Sequence[Site],
+    source_ids: Int[Tensor, "batch source_pos"] | None = None,
+    prompt_only: bool = False,
 ) -> Int[Tensor, "batch new"]:
-    """Greedy continuation by the base model with whole sites patched from the source model at every position.
+    """Greedy continuation by the base model with whole sites patched from the source model.
 
     Args:
         ids: prompts of one length.
         sites: whole sites (no positions or heads); none gives the base model's own continuation.
+        source_ids: what the source model reads in place of the prompts (as many tokens); then what the base writes.
+        prompt_only: patch the prompt's positions and none that are generated.
+
+    Raises:
+        ValueError: the prompts of both sides differ in length.
     """
+    source_ids = ids if source_ids is None else source_ids
+    if source_ids.shape != ids.shape:
+        raise ValueError(
+            f"the source reads {source_ids.shape[1]} tokens and the base {ids.shape[1]}; both need as many"
+        )
     assert all(where.positions is None and where.heads is None for where in sites)
     places = {canonical(where, len(base.blocks)) for where in sites}
     writer, reader = Decoder(base), Decoder(source)
     written: list[Tensor] = []
-    new = ids
-    for _ in range(n_tokens):
+    new, heard = ids, source_ids
+    for step in range(n_tokens):
+        if step and prompt_only:
+            places = set()
         recorder = Recorder([kind for kind, _ in places], len(ids))
-        reader.read(reader.embed(new), recorder)
+        if places:
+            reader.read(reader.embed(heard), recorder)
         x = writer.embed(new)
         if EMBED in places:
-            x = x + (source.embedding[new] - base.embedding[new]).to(x.dtype)
+            x = x + (source.embedding[heard] - base.embedding[new]).to(x.dtype)
         if ("pos_embed", 0) in places and base.positions is not None and source.positions is not None:
             position = torch.arange(writer.length, writer.length + new.shape[1], device=ids.device)
             x = x + (source.positions[position] - base.positions[position]).to(x.dtype)
         final = writer.read(x, _Mirror(places - {EMBED, ("pos_embed", 0)}, recorder))
-        new = logits_of(base, final[:, -1:]).argmax(-1)
+        new = heard = logits_of(base, final[:, -1:]).argmax(-1)
         written.append(new)
     return torch.cat(written, dim=1)

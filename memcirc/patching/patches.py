@@ -1,6 +1,7 @@
 """What is written into a run at once: one site, or several (subsets, windows of layers or positions)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from memcirc.patching.sites import Site
 
@@ -30,6 +31,41 @@ class Patch:
             raise ValueError(f"operation {self.operation!r} is not known; accepted: {', '.join(OPERATIONS)}")
         if not self.label:
             object.__setattr__(self, "label", " + ".join(described(s) for s in self.sites))
+
+
+def layer_windows(
+    kind: str, layers: Sequence[int], width: int, positions: tuple[int, ...] | None = None
+) -> list[Patch]:
+    """Sliding windows: one kind of site in ``width`` neighbouring layers at once, labelled as such.
+
+    Raises:
+        ValueError: a window wider than there are layers.
+    """
+    if not 1 <= width <= len(layers):
+        raise ValueError(f"a window of {width} layers does not fit; accepted: 1 to {len(layers)}")
+    windows = [layers[i : i + width] for i in range(len(layers) - width + 1)]
+    return [
+        Patch(
+            tuple(Site(kind, layer, positions) for layer in window),
+            f"window of {kind}, layers {window[0]}-{window[-1]}",
+        )
+        for window in windows
+    ]
+
+
+def position_windows(where: Site, positions: Sequence[int], width: int) -> list[Patch]:
+    """Sliding windows of ``width`` neighbouring positions of one site, labelled as such.
+
+    Raises:
+        ValueError: a window wider than there are positions.
+    """
+    if not 1 <= width <= len(positions):
+        raise ValueError(f"a window of {width} positions does not fit; accepted: 1 to {len(positions)}")
+    windows = [tuple(positions[i : i + width]) for i in range(len(positions) - width + 1)]
+    return [
+        Patch((replace(where, positions=window),), f"window of {where.hook}, positions {window[0]}-{window[-1]}")
+        for window in windows
+    ]
 
 
 def described(where: Site) -> str:

@@ -1,5 +1,7 @@
 """Generation in lockstep equals recomputing everything at every step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,14 +19,31 @@ from tests.patching.test_sweep import prompts
 STEPS = 4
 
 
-def recomputed(base: Model, source: Model, ids: Tensor, sites: list[Site]) -> Tensor:
-    """A full pass of both models for every token."""
-    start = ids.shape[1]
+def recomputed(
+    base: Model, source: Model, ids: Tensor, sites: list[Site], heard: Tensor | None = None, prompt_only: bool = False
+) -> Tensor:
+    """A full pass of both models for every token; ``heard`` is what the source reads as its prompt."""
+    start, heard = ids.shape[1], ids if heard is None else heard
+    places = tuple(range(start)) if prompt_only else None
+    patch = Patch(tuple(replace(where, positions=places) for where in sites))
     for _ in range(STEPS):
-        _, found = recorded(source.hooked, ids, [where.hook for where in sites])
-        logits = patched_logits(base.hooked, ids, found, Patch(tuple(sites)))
-        ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+        _, found = recorded(source.hooked, heard, [where.hook for where in sites])
+        new = patched_logits(base.hooked, ids, found, patch)[:, -1:].argmax(-1)
+        ids, heard = torch.cat([ids, new], dim=1), torch.cat([heard, new], dim=1)
     return ids[:, start:]
+
+
+@pytest.mark.parametrize("prompt_only", [False, True])
+def test_values_of_another_prompt_in_one_model_and_at_the_prompt_alone(prompt_only: bool) -> None:
+    model = small_model("gpt_neox")
+    clean, corrupt, *_ = prompts()
+    for where in component_sites(model):
+        fast = patched_generation(
+            weights_of(model), weights_of(model), corrupt, STEPS, [where], source_ids=clean, prompt_only=prompt_only
+        )
+        assert torch.equal(fast, recomputed(model, model, corrupt, [where], clean, prompt_only)), where.hook
+    with pytest.raises(ValueError, match="the source reads 6 tokens and the base 7"):
+        patched_generation(weights_of(model), weights_of(model), corrupt, 1, [Site("embed")], source_ids=clean[:, 1:])
 
 
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neo", "gpt_neox", "llama_grouped"])

@@ -27,7 +27,9 @@ def test_one_command_makes_table_json_and_page(finished: Path) -> None:
     assert set(table["sweep"].to_pylist()) >= {"block_every (denoise)", "head_all_pos_every (noise)"}
     assert {"logit_diff", "logit_diff_normalized", "layer", "pos", "head", "example"} <= set(table.column_names)
     results = json.loads((finished / "ioi" / "results.json").read_text())
-    assert results["metric_selftest"] == pytest.approx({"clean run": 1.0, "corrupt run": 0.0, "half way": 0.5}, abs=1e-3)
+    assert results["metric_selftest"] == pytest.approx(
+        {"clean run": 1.0, "corrupt run": 0.0, "half way": 0.5}, abs=1e-3
+    )
     page = (finished / "report" / "report.html").read_text()
     for title in ("Heads, five ways", "Direct logit attribution", "Next tokens", "Attribution patching as a screen"):
         assert title in page
