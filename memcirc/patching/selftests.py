@@ -65,7 +65,7 @@ def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
     return chosen
 
 
-def _noise(value: Tensor) -> Tensor:
+def noise_like(value: Tensor) -> Tensor:
     """Seeded noise as large as the value itself (and not zero where that is)."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(value.shape, generator=generator, dtype=torch.float32).to(value.device, value.dtype)
@@ -76,7 +76,7 @@ def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequ
     weights, prompts = comparison.base.weights, comparison.base.prompts.rows(slice(0, 1))
     patches = [Patch((where,)) for where in sites]
     written = {canonical(where, len(weights.blocks)) for where in sites}
-    changed = {key: base[key] + _noise(base[key]) for key in written}
+    changed = {key: base[key] + noise_like(base[key]) for key in written}
     nowhere = torch.zeros(1, dtype=torch.int64, device=prompts.ids.device)
     finals = []
     for source in (base, changed):
@@ -84,7 +84,7 @@ def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequ
         by_patch = torch.cat([part.patch for part in parts]).argsort()
         finals.append(torch.cat([part.final for part in parts])[by_patch])
     return max(
-        _judge(where, final, unchanged, noisy, weights.dtype)
+        judge(where.hook, final, unchanged, noisy, weights.dtype)
         for where, unchanged, noisy in zip(sites, *finals, strict=True)
     )
 
@@ -94,18 +94,20 @@ def _test_hook(comparison: Comparison, where: Site) -> float:
     hooked, patch = comparison.base.model.hooked, Patch((where,))
     with literal.switched(hooked, [patch]):
         logits, found = literal.recorded(hooked, prompts.ids, [where.hook])
-    noise = {key: value + _noise(value) for key, value in found.items()}
+    noise = {key: value + noise_like(value) for key, value in found.items()}
     unchanged, written = (literal.patched_logits(hooked, prompts.ids, source, patch) for source in (found, noise))
     length = int(prompts.lengths[0])
-    return _judge(where, logits[0, :length], unchanged[0, :length], written[0, :length], comparison.base.model.dtype)
+    return judge(
+        where.hook, logits[0, :length], unchanged[0, :length], written[0, :length], comparison.base.model.dtype
+    )
 
 
-def _judge(where: Site, base: Tensor, unchanged: Tensor, written: Tensor, dtype: torch.dtype) -> float:
-    """A self-patched run equals the base run up to rounding; one with noise differs from it at all (both take the same
-    way, so that rounding is no difference)."""
+def judge(place: str, base: Tensor, unchanged: Tensor, written: Tensor, dtype: torch.dtype) -> float:
+    """The change by a self-patch; a ValueError where it is more than rounding, or where the run with noise is the same
+    as the self-patched one (both take the same way, so that rounding is no difference)."""
     change = float((unchanged - base).abs().max() / base.abs().max().clamp_min(1e-6))
     if change > SELF_PATCH[dtype]:
-        raise ValueError(f"self-test: writing at {where.hook} what is already there changes the run by {change:.1e}")
+        raise ValueError(f"self-test: writing at {place} what is already there changes the run by {change:.1e}")
     if torch.equal(written, unchanged):
-        raise ValueError(f"self-test: writing noise at {where.hook} changes nothing; a patch there measures nothing")
+        raise ValueError(f"self-test: writing noise at {place} changes nothing; a patch there measures nothing")
     return change

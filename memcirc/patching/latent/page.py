@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 POLICIES = ("propagate", "freeze")
 TOLERANCE, ACCURATE, CHANCE = 0.05, 0.99, 0.2
-RECOVERY = "share of pairs that switch to the clean answer"
+RECOVERY = "share that switches"
 
 
 def write_latent_page(out: Path, results: "LatentResults", statement: Mapping[str, Any], half_width: float) -> Path:
@@ -68,6 +68,8 @@ def _findings(results: "LatentResults") -> list[Finding]:
                     error <= TOLERANCE,
                 )
             )
+    said = f"Self-patch: writing what was there changes a run by at most {results.self_patch:.0e} of its size."
+    found.append(Finding(said, True))
     for policy in POLICIES:
         best = max((c for c in results.cells if c.policy == policy), key=lambda c: c.recovery)
         place = best.component if best.layer is None else f"{best.component} of layer {best.layer}"

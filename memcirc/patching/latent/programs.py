@@ -15,7 +15,7 @@ position at a time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -29,6 +29,7 @@ from memcirc.patching.forward import Taps
 from memcirc.patching.generation import Decoder
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts, logits_of, run
+from memcirc.patching.selftests import judge, noise_like
 from memcirc.patching.sites import HEADS, PATTERN, Site
 from memcirc.patching.writes import canonical, combined
 
@@ -257,6 +258,40 @@ def _first_position(patch: Patch, program: Program, n_layers: int) -> int:
         if max(where.positions) >= program.given:
             raise ValueError(f"position {max(where.positions)} is generated; patches end at {program.given - 1}")
     return min(position for where in patch.sites for position in where.positions or ())
+
+
+def check_places(weights: Weights, program: Program, base: ProgramRun, kinds: Sequence[str]) -> float:
+    """The self-tests of a sweep over a program, on its first example; returns the largest change by a self-patch.
+
+    Every kind is written at the first latent step of the first layer, later steps recomputed: what is there (nothing
+    may change) and noise (the logits must change). Not tested by noise in a model of one layer, where what follows
+    attention reaches the answer through the feed alone.
+
+    Raises:
+        ValueError: a test fails.
+    """
+    one, first = _first_example(program), _first_run(base)
+    patches = [Patch((at_step(program, kind, 0, 0),)) for kind in kinds]
+    noise = {key: value + noise_like(value) for key, value in first.found.items()}
+    unchanged, noisy = (
+        run_patched(weights, one, first, replace(first, found=found), patches, "propagate").logits[:, 0]
+        for found in (first.found, noise)
+    )
+    if len(weights.blocks) == 1:
+        noisy = unchanged + 1
+    return max(
+        judge(patch.label, first.logits[0], same, other, weights.dtype)
+        for patch, same, other in zip(patches, unchanged, noisy, strict=True)
+    )
+
+
+def _first_example(program: Program) -> Program:
+    return Program(tuple(Tokens(s.ids[:1]) if isinstance(s, Tokens) else s for s in program.segments))
+
+
+def _first_run(run: ProgramRun) -> ProgramRun:
+    found = {key: value[:1] for key, value in run.found.items()}
+    return ProgramRun(run.embeds[:1], run.final[:1], found, run.generated[:1], run.logits[:1])
 
 
 class _Rows(Taps):

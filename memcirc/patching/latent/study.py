@@ -30,6 +30,7 @@ from memcirc.patching.latent.programs import (
     Program,
     ProgramRun,
     at_step,
+    check_places,
     run_patched,
     run_program,
 )
@@ -81,6 +82,7 @@ class LatentResults:
     group_names: Sequence[str]
     n_layers: int
     n_steps: int
+    self_patch: float
     examples: Sequence[dict[str, str]]
 
 
@@ -132,6 +134,7 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
             f"of {len(usable)} pairs none is answered right on the clean question and wrong on the corrupt one "
             f"({', '.join(f'{count} {name}' for name, count in partition.items())}): nothing can be recovered"
         )
+    self_patch = check_places(weights, program, base, sorted({kind for kind, *_ in sites if kind != LATENT_IN}))
     patches = [Patch((where,)) for *_, where in sites]
     cells: list[Cell] = []
     tables, by_group = [], {}
@@ -163,6 +166,7 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
             group_names=names,
             n_layers=layers,
             n_steps=task.steps,
+            self_patch=self_patch,
             examples=_examples(task, base, source, others, known),
         ),
         pa.concat_tables(tables),

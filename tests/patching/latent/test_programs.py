@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.patching.engine import patched_finals
+from memcirc.patching.latent import programs
 from memcirc.patching.latent.programs import (
     POLICIES,
     Feed,
@@ -17,6 +18,7 @@ from memcirc.patching.latent.programs import (
     Program,
     Tokens,
     at_step,
+    check_places,
     identity,
     pause,
     run_patched,
@@ -164,6 +166,20 @@ def test_a_latent_input_is_a_vector_like_any_other(operation: str) -> None:
     _, held, _ = Slow(model).run(base)
     tokens, _, _ = Slow(model).run(base, [by_hand[operation] if k == 1 else v for k, v in enumerate(held)])
     assert torch.equal(found.generated[0], tokens)
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "gpt_neox"])
+def test_the_self_tests_pass_and_catch_an_engine_that_loses_a_write(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, given = weights_of(small_model(arch)), program(projection(), 1)
+    kinds = ["q", "pattern", "z", "mlp_out", "resid_post"]
+    base = run_program(weights, given, kinds)
+    assert check_places(weights, given, base, kinds) < 1e-9
+    monkeypatch.setattr(programs._Rows, "at", lambda self, kind, layer, value: value)
+    with pytest.raises(ValueError, match="changes nothing"):
+        check_places(weights, given, base, kinds)
+    monkeypatch.setattr(programs._Rows, "at", lambda self, kind, layer, value: value * 1.1)
+    with pytest.raises(ValueError, match="what is already there changes the run"):
+        check_places(weights, given, base, kinds)
 
 
 def test_mistakes_are_refused_in_one_line() -> None:
