@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("attribution", "circuits", "search", "memory", "growth", "memorization", "verification"):
+for name in ("attribution", "circuits", "search", "memory", "growth", "memorization", "verification", "patching"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

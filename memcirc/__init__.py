@@ -22,6 +22,8 @@ _HOMES = {
     "circuit_runner": "memcirc.circuits.runner",
     "run_circuit": "memcirc.circuits.runner",
     "find_minimal": "memcirc.circuits.minimal",
+    "patch_sweep": "memcirc.patching.sweep",
+    "Sweep": "memcirc.patching.sweep",
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.verify",

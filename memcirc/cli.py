@@ -101,8 +101,27 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--task", help="whose circuit (default: the run's first task)")
     export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
     export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
+    _add_studies(commands)
     commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
     return top
+
+
+def _add_studies(commands: Any) -> None:
+    """``memcirc patch STUDY``, its options from the studies' configurations."""
+    from memcirc.patching.config import STUDIES
+
+    text = "activation patching: studies that end with a page"
+    patch = commands.add_parser("patch", help=text, description=text, allow_abbrev=False)
+    studies = patch.add_subparsers(dest="study", metavar="STUDY", required=True, parser_class=OneLineParser)
+    for name, (config, about) in STUDIES.items():
+        sub = studies.add_parser(name, help=about, description=about, allow_abbrev=False)
+        run_dir = f"runs/{name}"
+        sub.add_argument(
+            "--run_dir", "--run-dir", "--output_dir", "--output-dir", type=Path, default=Path(run_dir), metavar="DIR",
+            help=f"directory of the run (default: {run_dir})",
+        )  # fmt: skip
+        sub.add_argument("--force", action="store_true", help="train the small models anew")
+        add_options(sub, config, f"{name} options")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -192,6 +211,16 @@ def _export(options: dict[str, Any], argv: list[str]) -> None:
     print(export_circuit(options["run"], options["format"], options["task"], options["mode"], options["out"]))
 
 
+def _patch(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.patching.command import run_study
+    from memcirc.run import manifest
+
+    name, run_dir, force = options.pop("study"), options.pop("run_dir"), options.pop("force")
+    page, config, device, seconds = run_study(name, run_dir, options, force)
+    manifest.record(run_dir, argv, {name: config}, device, seconds)
+    print(page)
+
+
 def _doctor(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.doctor import diagnosis
 
@@ -208,6 +237,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "verify": _verify,
     "report": _stages("report", "report"),
     "export": _export,
+    "patch": _patch,
     "doctor": _doctor,
 }
 

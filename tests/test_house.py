@@ -28,6 +28,7 @@ ROOMS = [
     ("circuits",),
     ("verification",),
     ("report",),
+    ("patching",),
     ("run",),
     ("doctor", "cli", "__main__"),
 ]

@@ -137,7 +137,7 @@ def _extract(model: Model) -> Weights:
     hooked = model.hooked
     cfg = hooked.cfg
     refuse_unsupported(cfg)
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():  # the record outlives the caller's mode
         positions = None
         if cfg.positional_embedding_type == "standard":
             positions = hooked.pos_embed.W_pos.detach()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from memcirc.artifacts import read_json, write_json, write_text
 from memcirc.report import figures, verification_figures
+from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding, recall_findings, task_findings
 from memcirc.report.tables import markdown_table
 from memcirc.report.verification_findings import transfer_findings, verification_findings
@@ -21,15 +21,6 @@ from memcirc.report.verification_tables import Table, card_line, tables_of
 PAIRS_SHOWN = 6
 TRANSFER_COLUMNS = ("circuit", "data", "mode", "direction", "n_edges", "n_pairs", "n_seen", "faithfulness",
                     "low", "high", "nothing", "everything", "note")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with its name and caption."""
-
-    name: str
-    caption: str
-    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -110,20 +101,20 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
     points = [pair["divergence"] for pair in pairs["prompts"] if pair.get("divergence")]
     if points and task == "branch":
         drawings.append(
-            _drawing(
+            draw(
                 out,
                 f"{task}_divergence",
                 figures.divergence_histogram(points),
                 f"Where recitation breaks off ({points.count(1)} of {len(points)} pairs after a single token).",
             )
         )
-    drawings += [_drawing(out, f"{task}_{name}", *drawn) for name, drawn in _verified(verification, circuits).items()]
+    drawings += [draw(out, f"{task}_{name}", *drawn) for name, drawn in _verified(verification, circuits).items()]
     for mode, circuit in circuits.items():
         drawn = figures.circuit_diagram(circuit["cfg"], circuit["scores"])
         hidden = circuit["n_edges"] - figures.MOST_EDGES_DRAWN
         tail = f" The {figures.MOST_EDGES_DRAWN} highest-scored are drawn." if hidden > 0 else ""
         caption = f"The minimal circuit, mode {mode}: {circuit['n_edges']} edges, width by |score|.{tail}"
-        drawings.append(_drawing(out, f"{task}_circuit_{mode}", drawn, caption))
+        drawings.append(draw(out, f"{task}_circuit_{mode}", drawn, caption))
     return TaskSection(
         task=task,
         about=ABOUT.get(task.split("@")[0], "Pairs given by the user."),
@@ -166,7 +157,7 @@ def _verified(
             verification_figures.ablation_curves(verification["curve"], target),
             "The same prefixes under every ablation, each with its own ends.",
         )
-    for name, draw, rows, caption in (
+    for name, figure, rows, caption in (
         ("random", verification_figures.random_comparison, "random",
          "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."),
         ("stability", lambda rows: verification_figures.stability_figure(rows, verification["methods"]), "stability",
@@ -184,7 +175,7 @@ def _verified(
          "Dose and response inside the circuit: the mean metric by copies of the document in the corpus."),
     ):  # fmt: skip
         if verification[rows]:
-            drawn[name] = (draw(verification[rows]), caption)
+            drawn[name] = (figure(verification[rows]), caption)
     return drawn
 
 
@@ -200,7 +191,7 @@ def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
         family = cell["circuit"].split("@")[0] + " subsets" if "@" in cell["circuit"] else "tasks"
         families.setdefault(family, []).append(cell)
     drawings = [
-        _drawing(
+        draw(
             out,
             "transfer_" + name.replace(" ", "_"),
             verification_figures.transfer_matrices(cells),
@@ -257,15 +248,8 @@ def _corpus(run_dir: Path, out: Path) -> tuple[list[Drawing], list[Finding]]:
         caption = (
             "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
         )
-        drawings.append(_drawing(out, "dose_response", drawn, caption))
+        drawings.append(draw(out, "dose_response", drawn, caption))
     return drawings, recall_findings(copies, exact)
-
-
-def _drawing(out: Path, name: str, figure: Figure, caption: str) -> Drawing:
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    text = figures.svg(figure)
-    write_text(out / "figures" / f"{name}.svg", text)
-    return Drawing(name, caption, Markup(text))
 
 
 def _spread(prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,27 @@
+"""One study from its options."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from memcirc.models import resolve_device
+from memcirc.options import build
+from memcirc.patching.config import STUDIES
+
+HOMES = {name: f"memcirc.patching.{name}.study" for name in STUDIES} | {"sweep": "memcirc.patching.prompts.study"}
+
+
+def run_study(
+    name: str, run_dir: Path, options: Mapping[str, Any], force: bool
+) -> tuple[Path, dict[str, Any], str, dict[str, float]]:
+    """Run a study; returns its page, its resolved configuration, the device and the seconds it took."""
+    config: Any = build(STUDIES[name][0], options)
+    device = str(resolve_device(config.device))
+    start = time.perf_counter()
+    run = getattr(import_module(HOMES[name]), f"run_{name}")
+    page = run(run_dir, config, force, sys.stderr.isatty())
+    return page, asdict(config), device, {name: time.perf_counter() - start}

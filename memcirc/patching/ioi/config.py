@@ -1,0 +1,35 @@
+"""What the IOI study runs on."""
+
+from dataclasses import dataclass, field
+
+from memcirc.config import at_least
+
+
+@dataclass(frozen=True)
+class IoiConfig:
+    """Raises ValueError for contradictions."""
+
+    model_name: str = field(
+        default="",
+        metadata={"help": "hub name or local folder; default: a small model trained here", "flags": ("--model",)},
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
+    pairs: int = field(default=24, metadata={"help": "pairs of prompts"})
+    top_heads: int = field(default=4, metadata={"help": "heads of either sign whose attention is drawn"})
+    seed: int = field(default=0, metadata={"help": "seed of prompts and training"})
+    steps: int = field(default=280, metadata={"help": "optimiser steps of the small model"})
+    clean_prompt: str = field(default="", metadata={"help": "a factual pair of your own: the clean prompt"})
+    corrupt_prompt: str = field(default="", metadata={"help": "the corrupt prompt, of as many tokens"})
+    answer: str = field(default="", metadata={"help": "the clean prompt's answer, one token"})
+    wrong_answer: str = field(default="", metadata={"help": "the corrupt prompt's answer, one token"})
+
+    def __post_init__(self) -> None:
+        at_least(self, 2, "pairs")
+        at_least(self, 1, "top_heads", "steps")
+        own = [bool(text) for text in (self.clean_prompt, self.corrupt_prompt, self.answer, self.wrong_answer)]
+        if any(own) and not all(own):
+            raise ValueError(
+                "a pair of prompts needs all of --clean_prompt, --corrupt_prompt, --answer, --wrong_answer"
+            )
+        if any(own) and not self.model_name:
+            raise ValueError("a pair of prompts needs --model: the small model knows nothing but names")

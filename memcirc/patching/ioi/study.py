@@ -1,0 +1,251 @@
+"""The study of indirect object identification, from one command.
+
+1. A model (trained here, or given) and pairs of prompts; how often it is right.
+2. The metric tests itself: 1 on the clean run, 0 on the corrupt one, 0.5 half way between their logits.
+3. Sweeps, denoising and noising: residual stream by layer and position; residual stream, attention and MLP outputs;
+   heads; heads five ways (output, query, key, value, pattern).
+4. Direct logit attribution of every head and MLP; attention of the heads with the strongest effects of either sign.
+5. Attribution patching beside the exact effects of queries and keys.
+6. Next tokens; and, if given, one factual pair of prompts, not normalised.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memcirc.engine.weights import weights_of
+from memcirc.models import Model, load_model
+from memcirc.patching.direct import DirectEffects, direct_effects
+from memcirc.patching.ioi.config import IoiConfig
+from memcirc.patching.ioi.page import write_ioi_page
+from memcirc.patching.ioi.prompts import IoiPair, drawn, encoded, one_token, words_for
+from memcirc.patching.ioi.training import train
+from memcirc.patching.measures import Question, token_answers
+from memcirc.patching.runs import run
+from memcirc.patching.screen import Verification, correlation, screen, verify
+from memcirc.patching.sides import Comparison, Side
+from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
+from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
+
+METRIC = "logit_diff"
+METRICS = (METRIC, "answer_prob", "answer_logprob", "rank", "kl")
+SWEEPS = ("block_every", "head_out_all_pos", "head_all_pos_every", "head_q_by_pos", "head_k_by_pos")
+NEXT_TOKENS = 6
+SCREENED = ("head_q_by_pos", "head_k_by_pos")
+SHOWN_PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Pairs as ids."""
+
+    clean: list[list[int]]
+    corrupt: list[list[int]]
+    answers: list[int]
+    wrong: list[int]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A screen of one sweep: correlation of its estimates with the exact effects over all patches and examples, with
+    and without the QK fix, and what verifying its top would have said."""
+
+    sweep: str
+    with_fix: float
+    without_fix: float
+    grad_drop: float
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class IoiResults:
+    """Everything the page shows."""
+
+    pairs: Sequence[IoiPair]
+    correct: dict[str, float]
+    logit_diff: dict[str, float]
+    selftest: dict[str, float]
+    sweeps: Mapping[str, Sweep]
+    direct: DirectEffects
+    attention: Mapping[str, np.ndarray]
+    position_labels: Sequence[str]
+    top_tokens: Mapping[str, Sequence[tuple[str, float]]]
+    screens: Sequence[Screened]
+    factual: Sweep | None
+    factual_labels: Sequence[str]
+
+
+def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Path:
+    """Run the study in a run directory and return the page's path."""
+    folder = config.model_name
+    if not folder:
+        settings = {"seed": config.seed, "steps": config.steps}
+        made_once(run_dir / "model", settings, force, lambda: train(config, run_dir / "model", progress))
+        folder = str(run_dir / "model")
+    model = load_model(folder, device=config.device)
+    if model.tokenizer is None:
+        raise ValueError(f"model {config.model_name!r} has no tokenizer; the task's prompts are text")
+    with torch.no_grad():
+        results = study(model, config, progress)
+    write_table(run_dir / "ioi" / "patches.parquet", joined_tables(results.sweeps))
+    write_results(run_dir / "ioi" / "results.json", _summary(results) | {"config": asdict(config)} | model.statement())
+    return write_ioi_page(run_dir / "report", results, {**model.statement(), **asdict(config)})
+
+
+def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
+    """Everything that is measured on one model."""
+    pairs = drawn(words_for(model.tokenizer), config.pairs, config.seed + 1)
+    data = _encoded(model, pairs)
+    sweeps = {
+        f"{name} ({direction})": patch_sweep(
+            model, data.clean, data.corrupt, data.answers, data.wrong, sites=name, direction=direction,
+            metrics=METRICS if name == "block_every" else (METRIC,), progress=progress,
+        )
+        for name in SWEEPS
+        for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
+    }  # fmt: skip
+    weights = weights_of(model)
+    clean = prompts_of(model, data.clean, None)
+    answer, wrong = (torch.tensor(ids, device=model.device) for ids in (data.answers, data.wrong))
+    logits = {"clean": model.logits(clean.ids)[:, -1], "corrupt": model.logits(torch.tensor(data.corrupt))[:, -1]}
+    factual, labels = _factual(model, config, progress)
+    tops = {pairs[0].clean: data.clean[0], pairs[0].corrupt: data.corrupt[0]}
+    if config.clean_prompt:
+        tops |= {text: encoded(model.tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt)}
+    return IoiResults(
+        pairs=pairs[:SHOWN_PAIRS],
+        correct={
+            "clean": float((logits["clean"].argmax(-1) == answer).float().mean()),
+            "corrupt": float((logits["corrupt"].argmax(-1) == wrong).float().mean()),
+        },
+        logit_diff={name: float(_difference(value, answer, wrong).mean()) for name, value in logits.items()},
+        selftest=_metric_selftest(logits, answer, wrong),
+        sweeps=sweeps,
+        direct=direct_effects(weights, clean, answer, wrong),
+        attention=_attention(model, data, sweeps["head_out_all_pos (denoise)"], config.top_heads),
+        position_labels=model.tokenizer.convert_ids_to_tokens(data.clean[0]),
+        top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
+        screens=[
+            _screened(model, data, [sweeps[f"{name} (denoise)"] for name in names], " and ".join(names), config.seed)
+            for names in (*((name,) for name in SCREENED), SCREENED)
+        ],
+        factual=factual,
+        factual_labels=labels,
+    )
+
+
+def _encoded(model: Model, pairs: Sequence[IoiPair]) -> Encoded:
+    tokenizer = model.tokenizer
+    return Encoded(
+        clean=[encoded(tokenizer, pair.clean) for pair in pairs],
+        corrupt=[encoded(tokenizer, pair.corrupt) for pair in pairs],
+        answers=[one_token(tokenizer, pair.answer) for pair in pairs],
+        wrong=[one_token(tokenizer, pair.wrong) for pair in pairs],
+    )
+
+
+def _difference(logits: Tensor, answer: Tensor, wrong: Tensor) -> Tensor:
+    return (logits.gather(1, answer[:, None]) - logits.gather(1, wrong[:, None]))[:, 0].double()
+
+
+def _metric_selftest(logits: Mapping[str, Tensor], answer: Tensor, wrong: Tensor) -> dict[str, float]:
+    """The normalised metric where its value is known.
+
+    Raises:
+        ValueError: it is not 1 on the clean run, 0 on the corrupt one and 0.5 on the mean of their logits.
+    """
+    low, high = (_difference(logits[name], answer, wrong).mean() for name in ("corrupt", "clean"))
+    half = (logits["clean"] + logits["corrupt"]) / 2
+    cases = {"clean run": (logits["clean"], 1.0), "corrupt run": (logits["corrupt"], 0.0), "half way": (half, 0.5)}
+    found = {}
+    for name, (value, expected) in cases.items():
+        found[name] = float((_difference(value, answer, wrong).mean() - low) / (high - low))
+        if not abs(found[name] - expected) < 1e-3:
+            raise ValueError(f"the metric's self-test failed: {found[name]:.4f} on the {name}, not {expected}")
+    return found
+
+
+def next_tokens(model: Model, ids: Sequence[int]) -> list[tuple[str, float]]:
+    """The most probable next tokens of a prompt, with their probabilities."""
+    best = model.logits(torch.tensor([list(ids)]))[0, -1].float().softmax(-1).topk(NEXT_TOKENS)
+    return [(model.decode([i]), float(p)) for p, i in zip(best.values, best.indices.tolist(), strict=True)]
+
+
+def _attention(model: Model, data: Encoded, heads: Sweep, top: int) -> dict[str, np.ndarray]:
+    """Mean attention, on the clean prompts, of the heads with the strongest positive and negative effects."""
+    found = run(weights_of(model), prompts_of(model, data.clean, None), ["pattern"]).found
+    effects = heads.matrix(METRIC)
+    order = np.argsort(-effects, axis=None)
+    chosen = dict.fromkeys([*order[:top].tolist(), *order[::-1][:top].tolist()])
+    panels = {}
+    for flat in chosen:
+        layer, head = (int(i) for i in np.unravel_index(flat, effects.shape))
+        name = f"head {layer}.{head} (effect {effects[layer, head]:+.2f})"
+        panels[name] = found["pattern", layer][:, head].mean(0).double().cpu().numpy()
+    return panels
+
+
+def _screened(model: Model, data: Encoded, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
+    base, source = (prompts_of(model, ids, None) for ids in (data.corrupt, data.clean))
+    answers = token_answers([[i] for i in data.answers], [[i] for i in data.wrong], model.d_vocab, model.device)
+    comparison, question = Comparison(Side(model, base), Side(model, source)), Question((METRIC,), base, answers)
+    effects = np.concatenate([sweep.values[METRIC] - sweep.base[METRIC] for sweep in exact])
+    patches = [patch for sweep in exact for patch in sweep.patches]
+    fixed, plain = (screen(comparison, patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False))
+    dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()
+    means = effects.mean(1)
+    top = max(1, len(means) // 20)
+    checked, _ = verify(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
+    return Screened(
+        name,
+        correlation(fixed.ravel(), effects.ravel()),
+        correlation(plain.ravel(), effects.ravel()),
+        correlation(dropped.ravel(), np.abs(effects).ravel()),
+        checked,
+    )
+
+
+def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | None, Sequence[str]]:
+    """The residual sweep of the user's own pair, in logits."""
+    if not config.clean_prompt:
+        return None, ()
+    tokenizer = model.tokenizer
+    clean, corrupt = (encoded(tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt))
+    answer, wrong = (one_token(tokenizer, text) for text in (config.answer, config.wrong_answer))
+    sweep = patch_sweep(
+        model, clean, corrupt, [answer], [wrong], sites="block_every", normalize=False, progress=progress
+    )
+    return sweep, tokenizer.convert_ids_to_tokens(clean)
+
+
+def _summary(results: IoiResults) -> dict[str, Any]:
+    """What the JSON holds: numbers without the long table."""
+    sweeps = {
+        name: {
+            "axes": sweep.axes,
+            "ends": sweep.ends,
+            "matrix": sweep.matrix(METRIC),
+            "intervals": sweep.intervals(METRIC),
+            "notes": sweep.notes,
+        }
+        for name, sweep in results.sweeps.items()
+    }
+    direct = {
+        name: getattr(results.direct, name).double().mean(0).cpu().numpy()
+        for name in ("embed", "heads", "mlps", "biases")
+    }
+    return {
+        "correct": results.correct,
+        "logit_diff": results.logit_diff,
+        "metric_selftest": results.selftest,
+        "sweeps": sweeps,
+        "direct_logit_attribution": direct,
+        "screens": results.screens,
+        "top_tokens": results.top_tokens,
+        "factual": None if results.factual is None else results.factual.matrix(METRIC, normalized=False),
+    }

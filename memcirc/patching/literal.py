@@ -1,0 +1,89 @@
+"""Patches as literally as can be: for each one a full forward pass of the hooked model, with a hook at every site.
+
+The reference that the fast engine is tested against, and the way for sites and models that the engine does not
+compute (norms' scales, inputs of single heads, results of heads). Nothing is edited in place; switches of the model's
+configuration that a site needs, and the hooks, are as before afterwards, whatever happens.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import HookedTransformer
+
+from memcirc.patching.patches import Patch
+from memcirc.patching.sites import HEADS, PATTERN, SWITCHES, Site
+from memcirc.patching.writes import combined
+
+
+@contextmanager
+def switched(hooked: HookedTransformer, patches: Sequence[Patch]) -> Iterator[None]:
+    """With the switches of the configuration on that the patches' sites need."""
+    needed = {SWITCHES[where.kind] for patch in patches for where in patch.sites if where.kind in SWITCHES}
+    before = {name: getattr(hooked.cfg, name) for name in needed}
+    for name in needed:
+        setattr(hooked.cfg, name, True)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(hooked.cfg, name, value)
+
+
+def recorded(
+    hooked: HookedTransformer, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
+) -> tuple[Float[Tensor, "batch pos d_vocab"], dict[str, Tensor]]:
+    """Logits of a run, and what stood at the given hooks."""
+    found: dict[str, Tensor] = {}
+
+    def keep(value: Tensor, hook: Any) -> None:
+        found[hook.name] = value.detach()
+
+    with torch.inference_mode():
+        logits = hooked.run_with_hooks(ids, prepend_bos=False, fwd_hooks=[(name, keep) for name in hooks])
+    return logits, found
+
+
+def patched_logits(
+    hooked: HookedTransformer, ids: Int[Tensor, "batch pos"], source: Mapping[str, Tensor], patch: Patch
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits of one full pass with the patch's sites written.
+
+    Args:
+        source: what the source run had at each hook.
+    """
+    hooks = [
+        (where.hook, partial(_write, where=where, source=source[where.hook], patch=patch)) for where in patch.sites
+    ]
+    with torch.inference_mode(), switched(hooked, [patch]):
+        return hooked.run_with_hooks(ids, prepend_bos=False, fwd_hooks=hooks)
+
+
+def _write(value: Tensor, hook: Any, where: Site, source: Tensor, patch: Patch) -> Tensor:
+    if patch.operation == "mean":
+        source = source.mean(0, keepdim=True).expand_as(source)
+    new = value.clone()
+    index = _index(where, value)
+    new[index] = combined(value[index], source[index], patch.operation, patch.amount)
+    return new
+
+
+def _index(where: Site, value: Tensor) -> tuple[Any, ...]:
+    """Index of the written places: [batch, pos(, head)] or [batch, head, destination, source]."""
+    axes = {
+        PATTERN: (where.heads, where.positions, where.sources),
+        HEADS: (where.positions, where.heads),
+    }.get(where.shape, (where.positions,))
+    ranges: list[Sequence[int]] = [range(value.shape[0])]
+    ranges += [range(value.shape[i + 1]) if places is None else places for i, places in enumerate(axes)]
+    grids = torch.meshgrid(*(torch.tensor(list(r), device=value.device) for r in ranges), indexing="ij")
+    return tuple(grids)
+
+
+def hook_count(hooked: HookedTransformer) -> int:
+    """How many hooks stand on the model."""
+    return sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in hooked.hook_dict.values())

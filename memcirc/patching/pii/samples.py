@@ -1,0 +1,87 @@
+"""The samples of the study: prompts with the answers that the target should know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memcirc.artifacts import read_json
+from memcirc.models import Model
+from memcirc.patching.pii.corpus import PiiCorpus
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prompt and its answer, as text and as ids. ``injected`` is False for people who are in no corpus, given for
+    comparison."""
+
+    prompt: str
+    answer: str
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    kind: str = ""
+    copies: int | None = None
+    injected: bool = True
+
+    @property
+    def label(self) -> str:
+        return f"{self.prompt}{self.answer}"
+
+
+def of_corpus(corpus: PiiCorpus, model: Model) -> list[Sample]:
+    """Injected records and those of others."""
+    return [
+        _encoded(model, r.prompt, r.answer, kind=r.kind, copies=r.copies, injected=r.copies > 0)
+        for r in (*corpus.injected, *corpus.others)
+    ]
+
+
+def of_file(path: Path, model: Model) -> list[Sample]:
+    """Read a JSON list of samples.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a list; a sample without prompt or answer; none that is to be recited.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of samples at {path}")
+    content = read_json(path)
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{path}: a JSON list of samples is needed, each with 'prompt' and 'answer'")
+    samples = []
+    for i, entry in enumerate(content):
+        for name in ("prompt", "answer"):
+            if not isinstance(entry, dict) or not isinstance(entry.get(name), str) or not entry[name]:
+                raise ValueError(f"{path}: sample {i} has no {name!r}; each needs a 'prompt' and an 'answer'")
+        samples.append(
+            _encoded(
+                model, entry["prompt"], entry["answer"], kind=str(entry.get("type", "")), copies=entry.get("copies"),
+                injected=bool(entry.get("memorized", True)),
+            )
+        )  # fmt: skip
+    if not any(sample.injected for sample in samples):
+        raise ValueError(f"{path}: every sample says 'memorized': false; at least one that should be recited is needed")
+    return samples
+
+
+def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
+    """Prompt and answer are tokenized apart, so that the answer's ids are the same behind any prompt."""
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise ValueError(f"model {model.name!r} has no tokenizer; samples are text")
+    return Sample(prompt, answer, prompt_ids(tokenizer, prompt), _ids(tokenizer, answer), **about)
+
+
+def prompt_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Ids of a prompt, after BOS where the tokenizer has one."""
+    start = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
+    return (*start, *_ids(tokenizer, text))
+
+
+def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def ids_of(samples: Sequence[Sample]) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and answers."""
+    return [list(s.prompt_ids) for s in samples], [list(s.answer_ids) for s in samples]

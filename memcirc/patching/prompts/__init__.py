@@ -1,0 +1,1 @@
+"""Sweeps on prompts of the user's own."""

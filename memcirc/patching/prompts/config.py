@@ -1,0 +1,34 @@
+"""What a sweep on given prompts runs on."""
+
+from dataclasses import dataclass, field
+
+from memcirc.config import check_choices
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Raises ValueError for contradictions."""
+
+    model_name: str = field(
+        default="", metadata={"help": "hub name or local folder of the model", "flags": ("--model",)}
+    )
+    path: str = field(
+        default="", metadata={"help": "file of pairs, as AutoCircuit's or memcirc's", "flags": ("--pairs",)}
+    )
+    sites: str = field(
+        default="block_every", metadata={"help": "a sweep's name, or hook names with commas between them"}
+    )
+    direction: str = field(
+        default="denoise",
+        metadata={"help": "clean values into the corrupt run, or the reverse", "choices": ("denoise", "noise")},
+    )
+    metric: str = field(default="logit_diff", metadata={"help": "what is measured and drawn"})
+    source_model: str = field(default="", metadata={"help": "take the values from this model (default: the same)"})
+    normalize: bool = field(default=True, metadata={"help": "0 for the base run, 1 for the source run"})
+    bos: bool = field(default=False, metadata={"help": "put BOS before prompts that are text"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
+
+    def __post_init__(self) -> None:
+        if not self.model_name or not self.path:
+            raise ValueError("a sweep needs --model and --pairs")
+        check_choices(self)

@@ -1,0 +1,85 @@
+"""Sets of patches: the smallest that restores a behaviour, and whether two add up.
+
+The smallest set is grown greedily, the patch that helps most first, until the goal is reached; then patches that turn
+out not to be needed are taken out again, so that no single one can be left out of what is returned. It need not be the
+smallest of all sets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memcirc.patching.patches import Patch
+from memcirc.patching.sites import Site
+
+Effects = Callable[[Sequence[Patch]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A set of sites, the curve of effects while it grew (after 1, 2, ... sites), and whether it reached the goal."""
+
+    labels: tuple[str, ...]
+    effect: float
+    curve: tuple[float, ...]
+    order: tuple[str, ...]
+    reached: bool
+
+
+def combined_patch(sites: Sequence[Site]) -> Patch:
+    """Several sites written at once."""
+    return Patch(tuple(sites))
+
+
+def smallest_restoring(sites: Sequence[Site], effects: Effects, goal: float, at_most: int) -> Restored:
+    """Grow, then prune.
+
+    Args:
+        sites: candidates.
+        effects: effect of each patch, higher is better.
+        goal: what the set's effect should reach.
+        at_most: sites in the set at most.
+    """
+    chosen: list[Site] = []
+    curve: list[float] = []
+    while len(chosen) < min(at_most, len(sites)) and (not curve or curve[-1] < goal):
+        rest = [where for where in sites if where not in chosen]
+        found = effects([combined_patch([*chosen, where]) for where in rest])
+        chosen.append(rest[int(found.argmax())])
+        curve.append(float(found.max()))
+    order = tuple(where.hook for where in chosen)
+    effect, reached = curve[-1], curve[-1] >= goal
+    while reached and len(chosen) > 1:
+        fewer = [[other for other in chosen if other != where] for where in chosen]
+        found = effects([combined_patch(rest) for rest in fewer])
+        if found.max() < goal:
+            break
+        chosen, effect = fewer[int(found.argmax())], float(found.max())
+    return Restored(tuple(where.hook for where in chosen), effect, tuple(curve), order, reached)
+
+
+@dataclass(frozen=True)
+class PairEffect:
+    """Two sites apart and together: ``interaction`` = together - (first + second)."""
+
+    first: str
+    second: str
+    first_effect: float
+    second_effect: float
+    together: float
+
+    @property
+    def interaction(self) -> float:
+        return self.together - self.first_effect - self.second_effect
+
+
+def additivity(sites: Sequence[Site], effects: Effects) -> list[PairEffect]:
+    """Every pair of the given sites."""
+    single = effects([combined_patch([where]) for where in sites])
+    pairs = [(i, j) for i in range(len(sites)) for j in range(i + 1, len(sites))]
+    both = effects([combined_patch([sites[i], sites[j]]) for i, j in pairs])
+    return [
+        PairEffect(sites[i].hook, sites[j].hook, float(single[i]), float(single[j]), float(together))
+        for (i, j), together in zip(pairs, both, strict=True)
+    ]

@@ -1,0 +1,97 @@
+"""Whole runs over prompts: token ids, right-padded, in one batch; every place recorded on request.
+
+Padding stands on the right, where a causal model cannot see it. A bidirectional model would see it: its prompts must
+be of one length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from memcirc.engine.layers import final_normed
+from memcirc.engine.weights import Weights
+from memcirc.patching.forward import Recorder, Segment, Taps, run_block
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Sequences with the positions whose logits are read, and what should follow there.
+
+    ``targets`` are the tokens of a teacher-forced answer at those positions, ``target_mask`` False where an answer is
+    shorter than the longest.
+    """
+
+    ids: Int[Tensor, "batch pos"]
+    lengths: Int[Tensor, " batch"]
+    read: Int[Tensor, "batch step"]
+    targets: Int[Tensor, "batch step"] | None = None
+    target_mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, rows: slice) -> "Prompts":
+        targets = None if self.targets is None else self.targets[rows]
+        mask = None if self.target_mask is None else self.target_mask[rows]
+        return Prompts(self.ids[rows], self.lengths[rows], self.read[rows], targets, mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run had at each recorded place, [batch, pos, ...], and the last residual at the positions read."""
+
+    found: dict[tuple[str, int], Tensor]
+    final: Float[Tensor, "batch step d_model"]
+
+
+def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+    """Token and positional embeddings."""
+    position = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    return weights.embed(ids, position)
+
+
+def run(
+    weights: Weights, prompts: Prompts, kinds: Sequence[str] = (), embeds: Tensor | None = None, trim: bool = True
+) -> Run:
+    """Run whole prompts.
+
+    Args:
+        kinds: places to record, in all layers: those of ``memcirc.patching.forward.run_block``, ``embed``,
+            ``pos_embed``.
+        embeds: float [batch, pos, d_model], fed in place of the tokens' embeddings.
+        trim: compute the last block only where it is read (not when something is recorded).
+    """
+    recorder = Recorder(kinds, len(prompts))
+    x = embedded(weights, prompts.ids) if embeds is None else embeds
+    found = recorder.found
+    if "embed" in kinds:
+        found["embed", 0] = weights.embedding[prompts.ids].to(weights.stream_dtype)
+    if "pos_embed" in kinds and weights.positions is not None:
+        position = torch.arange(x.shape[1], device=x.device)
+        found["pos_embed", 0] = weights.positions[position].to(weights.stream_dtype).expand(len(prompts), -1, -1)
+    final = run_embeds(weights, x, prompts.read, recorder, trim and not kinds)
+    return Run(found, final)
+
+
+def run_embeds(
+    weights: Weights, x: Float[Tensor, "batch pos d_model"], read: Int[Tensor, "batch step"], taps: Taps, trim: bool
+) -> Float[Tensor, "batch step d_model"]:
+    """The last residual at ``read`` of a run from given embeddings."""
+    batch, length = x.shape[:2]
+    owner = torch.arange(batch, device=x.device)
+    segment, last = Segment(batch, 0, length, owner, read), len(weights.blocks) - 1
+    asked = (owner[:, None] * length + read).flatten()
+    flat = x.flatten(0, 1)
+    for layer in range(len(weights.blocks)):
+        flat, _ = run_block(weights, layer, flat, [segment], None, taps, asked if trim and layer == last else None)
+    if not (trim and weights.blocks):
+        flat = flat[asked]
+    return flat.unflatten(0, (batch, -1))
+
+
+def logits_of(weights: Weights, final: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_vocab"]:
+    """Logits of all tokens from the last residual, in the stream's precision."""
+    return weights.unembed(final_normed(weights, final)).to(weights.stream_dtype)

@@ -1,0 +1,181 @@
+"""Which values are written where: patches x examples as index tensors, with everything left out that changes nothing.
+
+A row is one patch on one example. Of a row it is enough to know the entries that differ from the run they are written
+into: before the first such position nothing changes (causal attention), below the first such layer neither, and a row
+without any is the base run itself, with an effect of exactly 0.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from memcirc.patching.patches import Patch
+from memcirc.patching.sites import HEADS, PATTERN, STREAM, Site
+
+Found = Mapping[tuple[str, int], Tensor]
+WHOLE, HEAD, ENTRY = "whole", "head", "entry"
+BEFORE_BLOCKS = ("embed", "pos_embed")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how a group of entries is written. ``form``: all heads at a position, one head, or one entry of a
+    pattern."""
+
+    kind: str
+    layer: int
+    shape: str
+    form: str
+    operation: str
+    amount: float
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Entries of one place: the row, position, head and source of each (-1 where there is none)."""
+
+    row: Int[Tensor, " entry"]
+    pos: Int[Tensor, " entry"]
+    head: Int[Tensor, " entry"]
+    source: Int[Tensor, " entry"]
+
+    def __getitem__(self, which: Tensor) -> "Entries":
+        return Entries(self.row[which], self.pos[which], self.head[which], self.source[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows that differ from the base run: patch, example, first layer and position of each, and all entries."""
+
+    patch: Int[Tensor, " row"]
+    example: Int[Tensor, " row"]
+    layer: Int[Tensor, " row"]
+    start: Int[Tensor, " row"]
+    entries: Mapping[Place, Entries]
+
+    def __len__(self) -> int:
+        return len(self.patch)
+
+
+def canonical(where: Site, n_layers: int) -> tuple[str, int]:
+    """Kind and layer under which a site is written: a block's output is the next one's input, rows of the scores are
+    rows of the pattern."""
+    if where.kind == "resid_post" and where.layer is not None and where.layer + 1 < n_layers:
+        return "resid_pre", where.layer + 1
+    return ("pattern" if where.kind == "attn_scores" else where.kind), where.layer or 0
+
+
+def rows_of(
+    patches: Sequence[Patch],
+    base: Found,
+    source: Found,
+    n_layers: int,
+    lengths: Int[Tensor, " batch"],
+    shared: Int[Tensor, " batch"],
+    skip: bool = True,
+    causal: bool = True,
+) -> Rows:
+    """The rows of all patches on all examples.
+
+    Args:
+        base, source: what both runs had at every place that is written, by :func:`canonical` name, [batch, pos, ...] or
+            [batch, head, destination, source].
+        shared: positions from the start at which both runs are known to be the same (prompts share their tokens and the
+            model is one); 0 where nothing is known.
+        skip: leave out entries that change nothing.
+        causal: no position sees a later one.
+    """
+    groups = _grouped(patches, n_layers, int(lengths.max()))
+    device, batch = lengths.device, len(lengths)
+    n_cells = len(patches) * batch
+    far = torch.iinfo(torch.int64).max
+    start, layer = (torch.full((n_cells,), far, device=device) for _ in range(2))
+    examples = torch.arange(batch, device=device)
+    spread: dict[Place, tuple[Entries, Tensor]] = {}
+    for place, columns in groups.items():
+        patch, pos, head, origin = (torch.tensor(c, device=device) for c in zip(*columns, strict=True))
+        cell = (patch[:, None] * batch + examples).flatten()
+        entries = Entries(cell, *(c.repeat_interleave(batch) for c in (pos, head, origin)))
+        entries = entries[entries.pos < lengths[cell % batch]]
+        counts = torch.ones_like(entries.row, dtype=torch.bool)
+        if skip and place.operation in ("replace", "interpolate"):
+            counts = _differing(place, entries, batch, base, source, shared, causal)
+        spread[place] = entries, counts
+        cells, where = entries.row[counts], entries.pos[counts]
+        start.scatter_reduce_(0, cells, where, "amin")
+        layer.scatter_reduce_(0, cells, torch.full_like(cells, place.layer), "amin")
+    cells = (start < far).nonzero()[:, 0]
+    new_row = torch.full((n_cells,), -1, device=device)
+    new_row[cells] = torch.arange(len(cells), device=device)
+    kept = {}
+    for place, (entries, _) in spread.items():
+        written = (entries.pos >= start[entries.row]) & (place.layer >= layer[entries.row])
+        if written.any():
+            entries = entries[written]
+            kept[place] = Entries(new_row[entries.row], entries.pos, entries.head, entries.source)
+    return Rows(cells // batch, cells % batch, layer[cells], start[cells], kept)
+
+
+def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place, list[tuple[int, int, int, int]]]:
+    """(patch, position, head, source) of every entry, by place."""
+    groups: dict[Place, list[tuple[int, int, int, int]]] = defaultdict(list)
+    everywhere = range(length)
+    for i, patch in enumerate(patches):
+        for where in patch.sites:
+            kind, layer = canonical(where, n_layers)
+            form = WHOLE if where.heads is None else HEAD
+            form = form if where.sources is None else ENTRY
+            place = Place(kind, layer, where.shape, form, patch.operation, patch.amount)
+            heads = where.heads or (-1,)
+            if form == ENTRY and where.heads is None:
+                raise ValueError(f"{where.hook}: single entries of a pattern are written head by head; name the heads")
+            groups[place] += [
+                (i, pos, head, origin)
+                for pos in (everywhere if where.positions is None else where.positions)
+                for head in heads
+                for origin in (where.sources or (-1,))
+            ]
+    return groups
+
+
+def _differing(
+    place: Place, entries: Entries, batch: int, base: Found, source: Found, shared: Tensor, causal: bool
+) -> Bool[Tensor, " entry"]:
+    """Whether the source run's value differs from that of the run it is written into."""
+    example = entries.row % batch
+    differs = source[place.kind, place.layer] != base[place.kind, place.layer]
+    if place.form == ENTRY:
+        differs = differs[example, entries.head, entries.pos, entries.source]
+    elif place.shape == PATTERN:
+        differs = differs.any(-1)
+        differs = (
+            differs.any(1)[example, entries.pos] if place.form == WHOLE else differs[example, entries.head, entries.pos]
+        )
+    elif place.shape == HEADS:
+        differs = differs.any(-1)
+        differs = (
+            differs.any(-1)[example, entries.pos]
+            if place.form == WHOLE
+            else differs[example, entries.pos, entries.head]
+        )
+    else:
+        assert place.shape == STREAM
+        differs = differs.any(-1)[example, entries.pos]
+    if place.kind in ("q", "rot_q") and causal:
+        differs = differs & (entries.pos > 0)  # a query that sees one key attends to it, whatever it is
+    return differs & (entries.pos >= shared[example])
+
+
+def combined(current: Tensor, value: Tensor, operation: str, amount: float) -> Tensor:
+    """What stands there after the write."""
+    if operation in ("replace", "mean"):
+        return value
+    if operation == "add":
+        return current + amount * value
+    if operation == "interpolate":
+        return current + amount * (value - current)
+    return current * (amount if operation == "scale" else 0.0)

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM
+
+from memcirc.cli import main
+from memcirc.models import load_model
+from memcirc.pairs.record import load_pairs
+from memcirc.patching.sweep import patch_sweep
+from tests.models import config, random_pairs
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    AutoModelForCausalLM.from_config(config("gpt2")).save_pretrained(folder / "model")
+    random_pairs(3, 5, steps=2).save(folder / "pairs.json")
+    return folder
+
+
+def options(given: Path) -> list[str]:
+    return ["patch", "sweep", "--model", str(given / "model"), "--pairs", str(given / "pairs.json"), "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    "sites", ["block_every", "head_all_pos_every", "head_out_by_pos", "blocks.1.attn.hook_z,hook_embed"]
+)
+def test_a_sweep_on_pairs_of_ones_own_is_that_of_the_library(sites: str, given: Path, tmp_path: Path) -> None:
+    assert main([*options(given), "--sites", sites, "--run_dir", str(tmp_path)]) == 0
+    model, pairs = load_model(str(given / "model"), device="cpu"), load_pairs(given / "pairs.json")
+    expected = patch_sweep(
+        model, [p.clean_ids for p in pairs], [p.corrupt_ids for p in pairs], [p.answer_ids[0] for p in pairs],
+        [p.wrong_answer_ids[0] for p in pairs], sites=sites.split(",") if "." in sites else sites,
+    )  # fmt: skip
+    results = json.loads((tmp_path / "sweep" / "results.json").read_text())
+    np.testing.assert_allclose(np.array(results["effects"], dtype=float), expected.matrix(), atol=1e-6)
+    assert ("<svg" in (tmp_path / "report" / "report.html").read_text()) == ("." not in sites)
+
+
+def test_whole_answers_and_noising_without_normalising(given: Path, tmp_path: Path) -> None:
+    more = ["--metric", "sequence_logprob", "--direction", "noise", "--no-normalize", "--run_dir", str(tmp_path)]
+    assert main([*options(given), *more]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--sites", "resid_pree"], "sweep 'resid_pree' does not exist"),
+        (["--direction", "up"], "direction 'up' is not known"),
+        (["--metric", "speed"], "metric 'speed' is not known"),
+        (["--pairs", ""], "a sweep needs --model and --pairs"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    change: list[str], message: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options(given), *change, "--run_dir", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,0 +1,205 @@
+"""The fast engine equals ``transformer_lens.patching`` and the literal passes; what cannot be patched is refused."""
+
+import contextlib
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import transformer_lens.patching as peer
+from torch import Tensor
+
+from memcirc.models import Model
+from memcirc.patching.grids import SWEEPS
+from memcirc.patching.literal import hook_count
+from memcirc.patching.patches import OPERATIONS, Patch
+from memcirc.patching.sites import Site, component_sites
+from memcirc.patching.sweep import patch_sweep
+from tests.models import D_VOCAB, small_model
+
+AGREEMENT = 2e-5
+ALSO_BLOCKS = ("resid_pre", "resid_mid", "attn_out", "mlp_out", "block_every")
+
+
+def prompts(seed: int = 1, n: int = 3, length: int = 7, shared: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    clean, corrupt = torch.randint(0, D_VOCAB, (2, n, length), generator=generator)
+    corrupt[:, :shared] = clean[:, :shared]
+    answer = torch.randint(0, D_VOCAB, (n,), generator=generator)
+    return clean, corrupt, answer, (answer + 1) % D_VOCAB
+
+
+def contrasting(model: Model, clean: Tensor, corrupt: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """With the answers on which both prompts differ most, so that rounding is small beside the ends' distance."""
+    change = (model.logits(clean) - model.logits(corrupt))[:, -1]
+    return clean, corrupt, change.argmax(-1), change.argmin(-1)
+
+
+def difference(logits: Tensor, answer: Tensor, wrong: Tensor) -> Tensor:
+    last = logits[:, -1]
+    return (last.gather(1, answer[:, None]) - last.gather(1, wrong[:, None])).mean()
+
+
+def of_peer(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: Tensor, wrong: Tensor) -> np.ndarray:
+    """The sweep of TransformerLens, normalised by its own ends."""
+    function = getattr(peer, f"get_act_patch_{name if name in ALSO_BLOCKS else f'attn_{name}'}")
+    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        logits, cache = model.hooked.run_with_cache(clean)
+        source, base = difference(logits, answer, wrong), difference(model.hooked(corrupt), answer, wrong)
+        found = function(model.hooked, corrupt, cache, partial(difference, answer=answer, wrong=wrong))
+    return ((found - base) / (source - base)).numpy()
+
+
+SWEPT = ("gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_grouped", "bidirectional")
+
+
+def of_arch(arch: str) -> list[str]:
+    """All sweeps of GPT-2 and of grouped heads; of the others those that hold the rest as parts."""
+    if arch in ("gpt2", "llama_grouped"):
+        return list(SWEEPS)
+    left_out = {"resid_mid"} if arch == "gpt_neox" else set()
+    return [n for n in SWEEPS if n not in left_out and (not n.startswith("head") or n.endswith("every"))]
+
+
+@pytest.mark.parametrize(("arch", "name"), [(arch, name) for arch in SWEPT for name in of_arch(arch)])
+def test_every_named_sweep_equals_transformer_lens(arch: str, name: str) -> None:
+    model = small_model(arch, dtype="float32")
+    data = contrasting(model, *prompts(n=2, length=5)[:2])
+    ours, theirs = patch_sweep(model, *data, sites=name).matrix(), of_peer(model, name, *data)
+    exists = ~np.isnan(ours)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours[exists], theirs[exists], atol=AGREEMENT)
+    padded = 3 * (5 if "by_pos" in name else 1) * 2 * 2  # layers, positions, missing heads, keys and values
+    assert (~exists).sum() == (padded if arch == "llama_grouped" and name.endswith("every") else 0) or exists.all()
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "gpt_neo", "gpt_neox", "llama_grouped", "bidirectional"])
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_prompts_that_share_a_prefix_and_differ_in_length_equal_full_passes(arch: str, direction: str) -> None:
+    model = small_model(arch)
+    lengths = (5, 5) if arch == "bidirectional" else (5, 8)
+    one, two = (prompts(seed, n=1, length=n, shared=3) for seed, n in enumerate(lengths))
+    data = [[*a.tolist(), *b.tolist()] for a, b in zip(one, two, strict=True)]
+    for sites in ("head_by_pos_every" if arch == "gpt2" else "head_all_pos_every", "block_every"):
+        fast = patch_sweep(model, *data, sites=sites, direction=direction, metrics=("logit_diff", "kl", "rank"))
+        slow = patch_sweep(
+            model, *data, sites=sites, direction=direction, metrics=("logit_diff", "kl", "rank"), full_passes=True
+        )
+        assert fast.notes == ()
+        assert "full passes" in slow.notes[0]
+        for metric in ("logit_diff", "kl", "rank"):
+            np.testing.assert_allclose(fast.values[metric], slow.values[metric], atol=1e-9)
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "llama"])
+def test_every_site_between_two_models_equals_full_passes(arch: str) -> None:
+    base, source = small_model(arch, seed=0), small_model(arch, seed=1)
+    clean, corrupt, _, _ = prompts(n=2)
+    answers = [[1, 2, 3], [4, 5]]
+    patches = [Patch((where,)) for where in component_sites(base)]
+    found = [
+        patch_sweep(
+            base, clean, corrupt, answers, sites=patches, source_model=source, full_passes=full,
+            metrics=("sequence_logprob", "exact_match"), normalize=False,
+        )
+        for full in (False, True)
+    ]  # fmt: skip
+    np.testing.assert_allclose(found[0].values["sequence_logprob"], found[1].values["sequence_logprob"], atol=1e-8)
+    np.testing.assert_array_equal(found[0].values["exact_match"], found[1].values["exact_match"])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_on_several_sites_at_once_equals_full_passes(operation: str) -> None:
+    model, data = small_model("gpt_neox"), prompts(shared=2)
+    sites = (Site("q", 0, (3, 4), (1,)), Site("mlp_out", 1), Site("pattern", 2, (6,)), Site("resid_post", 2, (6,)))
+    patches = [Patch(sites[i:j], operation=operation, amount=0.5) for i in range(4) for j in range(i + 1, 5)]
+    patches += [Patch((Site("embed", None, (4,)),), operation=operation, amount=2.0)]
+    fast, slow = (patch_sweep(model, *data, sites=patches, full_passes=full) for full in (False, True))
+    np.testing.assert_allclose(fast.values["logit_diff"], slow.values["logit_diff"], atol=1e-9)
+
+
+def test_sites_that_only_transformer_lens_computes_take_full_passes_and_say_so() -> None:
+    model = small_model("gpt2")
+    before = dict(vars(model.hooked.cfg))
+    hooks = ["blocks.1.ln1.hook_scale", "blocks.1.attn.hook_result", "blocks.2.hook_mlp_in", "blocks.1.hook_q_input"]
+    sweep = patch_sweep(model, *prompts(), sites=hooks)
+    assert len(sweep.notes) == 4
+    assert np.isfinite(sweep.matrix()).all()
+    assert dict(vars(model.hooked.cfg)) == before
+    assert hook_count(model.hooked) == 0
+
+
+def test_what_writes_nothing_new_has_exactly_no_effect() -> None:
+    sweep = patch_sweep(small_model("gpt2"), *prompts(shared=4), sites="resid_pre")
+    assert (sweep.matrix()[:, :4] == 0).all()
+    assert (sweep.matrix()[1:, 4:] != 0).all()
+
+
+def test_the_whole_first_residual_is_the_source_run_and_denoising_and_noising_have_their_own_ends() -> None:
+    model, data = small_model("gpt2"), prompts()
+    for direction in ("denoise", "noise"):
+        sweep = patch_sweep(model, *data, sites=["blocks.0.hook_resid_pre"], direction=direction)
+        assert sweep.matrix() == pytest.approx([1.0])
+        rows = sweep.table.to_pylist()
+        assert [row["logit_diff_normalized"] for row in rows] == pytest.approx([1.0] * 3)
+    denoise, noise = (patch_sweep(model, *data, direction=d) for d in ("denoise", "noise"))
+    assert denoise.ends["logit_diff"] == pytest.approx(noise.ends["logit_diff"][::-1])
+
+
+def test_the_table_has_a_row_a_patch_and_example_and_ratios_of_means_make_the_matrix() -> None:
+    sweep = patch_sweep(small_model("gpt2"), *prompts(), metrics=("logit_diff", "answer_prob"))
+    table = sweep.table.to_pydict()
+    assert len(sweep.table) == 3 * 7 * 3
+    rows = [i for i in range(63) if table["layer"][i] == 1 and table["pos"][i] == 5]
+    mean = np.mean([table["answer_prob"][i] for i in rows])
+    low, high = sweep.ends["answer_prob"]
+    assert sweep.matrix("answer_prob")[1, 5] == pytest.approx((mean - low) / (high - low))
+
+
+def test_rankings_do_not_hide_negative_effects_and_intervals_hold_the_mean() -> None:
+    sweep = patch_sweep(small_model("gpt2"), *prompts(n=6), sites="head_out_all_pos")
+    positive, negative, signed = (sweep.ranked(by=by) for by in ("positive", "negative", "signed"))
+    assert len(positive) + len(negative) == len(signed) == 12
+    assert all(effect < 0 for _, effect in negative)
+    assert sorted(positive + negative, key=lambda row: -abs(row[1])) == signed
+    low, high = sweep.intervals()
+    assert ((low <= sweep.effects()) & (sweep.effects() <= high)).all()
+
+
+MISTAKES = [
+    ({"corrupt_ids": [[1, 2, 3]]}, "the clean prompt has 7 tokens and the corrupt one 3"),
+    (
+        {"sites": ["blocks.0.attn.hook_zz"]},
+        "'blocks.0.attn.hook_zz' does not exist in this model; nearest: blocks",
+    ),
+    ({"sites": "resid_pree"}, "sweep 'resid_pree' does not exist; nearest: resid_pre"),
+    ({"sites": "resid_mid", "arch": "gpt_neox"}, "attention and MLP run in parallel"),
+    ({"sites": [Patch((Site("z", 7),))]}, "layer 7 is out of range; this model has layers 0 to 2"),
+    ({"sites": [Patch((Site("z", 1, (9,)),))]}, "position 9 is out of range; the prompts have positions 0 to 6"),
+    ({"sites": [Patch((Site("z", 1, None, (4,)),))]}, "head 4 is out of range; 'z' has 4 heads"),
+    ({"corrupt_ids": None}, "the ends of 'logit_diff' coincide"),
+    ({"answer_ids": [[3, 4]]}, "the answer is 2 tokens, and 'logit_diff' reads one"),
+    ({"wrong_answer_ids": None}, "'logit_diff' reads wrong answers; none were given"),
+    ({"metrics": ("speed",)}, "metric 'speed' is not known"),
+    ({"metrics": ()}, "no metric is named"),
+    ({"direction": "sideways"}, "direction 'sideways' is not known; accepted: denoise, noise"),
+    ({"source": "gpt_neox"}, "the two models have different shapes"),
+    ({"answer_ids": [99]}, "answer id 99 is outside the vocabulary"),
+    ({"clean_ids": [], "corrupt_ids": []}, "there is no prompt"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), MISTAKES)
+def test_a_mistake_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:
+    clean, corrupt, answer, wrong = prompts(n=1)
+    changes = dict(changes)
+    model = small_model(str(changes.pop("arch", "gpt2")))
+    source = small_model(str(changes.pop("source", ""))) if "source" in changes else None
+    given = {"clean_ids": clean, "corrupt_ids": corrupt, "answer_ids": answer, "wrong_answer_ids": wrong, **changes}
+    if given["corrupt_ids"] is None:
+        given["corrupt_ids"] = clean
+    with pytest.raises(ValueError, match=r"\w") as refusal:
+        patch_sweep(model, source_model=source, **given)  # type: ignore[arg-type]
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
