@@ -100,10 +100,10 @@ def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) ->
     except Unfinished as state:
         print(f"{state}; run this command again when they are done", file=sys.stderr)
     except BaseException:
-        if pipeline.seconds and not (run_dir / CONFIG_FILE).exists():
+        if pipeline.stages.seconds and not (run_dir / CONFIG_FILE).exists():
             config.save(run_dir)
         raise
     with turn(run_dir):
         if not keep_config:
             config.save(run_dir)
-        manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.seconds)
+        manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.stages.seconds)

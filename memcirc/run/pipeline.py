@@ -2,20 +2,14 @@
 leaves its own artifact and marker.
 
     windows -> score -> points -> per task: pairs -> discover -> verify -> report
-
-Scores, divergence points and edge scores are made in units (:mod:`memcirc.work`): here, by Ray actors, or as one shard
-of several that share the directory. A shard stops where others' units are missing; what cannot be divided is done by
-whichever comes first.
 """
 
 import logging
 import math
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers.utils.logging import disable_progress_bar
 
-from memcirc.artifacts import StageFolder, file_hash, write_json
+from memcirc.artifacts import file_hash, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
@@ -42,12 +36,12 @@ from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
+from memcirc.run.stages import Merge, Stages, Units, say
 from memcirc.run.transfer import slug, transfer_table
 from memcirc.verification.passages import Choice, passages_from
 from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
-from memcirc.work.executors import Make, Unfinished, run_units
-from memcirc.work.locks import turn
+from memcirc.work.executors import Make
 from memcirc.work.parts import Parts
 
 POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")
@@ -71,19 +65,17 @@ class Pipeline:
         terse: bool = False,
         execution: Execution = Execution(),  # noqa: B008 (frozen)
     ) -> None:
-        self.run_dir, self.config, self.force, self.terse, self.execution = run_dir, config, force, terse, execution
+        self.run_dir, self.config = run_dir, config
+        self.stages = Stages(run_dir, force, terse, execution)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not the user's to read
-        self.seconds: dict[str, float] = {}
         self.finished: list[str] = []
         self.absent: dict[str, str] = {}
-        self._settled: set[str] = set()
-        self._in_turn = False
 
     @cached_property
     def model(self) -> Model:
         """Loaded when the first stage needs it; a run of finished stages never does."""
         settings = self.config.model
-        _say(f"loading {settings.model_name}")
+        say(f"loading {settings.model_name}")
         if not sys.stderr.isatty():
             disable_progress_bar()
         return load_model(settings.model_name, settings.device, settings.dtype)
@@ -102,94 +94,13 @@ class Pipeline:
     def _stage(
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
     ) -> Path:
-        """Run ``make`` in the stage's folder unless it is done; ``make`` gives its outputs and a line about them."""
-        with self._turn():
-            folder = self._begun(name, config, inputs)
-            if folder is None:
-                return self.run_dir / name
-            start = time.perf_counter()
-            outputs, line = make(folder.path)
-            self._finished(folder, name, config, inputs, outputs, line, start)
-        return folder.path
+        return self.stages.run(name, config, inputs, make)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """What one process must do for all; a stage that looks up another one is in its turn already."""
-        if self._in_turn:
-            yield
-            return
-        with turn(self.run_dir):
-            self._in_turn = True
-            try:
-                yield
-            finally:
-                self._in_turn = False
-
-    def _begun(self, name: str, config: Mapping[str, Any], inputs: list[Path]) -> StageFolder | None:
-        """The stage's folder, made ready; None when the stage is done."""
-        folder = StageFolder(self.run_dir / name)
-        if name in self._settled:
-            return None
-        self._settled.add(name)
-        if not self.force and folder.is_done(config, inputs):
-            if not self.terse:
-                _say(f"{name}: done before")
-            return None
-        folder.start()
-        return folder
-
-    def _finished(
-        self,
-        folder: StageFolder,
-        name: str,
-        config: Mapping[str, Any],
-        inputs: list[Path],
-        outputs: list[Path],
-        line: str,
-        start: float,
-    ) -> None:
-        self.seconds[name] = time.perf_counter() - start
-        folder.finish(config, inputs, outputs, self.seconds[name])
-        _say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
-
-    def _in_units(
-        self,
-        name: str,
-        config: Mapping[str, Any],
-        inputs: list[Path],
-        merge: Callable[[Path, Parts], tuple[list[Path], str]],
-    ) -> Path:
-        """The same for a stage whose work is a list of units: ``units(name)`` makes their tables, ``merge`` the outputs
-        of all of them.
-
-        Raises:
-            Unfinished: as a shard, when units of others are missing.
-        """
-        with self._turn():
-            folder = self._begun(name, config, inputs)
-            if folder is None:
-                return self.run_dir / name
-            units = self.units(name)
-            hashes = {f"input {path.name}": file_hash(path) for path in inputs}
-            parts = Parts(folder.path / "parts", {**config, **hashes, "units": units.count})
-            if self.force:
-                parts.clear()
-            parts.open()
-        start = time.perf_counter()
+    def _in_units(self, name: str, config: Mapping[str, Any], inputs: list[Path], merge: Merge) -> Path:
         worker = partial(_worker, Path.cwd(), self.run_dir, self.config, name)
-        try:
-            run_units(parts, units.make, worker, self.execution, name)
-        except Unfinished:
-            self.seconds[name] = time.perf_counter() - start
-            raise
-        with self._turn():
-            if not folder.is_done(config, inputs):
-                outputs, line = merge(folder.path, parts)
-                self._finished(folder, name, config, inputs, outputs, line, start)
-                parts.clear()
-        return folder.path
+        return self.stages.run_in_units(name, config, inputs, partial(self.units, name), worker, merge)
 
-    def units(self, name: str) -> "Units":
+    def units(self, name: str) -> Units:
         """The work list of a stage that is done in units."""
         task, _, stage = name.rpartition("/")
         return (
@@ -224,7 +135,7 @@ class Pipeline:
         settings = {**self._identity, **asdict(config), "prompt_tokens": self.config.prepare.prompt_tokens}
         return self._in_units("score", settings, [source], merge) / "scores.parquet"
 
-    def _score_units(self) -> "Units":
+    def _score_units(self) -> Units:
         windows, size = WindowsFile(self.windows()), self.config.score.unit_windows
         prepare = self.config.prepare
 
@@ -250,7 +161,7 @@ class Pipeline:
         settings |= {**self._identity, "unit_windows": self.config.score.unit_windows}
         return self._in_units("points", settings, [source], merge) / "points.parquet"
 
-    def _point_units(self) -> "Units":
+    def _point_units(self) -> Units:
         source, config, size = self.score(), self.config.pairs, self.config.score.unit_windows
         n_prompt, n_completion = self.config.prepare.prompt_tokens, self.config.prepare.generation_tokens
         memorized = np.flatnonzero(self._passage_scores() >= config.threshold)
@@ -375,7 +286,7 @@ class Pipeline:
         settings = {**self._identity, **asdict(config), "split_seed": self.config.pairs.split_seed}
         return self._in_units(f"{task}/discover", settings, [source], merge)
 
-    def _edge_units(self, task: str) -> "Units":
+    def _edge_units(self, task: str) -> Units:
         train, config = self.splits(task)[0], self.config.discover
         return Units(n_pieces(train, config), lambda unit: scored_piece(self.model, train, config, unit))
 
@@ -459,26 +370,14 @@ class Pipeline:
                 self.finished.append(task)
             except TooFewPairs as reason:
                 self.absent[task] = str(reason)
-                _say(f"{task}: left out, {reason}")
+                say(f"{task}: left out, {reason}")
         if not self.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in self.absent.items()))
         self.transfer()
         return self.report()
 
 
-@dataclass(frozen=True)
-class Units:
-    """A work list: how many units there are, and what makes the table of one."""
-
-    count: int
-    make: Make
-
-
 def _worker(folder: Path, run_dir: Path, config: RunConfig, name: str) -> Make:
     """What makes a stage's units in a process that has just begun, in the folder where the command was given."""
     os.chdir(folder)
     return Pipeline(run_dir, config, terse=True).units(name).make
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,142 @@
+"""How a stage is run on its folder: skipped where it is done, marked when it is; whole, or in units.
+
+Scores, divergence points and edge scores are made in units (:mod:`memcirc.work`): here, by Ray actors, or as one shard
+of several that share the directory. A shard stops where others' units are missing; what cannot be divided is done by
+whichever comes first.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memcirc.artifacts import StageFolder, file_hash
+from memcirc.work.config import Execution
+from memcirc.work.executors import Make, Unfinished, Worker, run_units
+from memcirc.work.locks import turn
+from memcirc.work.parts import Parts
+
+Made = tuple[list[Path], str]
+"""A stage's outputs, and a line about them."""
+Merge = Callable[[Path, Parts], Made]
+
+
+@dataclass(frozen=True)
+class Units:
+    """A work list: how many units there are, and what makes the table of one."""
+
+    count: int
+    make: Make
+
+
+class Stages:
+    """The stages of one run directory as this process runs them.
+
+    Args:
+        force: make stages anew even where they are done, or were made with another configuration.
+        terse: no lines on stderr about stages that were done before.
+        execution: who does the units.
+    """
+
+    def __init__(self, run_dir: Path, force: bool, terse: bool, execution: Execution) -> None:
+        self._run_dir, self._force, self._terse, self._execution = run_dir, force, terse, execution
+        self.seconds: dict[str, float] = {}
+        self._settled: set[str] = set()
+        self._in_turn = False
+
+    def run(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
+        """Run ``make`` in the stage's folder unless it is done; the folder."""
+        with self._turn():
+            folder = self._begun(name, config, inputs)
+            if folder is not None:
+                start = time.perf_counter()
+                self._finish(folder, name, config, inputs, make(folder.path), start)
+        return self._run_dir / name
+
+    def run_in_units(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        inputs: list[Path],
+        units_of: Callable[[], Units],
+        worker: Worker,
+        merge: Merge,
+    ) -> Path:
+        """The same for a stage whose work is a list of units; ``merge`` makes the outputs of all their tables.
+
+        Args:
+            worker: gives another process its ``make`` of a unit (see :func:`memcirc.work.executors.run_units`).
+
+        Raises:
+            Unfinished: as a shard, when units of others are missing.
+            ValueError: finished units of another plan are there.
+        """
+        with self._turn():
+            folder = self._begun(name, config, inputs)
+            if folder is None:
+                return self._run_dir / name
+            units = units_of()
+            hashes = {f"input {path.name}": file_hash(path) for path in inputs}
+            parts = Parts(folder.path / "parts", {**config, **hashes, "units": units.count})
+            if self._force:
+                parts.clear()
+            parts.open()
+        start = time.perf_counter()
+        try:
+            run_units(parts, units.make, worker, self._execution, name)
+        except Unfinished:
+            self.seconds[name] = time.perf_counter() - start
+            raise
+        with self._turn():
+            if not folder.is_done(config, inputs):  # else another shard has merged them
+                self._finish(folder, name, config, inputs, merge(folder.path, parts), start)
+                parts.clear()
+        return folder.path
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """What one process must do for all; a stage that looks up another one is in its turn already."""
+        if self._in_turn:
+            yield
+            return
+        with turn(self._run_dir):
+            self._in_turn = True
+            try:
+                yield
+            finally:
+                self._in_turn = False
+
+    def _begun(self, name: str, config: Mapping[str, Any], inputs: list[Path]) -> StageFolder | None:
+        """The stage's folder, made ready; None when the stage is done, or was begun by this process before."""
+        folder = StageFolder(self._run_dir / name)
+        if name in self._settled:
+            return None
+        self._settled.add(name)
+        if not self._force and folder.is_done(config, inputs):
+            if not self._terse:
+                say(f"{name}: done before")
+            return None
+        folder.start()
+        return folder
+
+    def _finish(
+        self,
+        folder: StageFolder,
+        name: str,
+        config: Mapping[str, Any],
+        inputs: list[Path],
+        made: Made,
+        start: float,
+    ) -> None:
+        outputs, line = made
+        self.seconds[name] = time.perf_counter() - start
+        folder.finish(config, inputs, outputs, self.seconds[name])
+        say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
+
+
+def say(line: str) -> None:
+    """A line for the user, who may be piping stdout."""
+    print(line, file=sys.stderr, flush=True)
