@@ -157,7 +157,7 @@ def dissociation(rows: Rows) -> Figure:
             axes.set_title(f"{mode}, {some[0]['n_edges']} edges knocked out")
             axes.tick_params(axis="x", labelsize=8)
         grid[0].set_ylabel("added loss, nats a token")
-        grid[0].legend(frameon=False, fontsize=7, loc="upper right")
+        grid[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
     return figure
 
 

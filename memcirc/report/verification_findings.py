@@ -56,7 +56,7 @@ def _stability(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | None:
     row = some["stability"][0]
     splits = "" if row["jaccard_splits"] is None else f", from other splits {row['jaccard_splits']:.2f}"
     size = "" if row["smallest_low"] is None else (
-        f"; the size that reaches the target lies between {row['smallest_low']:.0f} and {row['smallest_high']:.0f} "
+        f"; the size that reaches the target lies between {row['smallest_low']} and {row['smallest_high']} "
         "edges"
     )  # fmt: skip
     return Finding(

@@ -51,14 +51,14 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     (
         "tests", "Tests of the circuit hypothesis",
-        ("mode", "test", "null", "direction", "effect", "effect_is", "p_value", "n", "rejected", "supports"),
+        ("mode", "test", "direction", "p_value", "n", "rejected", "supports", "effect", "effect_is", "null"),
         "After Shi et al. 2024, at 5 %. supports: whether the outcome speaks for the circuit (for equivalence and "
         "independence that the null stands, for the others that it falls).",
     ),
     (
         "knockout", "What is left when the circuit is knocked out",
-        ("mode", "direction", "n_edges", "without_circuit", "incompleteness", "incompleteness_highest", "n_subsets",
-         "second_circuit", "second_faithfulness", "n_candidates", "n_back_ups"),
+        ("mode", "direction", "n_edges", "without_circuit", "second_circuit", "second_faithfulness", "n_back_ups",
+         "n_candidates", "incompleteness", "incompleteness_highest", "n_subsets"),
         "without circuit: faithfulness of all other edges; incompleteness: mean (highest) difference between "
         "circuit and model when the same random half of the circuit is knocked out of both; second circuit: the "
         "smallest prefix of the ranking without the circuit's edges that reaches the target, and what it keeps; "
@@ -67,8 +67,8 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     (
         "stability", "Stability over documents, resamples and splits",
-        ("mode", "direction", "n_edges", "n_documents", "faithfulness", "low", "high", "smallest", "smallest_low",
-         "smallest_high", "jaccard_found", "jaccard_lowest", "jaccard_pairwise", "jaccard_splits", "core"),
+        ("mode", "direction", "n_edges", "core", "jaccard_found", "jaccard_lowest", "jaccard_pairwise",
+         "jaccard_splits", "faithfulness", "low", "high", "smallest", "smallest_low", "smallest_high", "n_documents"),
         "low, high: 95 % bootstrap interval over documents; smallest: first size on a grid that reaches the target, "
         "with its interval; jaccard: overlap of circuits re-discovered from resampled training documents with the "
         "circuit (mean, lowest) and among themselves, and of those from other training splits; core: edges in every "

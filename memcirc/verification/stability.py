@@ -9,6 +9,7 @@
    scores with those it was chosen by, and their own faithfulness.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,8 +58,8 @@ class Stability:
     high: float
     target: float
     smallest: int | None
-    smallest_low: float | None
-    smallest_high: float | None
+    smallest_low: int | None
+    smallest_high: int | None
     never: float
     n_rediscoveries: int
     jaccard_found: float
@@ -186,7 +187,7 @@ def _top(subject: Subject, values: Tensor) -> Tensor:
     return torch.stack([prefix_masks(EdgeScores(subject.graph, v).order(by, selection), size)[0] for v in values])
 
 
-def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, float | None, float | None, float]:
+def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, int | None, float]:
     """The first size of the grid that reaches the target: on all pairs, its 95 % interval, and how often none does."""
     settings, runner = subject.settings, subject.runner(reverse=reverse)
     order = subject.needed("scores").order(*subject.ranking_rule)
@@ -205,7 +206,7 @@ def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, float | None
     if np.isnan(whole) or never > 0.1:
         return None if np.isnan(whole) else int(whole), None, None, never
     bounds = interval(draws, 0)
-    return int(whole), bounds.low, bounds.high, never
+    return int(whole), math.floor(bounds.low), math.ceil(bounds.high), never
 
 
 def method_overlaps(subject: Subject) -> list[MethodOverlap]:
