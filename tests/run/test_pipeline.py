@@ -237,3 +237,23 @@ def test_circuits_are_exported_from_the_command_line(
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "no circuit at" in line
     assert "branch, memorization" in line
+
+
+@pytest.mark.slow
+def test_the_full_verification_makes_every_check_and_the_page_anew(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    before = (run_dir / "branch/verify/verification.json").read_bytes()
+    assert main(["verify", "--full", str(run_dir)]) == 0
+    content = json.loads((run_dir / "branch/verify-full/verification.json").read_text())
+    for name in ("faithfulness", "curve", "random", "generation", "knockout", "methods", "specificity"):
+        assert content[name], name
+    assert {curve["ablation"] for curve in content["curve"]} == {"resample", "zero", "mean-clean", "mean-corrupt"}
+    assert (run_dir / "branch/verify/verification.json").read_bytes() == before
+    assert (run_dir / "report/figures/branch_recitation.svg").is_file()
+    page = (run_dir / "report/report.html").read_text()
+    assert "Ground truth: circuits that are known" in page
+    refused = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not measured")]
+    assert all(any(number.isdigit() for number in line) for line in refused)
