@@ -38,7 +38,7 @@ def _structured_chance(label: str, some: Mapping[str, Sequence[Row]]) -> Finding
         return None
     telling = [row for row in rows if row["overlap"] <= CHOICE_LEFT]
     parts = [f"{r['kind']} {r['mean']:.2f} (95th percentile {r['q95']:.2f}, p {_p(r['p_value'])})" for r in telling]
-    rest = [f"{r['kind']} ones share {r['overlap']:.0%} of its edges, which leaves no choice to chance" for r in rows
+    rest = [f"{r['kind']} ones share {r['overlap']:.0%} of its edges, which leaves little to chance" for r in rows
             if r not in telling]  # fmt: skip
     kept = ", ".join(parts) or "nothing that tells"
     text = f"{label}: it keeps {rows[0]['found']:.2f}; random circuits of its size keep {kept}"
