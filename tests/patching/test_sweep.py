@@ -55,22 +55,22 @@ SWEPT = ("gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_grouped", 
 
 
 def of_arch(arch: str) -> list[str]:
-    """All sweeps of GPT-2 and of grouped heads; of the others those that hold the rest as parts."""
-    if arch in ("gpt2", "llama_grouped"):
+    """All sweeps of GPT-2; of the others those that hold the rest as parts, and the residual stream within a block."""
+    if arch == "gpt2":
         return list(SWEEPS)
-    left_out = {"resid_mid"} if arch == "gpt_neox" else set()
-    return [n for n in SWEEPS if n not in left_out and (not n.startswith("head") or n.endswith("every"))]
+    by_position = ["head_by_pos_every"] if arch in ("gpt_neo", "gpt_neox", "llama_grouped") else []
+    return ["block_every", "head_all_pos_every", *by_position, *(["resid_mid"] if arch != "gpt_neox" else [])]
 
 
 @pytest.mark.parametrize(("arch", "name"), [(arch, name) for arch in SWEPT for name in of_arch(arch)])
 def test_every_named_sweep_equals_transformer_lens(arch: str, name: str) -> None:
     model = small_model(arch, dtype="float32")
-    data = contrasting(model, *prompts(n=2, length=5)[:2])
+    data = contrasting(model, *prompts(n=2, length=4)[:2])
     ours, theirs = patch_sweep(model, *data, sites=name).matrix(), of_peer(model, name, *data)
     exists = ~np.isnan(ours)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours[exists], theirs[exists], atol=AGREEMENT)
-    padded = 3 * (5 if "by_pos" in name else 1) * 2 * 2  # layers, positions, missing heads, keys and values
+    padded = 3 * (4 if "by_pos" in name else 1) * 2 * 2  # layers, positions, missing heads, keys and values
     assert (~exists).sum() == (padded if arch == "llama_grouped" and name.endswith("every") else 0) or exists.all()
 
 
