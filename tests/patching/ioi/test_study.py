@@ -57,8 +57,11 @@ def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_pa
         " Carl",
     ]
     model = str(finished / "model")
+    own += ["--heads", "0.1,2.3"]
     assert main(["patch", "ioi", "--model", model, "--run_dir", str(tmp_path), *OPTIONS, *own]) == 0
-    assert "The pair you gave" in (tmp_path / "report" / "report.html").read_text()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "The pair you gave" in page
+    assert "head 2.3 (effect" in page
     assert json.loads((tmp_path / "ioi" / "results.json").read_text())["factual"] is not None
 
 
@@ -66,6 +69,7 @@ def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_pa
     ("options", "message"),
     [
         (["--clean_prompt", "a"], "needs all of --clean_prompt"),
+        (["--heads", "9"], "head '9' is not LAYER.HEAD"),
         (["--pairs", "1"], "pairs is 1; at least 2"),
         (["--model", "no/such"], "neither a local folder nor"),
     ],
