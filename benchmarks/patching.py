@@ -37,25 +37,32 @@ def prompt_pair(d_vocab: int, differing: Sequence[int], seed: int = 0) -> tuple[
     return clean, corrupt
 
 
-def peer(model: Model, name: str, clean: Tensor, corrupt: Tensor) -> Tensor:
+def contrasting(model: Model, clean: Tensor, corrupt: Tensor) -> tuple[int, int]:
+    """The answers on which both prompts differ most: between two tokens drawn at random the ends nearly coincide."""
+    change = (model.logits(clean) - model.logits(corrupt))[0, -1]
+    return int(change.argmax()), int(change.argmin())
+
+
+def peer(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: int, wrong: int) -> Tensor:
     """The sweep as TransformerLens does it: a full forward pass a site, its cache of the clean run included."""
     hooked = model.hooked
 
+    def difference(logits: Tensor) -> Tensor:
+        return logits[:, -1, answer].mean() - logits[:, -1, wrong].mean()
+
     def metric(logits: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return (logits[:, -1, 0].mean() - logits[:, -1, 1].mean() - low) / (high - low)
+        return (difference(logits) - low) / (high - low)
 
     with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
         logits, cache = hooked.run_with_cache(clean, prepend_bos=False)
-        high = logits[:, -1, 0].mean() - logits[:, -1, 1].mean()
-        logits = hooked(corrupt, prepend_bos=False)
-        low = logits[:, -1, 0].mean() - logits[:, -1, 1].mean()
+        high, low = difference(logits), difference(hooked(corrupt, prepend_bos=False))
         found: Tensor = PEERS[name](hooked, corrupt, cache, partial(metric, low=low, high=high))
     return found
 
 
-def ours(model: Model, name: str, clean: Tensor, corrupt: Tensor) -> Tensor:
+def ours(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: int, wrong: int) -> Tensor:
     """The same sweep from one call, self-tests included."""
-    return torch.from_numpy(patch_sweep(model, clean, corrupt, [0], [1], sites=name).matrix())
+    return torch.from_numpy(patch_sweep(model, clean, corrupt, [answer], [wrong], sites=name).matrix())
 
 
 def measure(
@@ -63,11 +70,12 @@ def measure(
 ) -> tuple[Row, float]:
     """The ratio, and the largest difference between both results (normalised)."""
     clean, corrupt = prompt_pair(model.d_vocab, differing)
+    answers = contrasting(model, clean, corrupt)
     results: dict[str, Tensor] = {}
 
     def keep(key: str, call: Callable[..., Tensor]) -> Callable[[], None]:
         def run() -> None:
-            results[key] = call(model, name, clean, corrupt)
+            results[key] = call(model, name, clean, corrupt, *answers)
 
         return run
 

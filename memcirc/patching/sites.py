@@ -58,8 +58,8 @@ OTHER_HOOKS = {
 }
 GROUPED_KINDS = ("k", "v", "rot_k", "k_input", "v_input")
 COMPONENTS = (
-    "resid_pre", "q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern", "z",
-    "attn_out", "resid_mid", "mlp_pre", "mlp_post", "mlp_out", "resid_post",
+    "resid_pre", "q", "k", "v", "rot_q", "rot_k", "pattern", "attn_scores", "z",
+    "attn_out", "resid_mid", "mlp_post", "mlp_pre", "mlp_out", "resid_post",
 )  # fmt: skip
 # TransformerLens runs these only when a switch of its configuration is on
 SWITCHES = {

@@ -16,7 +16,7 @@ from memcirc.patching.sweep import patch_sweep
 from tests.models import small_model
 from tests.patching.test_sweep import prompts
 
-STEPS = 4
+STEPS = 3
 
 
 def recomputed(
@@ -36,20 +36,20 @@ def recomputed(
 @pytest.mark.parametrize("prompt_only", [False, True])
 def test_values_of_another_prompt_in_one_model_and_at_the_prompt_alone(prompt_only: bool) -> None:
     model = small_model("gpt_neox")
-    clean, corrupt, *_ = prompts()
+    clean, corrupt, *_ = prompts(n=2, length=5)
     for where in component_sites(model):
         fast = patched_generation(
             weights_of(model), weights_of(model), corrupt, STEPS, [where], source_ids=clean, prompt_only=prompt_only
         )
         assert torch.equal(fast, recomputed(model, model, corrupt, [where], clean, prompt_only)), where.hook
-    with pytest.raises(ValueError, match="the source reads 6 tokens and the base 7"):
+    with pytest.raises(ValueError, match="the source reads 4 tokens and the base 5"):
         patched_generation(weights_of(model), weights_of(model), corrupt, 1, [Site("embed")], source_ids=clean[:, 1:])
 
 
-@pytest.mark.parametrize("arch", ["gpt2", "gpt_neo", "gpt_neox", "llama_grouped"])
+@pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "llama_grouped"])
 def test_lockstep_equals_full_recompute_for_every_site(arch: str) -> None:
     base, source = small_model(arch, seed=0), small_model(arch, seed=1)
-    ids = prompts()[0]
+    ids = prompts(n=2, length=5)[0]
     for where in component_sites(base):
         fast = patched_generation(weights_of(base), weights_of(source), ids, STEPS, [where])
         assert torch.equal(fast, recomputed(base, source, ids, [where])), where.hook

@@ -55,22 +55,22 @@ SWEPT = ("gpt2", "gpt_neo", "gpt_neox", "gpt_neox_sequential", "llama_grouped", 
 
 
 def of_arch(arch: str) -> list[str]:
-    """All sweeps of GPT-2 and of grouped heads; of the others those that hold the rest as parts."""
-    if arch in ("gpt2", "llama_grouped"):
+    """All sweeps of GPT-2; of the others those that hold the rest as parts, and the residual stream within a block."""
+    if arch == "gpt2":
         return list(SWEEPS)
-    left_out = {"resid_mid"} if arch == "gpt_neox" else set()
-    return [n for n in SWEEPS if n not in left_out and (not n.startswith("head") or n.endswith("every"))]
+    by_position = ["head_by_pos_every"] if arch in ("gpt_neo", "gpt_neox", "llama_grouped") else []
+    return ["block_every", "head_all_pos_every", *by_position, *(["resid_mid"] if arch != "gpt_neox" else [])]
 
 
 @pytest.mark.parametrize(("arch", "name"), [(arch, name) for arch in SWEPT for name in of_arch(arch)])
 def test_every_named_sweep_equals_transformer_lens(arch: str, name: str) -> None:
     model = small_model(arch, dtype="float32")
-    data = contrasting(model, *prompts(n=2, length=5)[:2])
+    data = contrasting(model, *prompts(n=2, length=4)[:2])
     ours, theirs = patch_sweep(model, *data, sites=name).matrix(), of_peer(model, name, *data)
     exists = ~np.isnan(ours)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours[exists], theirs[exists], atol=AGREEMENT)
-    padded = 3 * (5 if "by_pos" in name else 1) * 2 * 2  # layers, positions, missing heads, keys and values
+    padded = 3 * (4 if "by_pos" in name else 1) * 2 * 2  # layers, positions, missing heads, keys and values
     assert (~exists).sum() == (padded if arch == "llama_grouped" and name.endswith("every") else 0) or exists.all()
 
 
@@ -78,14 +78,13 @@ def test_every_named_sweep_equals_transformer_lens(arch: str, name: str) -> None
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_prompts_that_share_a_prefix_and_differ_in_length_equal_full_passes(arch: str, direction: str) -> None:
     model = small_model(arch)
-    lengths = (5, 5) if arch == "bidirectional" else (5, 8)
+    lengths = (5, 5) if arch == "bidirectional" else (4, 6)
     one, two = (prompts(seed, n=1, length=n, shared=3) for seed, n in enumerate(lengths))
     data = [[*a.tolist(), *b.tolist()] for a, b in zip(one, two, strict=True)]
+    asked = {"direction": direction, "metrics": ("logit_diff", "kl", "rank"), "normalize": False}
     for sites in ("head_by_pos_every" if arch == "gpt2" else "head_all_pos_every", "block_every"):
-        fast = patch_sweep(model, *data, sites=sites, direction=direction, metrics=("logit_diff", "kl", "rank"))
-        slow = patch_sweep(
-            model, *data, sites=sites, direction=direction, metrics=("logit_diff", "kl", "rank"), full_passes=True
-        )
+        fast = patch_sweep(model, *data, sites=sites, **asked)
+        slow = patch_sweep(model, *data, sites=sites, **asked, full_passes=True)
         assert fast.notes == ()
         assert "full passes" in slow.notes[0]
         for metric in ("logit_diff", "kl", "rank"):

@@ -16,6 +16,9 @@ class IoiConfig:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
     pairs: int = field(default=24, metadata={"help": "pairs of prompts"})
     top_heads: int = field(default=4, metadata={"help": "heads of either sign whose attention is drawn"})
+    heads: str = field(
+        default="", metadata={"help": "further heads whose attention is drawn, LAYER.HEAD with commas between them"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of prompts and training"})
     steps: int = field(default=280, metadata={"help": "optimiser steps of the small model"})
     clean_prompt: str = field(default="", metadata={"help": "a factual pair of your own: the clean prompt"})
@@ -26,6 +29,7 @@ class IoiConfig:
     def __post_init__(self) -> None:
         at_least(self, 2, "pairs")
         at_least(self, 1, "top_heads", "steps")
+        self.chosen_heads()
         own = [bool(text) for text in (self.clean_prompt, self.corrupt_prompt, self.answer, self.wrong_answer)]
         if any(own) and not all(own):
             raise ValueError(
@@ -33,3 +37,13 @@ class IoiConfig:
             )
         if any(own) and not self.model_name:
             raise ValueError("a pair of prompts needs --model: the small model knows nothing but names")
+
+    def chosen_heads(self) -> list[tuple[int, int]]:
+        """Layer and head of those that the user names."""
+        found = []
+        for text in filter(None, self.heads.split(",")):
+            layer, _, head = text.strip().partition(".")
+            if not (layer.isdigit() and head.isdigit()):
+                raise ValueError(f"head {text!r} is not LAYER.HEAD, such as 9.6")
+            found.append((int(layer), int(head)))
+        return found

@@ -29,6 +29,7 @@ from memcirc.patching.measures import Question, token_answers
 from memcirc.patching.runs import run
 from memcirc.patching.screen import Verification, correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
+from memcirc.patching.sites import Site, check_site
 from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
 
@@ -127,7 +128,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         selftest=_metric_selftest(logits, answer, wrong),
         sweeps=sweeps,
         direct=direct_effects(weights, clean, answer, wrong),
-        attention=_attention(model, data, sweeps["head_out_all_pos (denoise)"], config.top_heads),
+        attention=_attention(model, data, sweeps["head_out_all_pos (denoise)"], config),
         position_labels=model.tokenizer.convert_ids_to_tokens(data.clean[0]),
         top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
         screens=[
@@ -176,12 +177,20 @@ def next_tokens(model: Model, ids: Sequence[int]) -> list[tuple[str, float]]:
     return [(model.decode([i]), float(p)) for p, i in zip(best.values, best.indices.tolist(), strict=True)]
 
 
-def _attention(model: Model, data: Encoded, heads: Sweep, top: int) -> dict[str, np.ndarray]:
-    """Mean attention, on the clean prompts, of the heads with the strongest positive and negative effects."""
+def _attention(model: Model, data: Encoded, heads: Sweep, config: IoiConfig) -> dict[str, np.ndarray]:
+    """Mean attention, on the clean prompts, of the heads with the strongest positive and negative effects, and of those
+    that the user names.
+
+    Raises:
+        ValueError: a head that the model does not have.
+    """
     found = run(weights_of(model), prompts_of(model, data.clean, None), ["pattern"]).found
     effects = heads.matrix(METRIC)
-    order = np.argsort(-effects, axis=None)
-    chosen = dict.fromkeys([*order[:top].tolist(), *order[::-1][:top].tolist()])
+    order, top = np.argsort(-effects, axis=None), config.top_heads
+    for where in config.chosen_heads():
+        check_site(Site("pattern", where[0], None, (where[1],)), model, len(data.clean[0]))
+    named = [int(np.ravel_multi_index(where, effects.shape)) for where in config.chosen_heads()]
+    chosen = dict.fromkeys([*named, *order[:top].tolist(), *order[::-1][:top].tolist()])
     panels = {}
     for flat in chosen:
         layer, head = (int(i) for i in np.unravel_index(flat, effects.shape))

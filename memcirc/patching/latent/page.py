@@ -14,7 +14,7 @@ from memcirc.report.findings import Finding
 if TYPE_CHECKING:
     from memcirc.patching.latent.study import LatentResults
 
-POLICIES = ("propagate", "freeze")
+POLICIES = ("propagate", "freeze_latents")
 TOLERANCE, ACCURATE, CHANCE = 0.05, 0.99, 0.2
 RECOVERY = "share that switches"
 
@@ -28,7 +28,7 @@ def write_latent_page(out: Path, results: "LatentResults", statement: Mapping[st
         "Two questions of a pair differ in one operation. A patch takes what the clean run holds at one place and "
         "step, writes it into the corrupt run, and asks whether the answer switches to the clean one. What happens "
         "to the steps after it must be said, for it decides the result: propagate recomputes later latent inputs "
-        "from the patched state; freeze holds them at what they were in the corrupt run.",
+        "from the patched state; freeze_latents holds them at what they were in the corrupt run.",
     )
     if results.expected is not None:
         introduction += (

@@ -8,7 +8,7 @@ identity (Coconut, Hao et al. 2024) or a fixed token's embedding whatever h is (
 Step k counts latent positions from 0; the token before the first (BOT) is none. What follows a patch must be said:
 
 - ``propagate``: later latent inputs are recomputed from the patched hidden states;
-- ``freeze``: later latent inputs keep the base run's values.
+- ``freeze_latents``: later latent inputs keep the base run's values.
 
 Rows (a patch on an example) that begin at the same position run together, from the base run's keys and values on, a
 position at a time.
@@ -34,8 +34,8 @@ from memcirc.patching.sites import HEADS, PATTERN, Site
 from memcirc.patching.writes import canonical, combined
 
 Feed = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row d_model"]]
-Policy = Literal["propagate", "freeze"]
-POLICIES = ("propagate", "freeze")
+Policy = Literal["propagate", "freeze_latents"]
+POLICIES = ("propagate", "freeze_latents")
 ROWS_AT_ONCE = 8192
 
 
@@ -224,7 +224,7 @@ def run_patched(
         program: the base run's.
         base, source: runs of the same program on both prompts; ``source`` with the patches' kinds recorded.
         patches: with positions in every site (see :func:`at_step`), before generation.
-        policy: ``propagate`` or ``freeze``.
+        policy: ``propagate`` or ``freeze_latents``.
 
     Raises:
         ValueError: an unknown policy; a site without positions, beyond the program, or not of the fast engine.

@@ -5,7 +5,7 @@
 2. Every pair falls into one of four parts: is the clean question answered right, is the corrupt one answered with the
    clean answer? Recovery is counted where clean is right and corrupt is wrong.
 3. Clean values are written into the corrupt run at every latent step: the vectors fed in, and every layer and
-   component; once with later steps recomputed (propagate), once with them held (freeze).
+   component; once with later steps recomputed (propagate), once with them held (freeze_latents).
 4. An answer may switch to the clean one, stay, or become a third.
 """
 
@@ -185,9 +185,9 @@ def expected_recovery(steps: int, layers: int) -> dict[str, np.ndarray]:
     name = f"resid_post {layers - 1}"
     return {
         f"propagate, {LATENT_IN}": (step >= first).astype(float),
-        f"freeze, {LATENT_IN}": np.broadcast_to(step == steps - 1, (steps, steps)).astype(float),
+        f"freeze_latents, {LATENT_IN}": np.broadcast_to(step == steps - 1, (steps, steps)).astype(float),
         f"propagate, {name}": residual.astype(float),
-        f"freeze, {name}": np.zeros((steps, steps)),
+        f"freeze_latents, {name}": np.zeros((steps, steps)),
     }
 
 

@@ -61,10 +61,10 @@ def _residual(effects: Sequence["SiteEffect"]) -> list["SiteEffect"]:
 
 def _findings(results: "PiiResults") -> list[Finding]:
     found = []
-    trained = [r for r in results.recall if r.model == "target" and r.group.endswith("copies")]
+    trained = [r for r in results.recall if r.model == "target" and r.group.startswith("copies")]
     if trained:
-        text = ", ".join(f"{r.exact} of {r.n} at {r.group.split()[0]}" for r in trained)
-        by = {int(r.group.split()[0]): r for r in trained}
+        text = ", ".join(f"{r.exact} of {r.n} at {r.group.split()[1]}" for r in trained)
+        by = {int(r.group.split()[1]): r for r in trained}
         rising = by[min(by)].exact <= by[max(by)].exact and by[max(by)].exact >= 0.75 * by[max(by)].n
         found.append(Finding(f"Answers recited exactly by copies in the training data: {text}.", rising))
     injected = [r for r in results.recall if r.group == "all injected"]
@@ -389,8 +389,8 @@ def _generation(results: "PiiResults") -> Section:
     shown = ("prompt", "truth", "target", "control", "control, patched")
     return Section(
         "Free generation",
-        ("Left: the restoring set is patched from the target at every step of the control's own generation, both "
-         "models in lockstep over what the control writes.",),
+        ("Last column: the restoring set is patched from the target at every step of the control's own generation, "
+         "both models in lockstep over what the control writes.",),
         tables=(
             TableBlock(shown, results.generations, "What they write"),
             TableBlock(columns, results.variants, "Brittleness: the prompt slightly changed (target)"),
@@ -413,8 +413,8 @@ def _misaligned(out: Path, results: "PiiResults") -> list[Section]:
             "A control of another initialisation",
             (f"WARNING: {results.misaligned.warning}.",
              "The same sweep into a control that was trained on the same documents from other initial weights. "
-             "Residual patches hurt, and only attention patterns, which are not written in any basis, look good: "
-             "the signature of misaligned bases, not of a pathway."),
+             "If residual patches hurt and attention patterns, which are not written in any basis, do not: that is the "
+             "signature of misaligned bases, not of a pathway."),
             drawings=(draw(out, "misaligned", drawn, f"Into both controls: {NATS}."),),
         )
     ]  # fmt: skip

@@ -179,7 +179,7 @@ def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Pa
         if alignment is not None and alignment.warning:
             print(f"memcirc: warning: {alignment.warning}", file=sys.stderr)
     write_table(run_dir / "pii" / "patches.parquet", joined_tables(results.sweeps))
-    statement = {"target": target.name, "control": control.name, **asdict(config), "dtype": target.dtype_name}
+    statement = {**asdict(config), "target": target.name, "control": control.name, "dtype": target.dtype_name}
     write_results(run_dir / "pii" / "results.json", summary(results) | {"statement": statement})
     return write_pii_page(run_dir / "report", results, statement)
 
@@ -305,7 +305,7 @@ def _recall(two: Study) -> list[Recall]:
                 groups.setdefault("people in no corpus", []).append(i)
                 continue
             if sample.copies is not None:
-                groups.setdefault(f"{sample.copies} copies", []).append(i)
+                groups.setdefault(f"copies {sample.copies}", []).append(i)
             if sample.kind:
                 groups.setdefault(f"type {sample.kind}", []).append(i)
             groups.setdefault("all injected", []).append(i)

@@ -11,8 +11,9 @@ from memcirc.cli import main
 from memcirc.models import load_model
 from memcirc.patching.ioi.prompts import ROLES, drawn, encoded, one_token, words_for
 from memcirc.patching.ioi.study import _metric_selftest
+from memcirc.patching.stages import made_once
 
-OPTIONS = ["--pairs", "4", "--top_heads", "1", "--device", "cpu"]
+OPTIONS = ["--pairs", "2", "--top_heads", "1", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,16 @@ def test_one_command_makes_table_json_and_page(finished: Path) -> None:
     page = (finished / "report" / "report.html").read_text()
     for title in ("Heads, five ways", "Direct logit attribution", "Next tokens", "Attribution patching as a screen"):
         assert title in page
-    assert json.loads((finished / "manifest.json").read_text())["config"]["ioi"]["pairs"] == 4
+    assert json.loads((finished / "manifest.json").read_text())["config"]["ioi"]["pairs"] == 2
 
 
-def test_a_finished_model_is_not_trained_again_and_another_seed_is_refused(
+def test_a_finished_model_is_not_trained_again_and_other_settings_are_refused(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (finished / "model" / "done.json").stat().st_mtime_ns
-    assert main(["patch", "ioi", "--run_dir", str(finished), "--steps", "12", *OPTIONS]) == 0
-    assert (finished / "model" / "done.json").stat().st_mtime_ns == before
+    def make() -> None:
+        raise AssertionError("it is finished")
+
+    made_once(finished / "model", {"seed": 0, "steps": 12}, False, make)
     assert main(["patch", "ioi", "--run_dir", str(finished), "--steps", "13", *OPTIONS]) == 2
     assert "steps was 12, now 13" in capsys.readouterr().err
 
@@ -55,8 +57,11 @@ def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_pa
         " Carl",
     ]
     model = str(finished / "model")
+    own += ["--heads", "0.1,2.3"]
     assert main(["patch", "ioi", "--model", model, "--run_dir", str(tmp_path), *OPTIONS, *own]) == 0
-    assert "The pair you gave" in (tmp_path / "report" / "report.html").read_text()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "The pair you gave" in page
+    assert "head 2.3 (effect" in page
     assert json.loads((tmp_path / "ioi" / "results.json").read_text())["factual"] is not None
 
 
@@ -64,6 +69,7 @@ def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_pa
     ("options", "message"),
     [
         (["--clean_prompt", "a"], "needs all of --clean_prompt"),
+        (["--heads", "9"], "head '9' is not LAYER.HEAD"),
         (["--pairs", "1"], "pairs is 1; at least 2"),
         (["--model", "no/such"], "neither a local folder nor"),
     ],

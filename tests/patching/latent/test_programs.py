@@ -130,7 +130,7 @@ def test_every_patch_at_every_step_equals_the_loop_without_cache(arch: str, poli
     hooks = sorted({where.hook for patch in patches for where in patch.sites})
     values, (_, held, _) = Slow(model).everything(source, hooks), Slow(model).run(base)
     for i, patch in enumerate(patches):
-        tokens, _, _ = Slow(model, patch, values).run(base, held if policy == "freeze" else None)
+        tokens, _, _ = Slow(model, patch, values).run(base, held if policy == "freeze_latents" else None)
         assert torch.equal(found.generated[i], tokens), patch.label
 
 
@@ -140,7 +140,7 @@ def test_freezing_equals_the_suffix_of_the_sweeps_engine() -> None:
     kinds = ["attn_out", "resid_post", "resid_pre"]
     patches = [Patch((at_step(base, kind, k, layer),)) for kind in kinds for k in range(K) for layer in range(3)]
     runs = [run_program(weights, p, kinds) for p in (base, source)]
-    frozen = run_patched(weights, base, *runs, patches, "freeze")
+    frozen = run_patched(weights, base, *runs, patches, "freeze_latents")
     lengths = torch.full((base.batch,), base.given)
     prompts = Prompts(torch.zeros(base.batch, base.given, dtype=torch.int64), lengths, lengths[:, None] - 1)
     expected = runs[0].logits.repeat(len(patches), 1, 1)
@@ -156,7 +156,7 @@ def test_a_latent_input_is_a_vector_like_any_other(operation: str) -> None:
     weights, base, source = weights_of(model), program(feed, 1), program(feed, 2)
     runs = [run_program(weights, p) for p in (base, source)]
     patch = Patch((at_step(base, "latent_in", 1),), operation=operation, amount=0.5)
-    found = run_patched(weights, base, *runs, [patch], "freeze")
+    found = run_patched(weights, base, *runs, [patch], "freeze_latents")
     where = base.latent_positions[1]
     x, s = (r.embeds[:, where] for r in runs)
     by_hand = {
@@ -189,9 +189,9 @@ def test_mistakes_are_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"step 3 is out of range; the program has latent steps 0 to 2"):
         at_step(given, "z", 3, 0)
     with pytest.raises(ValueError, match="a site names its steps"):
-        run_patched(weights, given, runs, runs, [Patch((Site("z", 0),))], "freeze")
+        run_patched(weights, given, runs, runs, [Patch((Site("z", 0),))], "freeze_latents")
     with pytest.raises(ValueError, match="layer 8 is out of range"):
-        run_patched(weights, given, runs, runs, [Patch((at_step(given, "z", 0, 8),))], "freeze")
+        run_patched(weights, given, runs, runs, [Patch((at_step(given, "z", 0, 8),))], "freeze_latents")
     with pytest.raises(ValueError, match="policy 'thaw' is not known"):
         run_patched(weights, given, runs, runs, [Patch((at_step(given, "z", 0, 0),))], "thaw")
     with pytest.raises(ValueError, match="begins with Tokens"):

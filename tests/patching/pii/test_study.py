@@ -147,8 +147,8 @@ def test_the_recipe_memorizes_by_frequency_and_residual_patches_help_only_in_a_s
     assert main(["patch", "pii", "--run_dir", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "pii" / "results.json").read_text())
     recited = {r["group"]: r["exact"] for r in results["recall"] if r["model"] == "target"}
-    assert recited["1 copies"] <= 1
-    assert min(recited["10 copies"], recited["20 copies"]) >= 3
+    assert recited["copies 1"] <= 1
+    assert min(recited["copies 10"], recited["copies 20"]) >= 3
     residual = [e["effect"] for e in results["effects"]["target into control"] if e["kind"] == "resid_post"]
     assert residual == sorted(residual)
     assert residual[0] > 0
