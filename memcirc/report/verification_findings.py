@@ -168,17 +168,19 @@ def transfer_findings(cells: Sequence[Row]) -> list[Finding]:
     """What each task's circuit keeps on the other task, beside its own."""
     found = []
     names = [name for name in dict.fromkeys(cell["circuit"] for cell in cells) if "@" not in name]
-    by = {(c["circuit"], c["data"], c["mode"], c["direction"]): c["faithfulness"] for c in cells}
+    by = {(c["circuit"], c["data"], c["mode"], c["direction"]): c for c in cells if c["faithfulness"] is not None}
     for circuit in names:
         for other in names:
             for mode in dict.fromkeys(cell["mode"] for cell in cells):
                 base = "noising" if mode == "tree" else "denoising"
                 own, there = by.get((circuit, circuit, mode, base)), by.get((circuit, other, mode, base))
                 if circuit != other and own is not None and there is not None:
+                    few = " So few pairs prove nothing." if there["n_pairs"] < FEWEST_PAIRS else ""
                     found.append(
                         Finding(
-                            f"Transfer, {mode}: the circuit of {circuit} keeps {there:.2f} on {other} ({own:.2f} on "
-                            "its own)."
+                            f"Transfer, {mode}: the circuit of {circuit} keeps {there['faithfulness']:.2f} on {other} "
+                            f"({there['n_pairs']} pairs of documents it was not found on; {own['faithfulness']:.2f} on "
+                            f"its own).{few}"
                         )
                     )
     return found

@@ -110,13 +110,15 @@ def test_random_circuits_that_share_the_found_edges_prove_nothing() -> None:
 
 def test_transfer_is_told_beside_the_circuits_own_number() -> None:
     cells = [
-        {"circuit": a, "data": b, "mode": "tree", "direction": "noising", "faithfulness": 0.9 if a == b else 0.4}
+        {"circuit": a, "data": b, "mode": "tree", "direction": "noising", "n_pairs": 12,
+         "faithfulness": 0.9 if a == b else 0.4}
         for a in ("x", "y") for b in ("x", "y")
     ]  # fmt: skip
     texts = [finding.text for finding in transfer_findings(cells)]
+    tail = "(12 pairs of documents it was not found on; 0.90 on its own)."
     assert texts == [
-        "Transfer, tree: the circuit of x keeps 0.40 on y (0.90 on its own).",
-        "Transfer, tree: the circuit of y keeps 0.40 on x (0.90 on its own).",
+        f"Transfer, tree: the circuit of x keeps 0.40 on y {tail}",
+        f"Transfer, tree: the circuit of y keeps 0.40 on x {tail}",
     ]
 
 
