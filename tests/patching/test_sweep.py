@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from memcirc.patching.literal import hook_count
 from memcirc.patching.patches import OPERATIONS, Patch
 from memcirc.patching.sites import Site, component_sites
 from memcirc.patching.sweep import patch_sweep
+from memcirc.patching.words import word_tokenizer
 from tests.models import D_VOCAB, small_model
 
 AGREEMENT = 2e-5
@@ -202,3 +204,11 @@ def test_a_mistake_is_refused_in_one_line(changes: dict[str, object], message: s
         patch_sweep(model, source_model=source, **given)  # type: ignore[arg-type]
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_models_of_different_tokenizers_are_refused() -> None:
+    one, other = (
+        replace(small_model("gpt2"), tokenizer=word_tokenizer([words], r" ?\w+")) for words in ("a b c", "c b a")
+    )
+    with pytest.raises(ValueError, match="the two models have different tokenizers"):
+        patch_sweep(one, *prompts(), source_model=other)
