@@ -117,7 +117,12 @@ class StageFolder:
             return False
         done = read_json(self.marker)
         changed = differences(done["config"], config)
-        changed += [f"{path.name} has changed" for path in inputs if done["inputs"].get(path.name) != file_hash(path)]
+        hashes = _hashes(inputs)
+        changed += [
+            f"{key} has changed"
+            for key in sorted({*done["inputs"], *hashes})
+            if done["inputs"].get(key) != hashes.get(key)
+        ]
         if changed:
             raise ValueError(
                 f"{self.path} was made with another configuration: {'; '.join(changed)}; "
@@ -141,8 +146,13 @@ class StageFolder:
             self.marker,
             {
                 "config": plain(config),
-                "inputs": {path.name: file_hash(path) for path in inputs},
+                "inputs": _hashes(inputs),
                 "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
                 "seconds": round(seconds, 3),
             },
         )
+
+
+def _hashes(inputs: Sequence[Path]) -> dict[str, str]:
+    """The inputs' hashes by place and name: two inputs may be called alike, and a run directory may be moved."""
+    return {f"{place}: {path.name}": file_hash(path) for place, path in enumerate(inputs)}

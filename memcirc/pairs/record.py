@@ -118,9 +118,10 @@ class Pairs(Sequence[Pair]):
         """SHA-256 (first 16 hex digits) over all token ids in order: the identity of the data."""
         digest = hashlib.sha256()
         for pair in self:
-            read = () if pair.position is None else (pair.position,)
+            told: list[Any] = [] if pair.position is None else [pair.position]
+            told += [pair.answer_sequence_ids] if pair.answer_sequence_ids else []
             digest.update(
-                repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids, *read)).encode()
+                repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids, *told)).encode()
             )
         return digest.hexdigest()[:16]
 

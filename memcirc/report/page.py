@@ -237,12 +237,14 @@ def _corpus(run_dir: Path, out: Path) -> tuple[list[Drawing], list[Finding]]:
     path = run_dir / "score" / "scores.parquet"
     if not path.is_file():
         return [], []
-    table = pq.read_table(path)
-    exact, scores = table["exact"].to_pylist(), table["memorization_score"].to_pylist()
+    names = pq.read_schema(path).names
+    table = pq.read_table(path, columns=[n for n in ("exact", "memorization_score", "copies") if n in names])
+    exact = table["exact"].to_pylist()
+    scores = table["memorization_score"].to_pylist() if "memorization_score" in names else []
     copies = table["copies"].to_pylist() if "copies" in table.column_names else [None] * len(table)
     known = [i for i, c in enumerate(copies) if c is not None]
     drawings = []
-    if known:
+    if known and scores:
         planted = [int(copies[i] or 0) for i in known]
         drawn = figures.dose_response(planted, [exact[i] for i in known], [scores[i] for i in known])
         caption = (

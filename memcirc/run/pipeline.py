@@ -38,6 +38,7 @@ from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.run.stages import Merge, Stages, Units, say
 from memcirc.run.transfer import slug, transfer_table
+from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Choice, passages_from
 from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
@@ -234,7 +235,9 @@ class Pipeline:
         source = Path(self.config.model.path)
 
         def make(folder: Path) -> tuple[list[Path], str]:
-            return self._save_pairs(folder, load_pairs(source, self.model, self.config.prepare.bos))
+            pairs = load_pairs(source, self.model, self.config.prepare.bos)
+            check_origin(self.model, pairs.header, f"pairs {source}")
+            return self._save_pairs(folder, pairs)
 
         load_pairs_settings = {**self._identity, "path": str(source), "bos": self.config.prepare.bos}
         if not source.is_file():
@@ -307,12 +310,15 @@ class Pipeline:
         missing = [path for path in given if not path.is_file()]
         if missing:
             raise FileNotFoundError(f"no file at {missing[0]}")
-        inputs = [folder / "edge_scores.safetensors", *(folder / self._circuit_name(m) for m in config.modes), *given]
+        if config.prune_scores_path and not config.edge_count:
+            raise ValueError("prune_scores_path without edge_count: say how many edges of that ranking to verify")
+        circuits_found = [folder / self._circuit_name(mode) for mode in config.modes]
+        inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given]
 
         def make(out: Path) -> tuple[list[Path], str]:
             *others, pairs = self.splits(task)
             if config.dataset_path:
-                pairs = load_pairs(config.dataset_path, self.model)
+                pairs = load_pairs(config.dataset_path, self.model, self.config.prepare.bos)
             material = self._material(others, pairs)
             scores = load_scores(config.prune_scores_path) if config.prune_scores_path else self.edge_scores(task)
             circuits = {
@@ -347,7 +353,8 @@ class Pipeline:
         full = config.checks == "full"
         inputs = [self.discover(task) / self._circuit_name(mode) for task in tasks for mode in MODES]
         settings = {"tasks": tasks, "metric": config.optimize_metric, "seed": config.seed, "engine": config.engine}
-        settings["circuits"] = {str(path.relative_to(self.run_dir)): file_hash(path) for path in inputs}
+        inputs += [self.pairs(task) for task in tasks]
+        settings["hashes"] = {str(path.relative_to(self.run_dir)): file_hash(path) for path in inputs}
 
         def make(folder: Path) -> tuple[list[Path], str]:
             content = transfer_table(self, tasks, full)

@@ -79,21 +79,21 @@ class Stages:
             if folder is None:
                 return self._run_dir / name
             units = units_of()
-            hashes = {f"input {path.name}": file_hash(path) for path in inputs}
+            hashes = {f"input {i}": file_hash(path) for i, path in enumerate(inputs)}
             parts = Parts(folder.path / "parts", {**config, **hashes, "units": units.count})
             if self._force:
                 parts.clear()
             parts.open()
         start = time.perf_counter()
         try:
-            run_units(parts, units.make, worker, self._execution, name)
+            run_units(parts, units.make, worker, self._execution, name, folder.marker.is_file)
         except Unfinished:
             self.seconds[name] = time.perf_counter() - start
             raise
         with self._turn():
             if not folder.is_done(config, inputs):  # else another shard has merged them
                 self._finish(folder, name, config, inputs, merge(folder.path, parts), start)
-                parts.clear()
+            parts.clear()
         return folder.path
 
     @contextmanager

@@ -93,6 +93,8 @@ def passages_from(path: Path, choice: Choice) -> Passages:
         ValueError: as :func:`passages_of`.
     """
     names = pq.read_schema(path).names
+    if choice.column not in names:
+        raise ValueError(f"no column {choice.column!r} in {path}: score with --level full")
     table = pq.read_table(path, columns=[n for n in (choice.column, "doc_id", "copies") if n in names])
     rows = _choose(table, choice)
     keep = np.zeros(len(table), dtype=bool)

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from memcirc.work.config import Execution
 from memcirc.work.parts import Parts
+
+DEATHS = 5
 
 Make = Callable[[int], pa.Table]
 Worker = Callable[[], Make]
@@ -20,17 +22,25 @@ class Unfinished(RuntimeError):
     """This shard's units are done, others' are not."""
 
 
-def run_units(parts: Parts, make: Make, worker: Worker, execution: Execution, label: str) -> None:
+def run_units(
+    parts: Parts,
+    make: Make,
+    worker: Worker,
+    execution: Execution,
+    label: str,
+    done: Callable[[], bool] = lambda: False,
+) -> None:
     """Do what is missing.
 
     Args:
         make: this process's own function from unit to table.
         worker: what a Ray actor calls to get one; must be picklable.
         label: the stage's name, for the progress bar.
+        done: whether the stage has been finished meanwhile, and its parts merged, by another shard.
 
     Raises:
         Unfinished: as a shard, when units of other shards are missing.
-        ValueError: Ray is asked for and not installed; or whatever ``make`` raises.
+        ValueError: Ray is asked for and not installed, or an actor cannot do its work; or whatever ``make`` raises.
     """
     missing = parts.missing()
     shard = execution.part
@@ -40,26 +50,26 @@ def run_units(parts: Parts, make: Make, worker: Worker, execution: Execution, la
     )
     with bar:
         if execution.executor == "ray" and own:
-            done = _on_ray(parts, own, worker, execution.workers)
+            results = _on_ray(parts, own, worker, execution.workers)
         else:
-            done = _here(parts, own, make)
-        for _ in done:
+            results = _here(parts, (unit for unit in own if not done()), make)
+        for _ in results:
             bar.update()
     left = parts.missing()
-    if left:
+    if left and not done():
         raise Unfinished(
             f"{label}: {len(own)} units done as shard {shard}; {len(left)} of {parts.units} are left to other shards"
         )
 
 
-def _here(parts: Parts, units: list[int], make: Make) -> Iterator[int]:
+def _here(parts: Parts, units: Iterable[int], make: Make) -> Iterator[int]:
     for unit in units:
         parts.write(unit, make(unit))
         yield unit
 
 
 def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None) -> Iterator[int]:
-    """One actor a device; an actor that dies is started again by Ray, and its unit with it."""
+    """One actor a device; an actor that dies is started again by Ray, and its unit with it, :data:`DEATHS` times."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
@@ -70,7 +80,7 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
     devices = int(ray.cluster_resources().get("GPU", 0))
     count = workers or devices or max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
     needs = {"num_gpus": 1} if devices else {"num_cpus": 1}
-    actor = ray.remote(max_restarts=-1, max_task_retries=-1, **needs)(_Actor)
+    actor = ray.remote(max_restarts=DEATHS, max_task_retries=DEATHS, **needs)(_Actor)
     idle = [actor.remote(parts, worker) for _ in range(min(count, len(units)))]
     running: dict[Any, Any] = {}
     waiting = list(reversed(units))
@@ -84,6 +94,9 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
                 yield ray.get(finished)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
+            except ray.exceptions.RayActorError as error:
+                reason = " ".join(str(error).split())
+                raise ValueError(f"{parts.folder}: a Ray actor cannot do its units: {reason[:400]}") from None
             idle.append(running.pop(finished))
     finally:
         for one in [*idle, *running.values()]:

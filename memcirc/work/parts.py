@@ -64,16 +64,8 @@ class Parts:
             pq.write_table(table, partial)
 
     def missing(self) -> list[int]:
-        """Units without a whole part; what is left of a part that was cut short is removed."""
-        names = {path.name for path in self.folder.glob("*.parquet")}
-        absent = []
-        for unit in range(self.units):
-            path = self.path(unit)
-            if path.name in names and _is_whole(path):
-                continue
-            path.unlink(missing_ok=True)
-            absent.append(unit)
-        return absent
+        """Units without a whole part: none yet, or one that was cut short, which its successor will replace."""
+        return [unit for unit in range(self.units) if not _is_whole(self.path(unit))]
 
     def tables(self) -> Iterator[pa.Table]:
         """All parts in the order of their units, one at a time."""

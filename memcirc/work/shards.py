@@ -58,11 +58,24 @@ class Shard:
                 names = ", ".join(f"{index} and {count}" for index, count in (ARRAY, *TASKS))
                 raise ValueError(f"shard auto: none of {names} is set; say --shard i/n")
             return task
-        job = cls._of(environment, *ARRAY, first=int(environment.get("SLURM_ARRAY_TASK_MIN", 0)))
+        job = cls._job(environment)
         return job if task is None else cls(job.index * task.count + task.index, job.count * task.count)
 
     @classmethod
-    def _of(cls, environment: Mapping[str, str], index: str, count: str, first: int = 0) -> "Shard":
+    def _of(cls, environment: Mapping[str, str], index: str, count: str) -> "Shard":
         if count not in environment:
             raise ValueError(f"shard auto: {index} is set, but {count} is not; say --shard i/n")
-        return cls(int(environment[index]) - first, int(environment[count]))
+        return cls(int(environment[index]), int(environment[count]))
+
+    @classmethod
+    def _job(cls, environment: Mapping[str, str]) -> "Shard":
+        """The job's place in its array, whose numbers must be evenly spaced: Slurm does not tell the others."""
+        place, count = (int(environment.get(name, 0)) for name in ARRAY)
+        first, step = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", n)) for name, n in (("MIN", 0), ("STEP", 1)))
+        last = int(environment.get("SLURM_ARRAY_TASK_MAX", first + step * (count - 1)))
+        if count < 1 or last != first + step * (count - 1):
+            raise ValueError(
+                f"shard auto: an array of {count} jobs numbered {first} to {last} is not evenly spaced; "
+                "submit one as 0-N, or say --shard i/n"
+            )
+        return cls((place - first) // step, count)

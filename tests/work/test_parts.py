@@ -42,7 +42,8 @@ def test_a_part_cut_short_is_not_taken_for_finished(tmp_path: Path, kept: int) -
     path = parts.path(2)
     path.write_bytes(path.read_bytes()[:kept])
     assert parts.missing() == [2]
-    assert not path.exists()
+    parts.write(2, table(2))
+    assert parts.missing() == []
 
 
 def test_a_plan_that_changed_under_finished_parts_is_refused(tmp_path: Path) -> None:
@@ -64,6 +65,22 @@ def test_a_shard_does_its_units_and_says_what_is_left(tmp_path: Path) -> None:
     assert done == [0, 2, 4]
     run_units(parts, make, lambda: make, Execution(), "score")
     assert done == [0, 2, 4, 1, 3]
+
+
+def test_a_shard_that_finds_the_work_merged_by_another_is_done(tmp_path: Path) -> None:
+    parts, made = parts_of(tmp_path), []
+
+    def make(unit: int) -> pa.Table:
+        made.append(unit)
+        for other in range(5):  # meanwhile others do the rest, merge it, and clear up
+            parts.write(other, table(other))
+        parts.merge(tmp_path / "merged" / "all.parquet")
+        parts.clear()
+        return table(unit)
+
+    done = (tmp_path / "merged" / "all.parquet").is_file
+    run_units(parts, make, lambda: make, Execution(shard="0/2"), "score", done)
+    assert made == [0]
 
 
 def test_an_error_in_a_unit_keeps_the_finished_ones(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
     ("environment", "expected"),
     [
         ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "3"}, "2/4"),
+        (
+            {"SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_COUNT": "6", "SLURM_ARRAY_TASK_MIN": "0",
+             "SLURM_ARRAY_TASK_MAX": "10", "SLURM_ARRAY_TASK_STEP": "2"},
+            "2/6",
+        ),
         ({"SLURM_PROCID": "1", "SLURM_NTASKS": "8"}, "1/8"),
         ({"RANK": "3", "WORLD_SIZE": "4"}, "3/4"),
         (
@@ -36,6 +41,12 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_schedulers_are_understood(environment: dict[str, str], expected: str) -> None:
     assert str(Shard.parse("auto", environment)) == expected
+
+
+def test_an_array_with_gaps_is_refused() -> None:
+    gaps = {"ID": "7", "COUNT": "2", "MIN": "3", "MAX": "7", "STEP": "1"}
+    with pytest.raises(ValueError, match="numbered 3 to 7 is not evenly spaced"):
+        Shard.parse("auto", {f"SLURM_ARRAY_TASK_{name}": value for name, value in gaps.items()})
 
 
 def test_half_a_scheduler_is_refused() -> None:
