@@ -74,3 +74,17 @@ def test_a_started_stage_is_no_longer_done(tmp_path: Path) -> None:
 
 def test_the_content_hash_ignores_the_order_of_keys() -> None:
     assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1}) != content_hash({"a": 2, "b": 1})
+
+
+def test_inputs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    inputs = [tmp_path / name / "scores.bin" for name in ("own", "given")]
+    for number, path in enumerate(inputs):
+        path.parent.mkdir()
+        path.write_bytes(bytes([number]))
+    folder = StageFolder(tmp_path / "stage")
+    folder.start()
+    folder.finish({}, inputs, [], 0.0)
+    assert folder.is_done({}, inputs)
+    inputs[0].write_bytes(b"else")
+    with pytest.raises(ValueError, match=r"0: scores\.bin has changed"):
+        folder.is_done({}, inputs)

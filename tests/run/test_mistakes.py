@@ -123,3 +123,23 @@ def test_an_unknown_preset_and_a_missing_run_are_one_line(tmp_path: Path, capsys
 def test_an_unknown_key_in_a_configuration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text("discover: {igs: 3}\n")
     assert "section discover: 'igs' is not known; accepted:" in refused(["run", str(tmp_path / "c.yaml")], capsys)
+
+
+def test_pairs_of_another_tokenizer_are_refused_before_attribution(
+    options: list[str], finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((finished_run / "branch" / "pairs" / "pairs.json").read_text())
+    header = content["memcirc"]
+    assert header["tokenizer_fingerprint"]
+    header["tokenizer_fingerprint"] = "0" * 16
+    path = tmp_path / "foreign.json"
+    path.write_text(json.dumps(content))
+    assert "of tokenizer 0000000000000000" in refused([*options, "--path", str(path)], capsys)
+
+
+def test_a_foreign_ranking_needs_a_size(
+    finished_run: Path, run_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = str(finished_run / "branch" / "discover" / "edge_scores.safetensors")
+    line = refused(["verify", str(finished_run), "--prune_scores_path", scores], capsys)
+    assert "prune_scores_path without edge_count" in line
