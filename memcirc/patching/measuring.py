@@ -98,7 +98,7 @@ def _measured_slowly(
     examples = torch.arange(len(prompts), device=values.device)
     before = literal.hook_count(hooked)
     for i, patch in numbered:
-        logits = literal.patched_logits(hooked, prompts.ids, found, patch)
+        logits = literal.patched_logits(hooked, prompts.ids, found, patch, prompts.lengths)
         read = logits.gather(1, prompts.read[..., None].expand(-1, -1, logits.shape[-1]))
         values[:, i] = question.of_logits(read, examples)
     assert literal.hook_count(hooked) == before, "a hook was left on the model"

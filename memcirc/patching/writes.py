@@ -170,6 +170,20 @@ def _differing(
     return differs & (entries.pos >= shared[example])
 
 
+def mean_over_examples(source: Tensor, shape: str, lengths: Int[Tensor, " batch"]) -> Tensor:
+    """The mean of a place over the examples that have its position (padding is no value), in ``source``'s own shape.
+
+    Args:
+        source: [batch, pos, ...] or, for a pattern, [batch, head, destination, source]; a destination sees no padding.
+        shape: of the place (see :class:`memcirc.patching.sites.Site`).
+    """
+    axis = 2 if shape == PATTERN else 1
+    has = torch.arange(source.shape[axis], device=source.device) < lengths[:, None]
+    has = has[(slice(None), *[None] * (axis - 1), slice(None), *[None] * (source.ndim - axis - 1))]
+    total = source.where(has, 0).sum(0, keepdim=True)
+    return (total / has.sum(0, keepdim=True).clamp_min(1)).expand_as(source)
+
+
 def combined(current: Tensor, value: Tensor, operation: str, amount: float) -> Tensor:
     """What stands there after the write."""
     if operation in ("replace", "mean"):

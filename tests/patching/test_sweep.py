@@ -212,3 +212,18 @@ def test_models_of_different_tokenizers_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="the two models have different tokenizers"):
         patch_sweep(one, *prompts(), source_model=other)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mean_counts_only_examples_that_have_the_position(full: bool) -> None:
+    """Position 5 of a prompt of 6 tokens has the same mean alone and beside a prompt of 3 tokens."""
+    model = small_model("gpt_neox")
+    long, short = prompts(1, n=1, length=6), prompts(2, n=1, length=3)
+    both = [[*a.tolist(), *b.tolist()] for a, b in zip(long, short, strict=True)]
+    sites = (Site("resid_pre", 2, (5,)), Site("z", 1, (5,), (2,)), Site("pattern", 1, (5,)), Site("mlp_out", 0, (3, 5)))
+    patches = [Patch((where,), operation="mean") for where in sites]
+    patches += [Patch((Site("attn_scores", 1, (5,)),), operation="mean")]
+    alone, beside = (
+        patch_sweep(model, *data, sites=patches, normalize=False, full_passes=full) for data in (long, both)
+    )
+    np.testing.assert_allclose(beside.values["logit_diff"][:, 0], alone.values["logit_diff"][:, 0], atol=1e-9)
