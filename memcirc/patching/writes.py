@@ -2,7 +2,8 @@
 
 A row is one patch on one example. Of a row it is enough to know the entries that differ from the run they are written
 into: before the first such position nothing changes (causal attention), below the first such layer neither, and a row
-without any is the base run itself, with an effect of exactly 0.
+without any is the base run itself, with an effect of exactly 0. An example too short for a patch has no such effect,
+and no row counts for it (:func:`has_places`).
 """
 
 from collections import defaultdict
@@ -118,6 +119,15 @@ def rows_of(
             entries = entries[written]
             kept[place] = Entries(new_row[entries.row], entries.pos, entries.head, entries.source)
     return Rows(cells // batch, cells % batch, layer[cells], start[cells], kept)
+
+
+def has_places(patches: Sequence[Patch], lengths: Int[Tensor, " batch"]) -> Bool[Tensor, "patch batch"]:
+    """Whether an example has every position that a patch names; one that names none can be written everywhere."""
+    last = [
+        max((p for where in patch.sites for p in (*(where.positions or ()), *(where.sources or ()))), default=-1)
+        for patch in patches
+    ]
+    return torch.tensor(last, dtype=torch.int64, device=lengths.device)[:, None] < lengths
 
 
 def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place, list[tuple[int, int, int, int]]]:
