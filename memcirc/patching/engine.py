@@ -31,6 +31,7 @@ from memcirc.patching.writes import (
     Rows,
     canonical,
     combined,
+    mean_over_examples,
     rows_of,
 )
 
@@ -240,4 +241,4 @@ class _Chunk(Taps):
 
     def _source(self, place: Place) -> Tensor:
         source = self.source[place.kind, place.layer]
-        return source.mean(0, keepdim=True).expand_as(source) if place.operation == "mean" else source
+        return mean_over_examples(source, place.shape, self.prompts.lengths) if place.operation == "mean" else source

@@ -17,7 +17,7 @@ from transformer_lens import HookedTransformer
 
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import HEADS, PATTERN, SWITCHES, Site
-from memcirc.patching.writes import combined
+from memcirc.patching.writes import combined, mean_over_examples
 
 
 @contextmanager
@@ -49,23 +49,30 @@ def recorded(
 
 
 def patched_logits(
-    hooked: HookedTransformer, ids: Int[Tensor, "batch pos"], source: Mapping[str, Tensor], patch: Patch
+    hooked: HookedTransformer,
+    ids: Int[Tensor, "batch pos"],
+    source: Mapping[str, Tensor],
+    patch: Patch,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """Logits of one full pass with the patch's sites written.
 
     Args:
         source: what the source run had at each hook.
+        lengths: tokens of each example before its padding, which no mean counts; default: there is none.
     """
+    lengths = torch.full((len(ids),), ids.shape[1], device=ids.device) if lengths is None else lengths
     hooks = [
-        (where.hook, partial(_write, where=where, source=source[where.hook], patch=patch)) for where in patch.sites
+        (where.hook, partial(_write, where=where, source=source[where.hook], patch=patch, lengths=lengths))
+        for where in patch.sites
     ]
     with torch.inference_mode(), switched(hooked, [patch]):
         return hooked.run_with_hooks(ids, prepend_bos=False, fwd_hooks=hooks)
 
 
-def _write(value: Tensor, hook: Any, where: Site, source: Tensor, patch: Patch) -> Tensor:
+def _write(value: Tensor, hook: Any, where: Site, source: Tensor, patch: Patch, lengths: Tensor) -> Tensor:
     if patch.operation == "mean":
-        source = source.mean(0, keepdim=True).expand_as(source)
+        source = mean_over_examples(source, where.shape, lengths)
     new = value.clone()
     index = _index(where, value)
     new[index] = combined(value[index], source[index], patch.operation, patch.amount)

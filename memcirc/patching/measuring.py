@@ -16,14 +16,16 @@ from memcirc.patching.engine import kinds_to_record, patched_finals, slow_reason
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
 from memcirc.patching.sides import Comparison
+from memcirc.patching.writes import has_places
 
 Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Every metric: of every patch [metric, patch, batch], of the base run and of the source run [metric, batch]; and
-    the reasons for which some patches took full passes; the largest change by a self-patch."""
+    """Every metric: of every patch [metric, patch, batch] (NaN where an example lacks a position that the patch names),
+    of the base run and of the source run [metric, batch]; and the reasons for which some patches took full passes; the
+    largest change by a self-patch."""
 
     values: Float[Tensor, "metric patch batch"]
     base: Float[Tensor, "metric batch"]
@@ -75,6 +77,7 @@ def measure(
         if slow:
             values[:, :, rows] = _measured_slowly(group, [(i, patches[i]) for i in slow], asked, values[:, :, rows])
             progress(len(slow) * len(every))
+    values.masked_fill_(~has_places(patches, comparison.base.prompts.lengths), torch.nan)
     return Measured(values, low, high, tuple(sorted({reason for reason in reasons if reason is not None})), self_patch)
 
 
@@ -98,7 +101,7 @@ def _measured_slowly(
     examples = torch.arange(len(prompts), device=values.device)
     before = literal.hook_count(hooked)
     for i, patch in numbered:
-        logits = literal.patched_logits(hooked, prompts.ids, found, patch)
+        logits = literal.patched_logits(hooked, prompts.ids, found, patch, prompts.lengths)
         read = logits.gather(1, prompts.read[..., None].expand(-1, -1, logits.shape[-1]))
         values[:, i] = question.of_logits(read, examples)
     assert literal.hook_count(hooked) == before, "a hook was left on the model"

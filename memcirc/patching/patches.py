@@ -13,7 +13,8 @@ class Patch:
     """Sites that are written in one run, and how.
 
     With a = ``amount``, x what the run has there and s what the source run has: ``replace`` s; ``add`` x + a s;
-    ``interpolate`` x + a (s - x); ``scale`` a x; ``zero`` 0; ``mean`` the mean of s over all examples.
+    ``interpolate`` x + a (s - x); ``scale`` a x; ``zero`` 0; ``mean`` the mean of s over the examples that have the
+    position.
 
     Raises:
         ValueError: no site, or an operation that is not known.

@@ -28,7 +28,7 @@ from memcirc.patching.patches import Patch
 from memcirc.patching.runs import embedded, run_embeds
 from memcirc.patching.sides import Comparison
 from memcirc.patching.sites import HEADS, PATTERN, Site
-from memcirc.patching.writes import canonical
+from memcirc.patching.writes import canonical, has_places
 
 QUERIES, KEYS = ("q", "rot_q"), ("k", "rot_k")
 ATTENTION = ("pattern", "q", "k", "rot_q", "rot_k")
@@ -54,7 +54,8 @@ class _Graph(Taps):
 def screen(
     comparison: Comparison, patches: Sequence[Patch], question: Question, qk_fix: bool = True, grad_drop: bool = False
 ) -> Float[Tensor, "patch batch"]:
-    """Estimated change of the (single, differentiable) metric by each patch, on every example.
+    """Estimated change of the (single, differentiable) metric by each patch, on every example; NaN where an
+    example lacks a position that the patch names.
 
     Raises:
         ValueError: more than one metric; a patch that is not a replacement at places of the fast engine.
@@ -71,14 +72,16 @@ def screen(
         raise ValueError("embeddings are not screened; resid_pre of layer 0 is their sum")
     wanted = sorted(kinds | (set(ATTENTION) if kinds & {*QUERIES, *KEYS} else set()))
     base, source = comparison.record(wanted)
+    missing = ~has_places(patches, comparison.base.prompts.lengths)
     if not grad_drop:
         gradients = _gradients(comparison, question, wanted, None)
-        return _estimates(comparison, patches, base.found, source.found, gradients, qk_fix)
+        estimates = _estimates(comparison, patches, base.found, source.found, gradients, qk_fix)
+        return estimates.masked_fill(missing, torch.nan)
     total = torch.zeros(len(patches), len(comparison.base.prompts), dtype=torch.float64, device=base.final.device)
     for layer in range(n_layers):
         gradients = _gradients(comparison, question, wanted, layer)
         total += _estimates(comparison, patches, base.found, source.found, gradients, qk_fix).abs()
-    return total / max(1, n_layers - 1)
+    return (total / max(1, n_layers - 1)).masked_fill(missing, torch.nan)
 
 
 def _gradients(

@@ -5,8 +5,9 @@ writes values of the corrupt run into the clean one and asks how much of it is l
 
     (mean over examples patched - mean base) / (mean source - mean base),
 
-so that 0 is the run that is written into and 1 the run whose values are written, either way. The ratio for a single
-example is a diagnostic, left empty where its two ends nearly coincide.
+so that 0 is the run that is written into and 1 the run whose values are written, either way. All three means are over
+the examples that have the place: one too short for a patch's positions is left out of it, not counted as no effect. The
+ratio for a single example is a diagnostic, left empty where its two ends nearly coincide.
 """
 
 from collections.abc import Sequence
@@ -41,8 +42,10 @@ class Sweep:
 
     ``table``: a row a patch and example with ``patch`` (number), ``label``, ``hook``, ``kind``, ``layer``, ``pos``,
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
-    raw value and ``<metric>_normalized``. ``ends`` are each metric's means (base run, source run); ``notes`` say what
-    took full passes, and why; ``self_patch`` is the largest change by writing what was there (relative).
+    raw value, ``<metric>_normalized`` and ``<metric>_n``, over how many examples the patch's effect is a mean. An
+    example without a position that the patch names has no value (NaN in ``values``, empty in the table). ``ends`` are
+    each metric's means over all examples (base run, source run); ``notes`` say what took full passes, and why;
+    ``self_patch`` is the largest change by writing what was there (relative).
     """
 
     table: pa.Table
@@ -59,7 +62,7 @@ class Sweep:
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
-        return {m: (float(self.base[m].mean()), float(self.source[m].mean())) for m in self.values}
+        return {m: (float(np.nanmean(self.base[m])), float(np.nanmean(self.source[m]))) for m in self.values}
 
     def matrix(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
         """float64 array in the shape of ``transformer_lens.patching``; cells that do not exist are NaN.
@@ -67,53 +70,94 @@ class Sweep:
         Raises:
             ValueError: the metric was not measured, or its ends coincide.
         """
-        return self._arranged(self.effects(metric, normalized))
+        return self.arranged(self.effects(metric, normalized))
 
     def effects(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
-        """float64 [patch]: the mean over examples, normalised (raises as :meth:`matrix`) or raw."""
-        if metric not in self.values:
-            raise ValueError(f"metric {metric!r} was not measured; measured: {', '.join(self.values)}")
-        means = self.values[metric].mean(1)
-        return self._normalized(metric, means) if normalized else means
+        """float64 [patch]: the mean over the examples that have the place, normalised (raises as :meth:`matrix`) or
+        raw; NaN where none has it, or where the ends of those that do coincide."""
+        known = self._known(metric)
+        means = _mean(self.values[metric], known)
+        if not normalized:
+            return means
+        check_ends(metric, *self.ends[metric])
+        return _ratio(means, *self.own_ends(metric))
+
+    def counts(self, metric: str = "logit_diff") -> np.ndarray:
+        """int64 [patch]: over how many examples each effect is a mean."""
+        return self._known(metric).sum(1)
+
+    def own_ends(self, metric: str = "logit_diff") -> np.ndarray:
+        """float64 [2, patch]: the means of base and source run over the examples that each effect is a mean over."""
+        known = self._known(metric)
+        return np.stack([_mean(run[metric], known) for run in (self.base, self.source)])
 
     def intervals(
         self, metric: str = "logit_diff", normalized: bool = True, draws: int = 1000, seed: int = 0, level: float = 0.95
     ) -> np.ndarray:
-        """float64 [2, patch]: percentile bootstrap over examples of :meth:`effects`, ends resampled along."""
+        """float64 [2, patch]: percentile bootstrap over examples of :meth:`effects`, ends resampled along; of the draws
+        those with an example that has the place."""
+        known = self._known(metric)
+        if normalized:
+            check_ends(metric, *self.ends[metric])
         n = len(self.base[metric])
         drawn = np.random.default_rng(seed).integers(0, n, (draws, n))
         counts = np.stack([np.bincount(row, minlength=n) for row in drawn]) / n
-        means = counts @ self.values[metric].T
-        if normalized:
-            base, source = counts @ self.base[metric], counts @ self.source[metric]
-            check_ends(metric, *self.ends[metric])
-            means = (means - base[:, None]) / (source - base)[:, None]
-        return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        weights = counts @ known.T.astype(float)
+        weights = np.where(weights > 0, weights, np.nan)
+        patched, base, source = (
+            counts @ np.where(known, run[metric], 0.0).T / weights for run in (self.values, self.base, self.source)
+        )
+        drawn_effects = _ratio(patched, base, source) if normalized else patched
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        found = np.quantile(drawn_effects, ends, axis=0)
+        missing = np.isnan(drawn_effects)
+        some = missing.any(0) & ~missing.all(0)
+        if some.any():
+            found[:, some] = np.nanquantile(drawn_effects[:, some], ends, axis=0)
+        return found
 
     def ranked(self, metric: str = "logit_diff", by: str = "signed", top: int | None = None) -> list[tuple[str, float]]:
         """Patches with their normalised effects: ``signed`` by size of either sign, ``positive`` and ``negative`` those
-        of one sign, strongest first. Noise has no sign here: an effect of exactly 0 is in none of them."""
+        of one sign, strongest first. Noise has no sign here: an effect of exactly 0 is in none of them, nor is one that
+        does not exist."""
         keys = {"signed": lambda e: -abs(e), "positive": lambda e: -e, "negative": lambda e: e}
         if by not in keys:
             raise ValueError(f"ranking {by!r} is not known; accepted: {', '.join(keys)}")
-        rows = [(patch.label, float(e)) for patch, e in zip(self.patches, self.effects(metric), strict=True)]
+        rows = [(patch.label, float(e)) for patch, e in zip(self.patches, self.effects(metric), strict=True) if e == e]
         rows = [row for row in rows if {"positive": row[1] > 0, "negative": row[1] < 0}.get(by, row[1] != 0)]
         return sorted(rows, key=lambda row: keys[by](row[1]))[:top]
 
-    def _normalized(self, metric: str, means: np.ndarray) -> np.ndarray:
-        base, source = self.ends[metric]
-        check_ends(metric, base, source)
-        return (means - base) / (source - base)
-
-    def _arranged(self, effects: np.ndarray) -> np.ndarray:
+    def arranged(self, of_patches: np.ndarray) -> np.ndarray:
+        """A number a patch, [patch], in the shape of :meth:`matrix`."""
         array = np.full(self.shape, np.nan)
-        array[tuple(np.array(self.cells).T)] = effects
+        array[tuple(np.array(self.cells).T)] = of_patches
         return array
+
+    def _known(self, metric: str) -> np.ndarray:
+        """bool [patch, example]: what was measured."""
+        if metric not in self.values:
+            raise ValueError(f"metric {metric!r} was not measured; measured: {', '.join(self.values)}")
+        return ~np.isnan(self.values[metric])
+
+
+def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """float64 [patch]: the mean of values [patch or 1, example] over the known ones; NaN where there is none."""
+    n = known.sum(1)
+    return np.where(known, values, 0.0).sum(1) / np.where(n > 0, n, np.nan)
+
+
+def _coincide(base: np.ndarray | float, source: np.ndarray | float) -> Any:
+    return ~(np.abs(source - base) > SMALLEST_SPAN * np.maximum(np.maximum(np.abs(source), np.abs(base)), 1e-3))
+
+
+def _ratio(patched: np.ndarray, base: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The normalised effect; NaN where the ends coincide."""
+    return (patched - base) / np.where(_coincide(base, source), np.nan, source - base)
 
 
 def check_ends(metric: str, base: float, source: float) -> None:
     """Raises ValueError where the two ends coincide, so that nothing can be normalised by them."""
-    if not abs(source - base) > SMALLEST_SPAN * max(abs(source), abs(base), 1e-3):
+    if _coincide(base, source):
         raise ValueError(
             f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}): an effect cannot be "
             "normalised by their difference; choose another metric or prompts, or normalize=False"
@@ -215,13 +259,12 @@ def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -
         columns[name] = pa.array(column, types.get(name, pa.int32())).take(pa.array(repeated))
     columns["example"] = pa.array(np.tile(np.arange(n), n_patches), pa.int32())
     for metric, raw in values.items():
-        columns[metric] = pa.array(raw.reshape(-1))
+        columns[metric] = pa.array(raw.reshape(-1), from_pandas=True)
+        columns[f"{metric}_n"] = pa.array((~np.isnan(raw)).sum(1)[repeated], pa.int32())
         if normalize:
-            check_ends(metric, float(base[metric].mean()), float(source[metric].mean()))
-            span = source[metric] - base[metric]
-            tiny = np.abs(span) <= SMALLEST_SPAN * np.maximum(np.abs(source[metric]), 1e-3)
-            ratio = (raw - base[metric]) / np.where(tiny, 1.0, span)
-            columns[f"{metric}_normalized"] = pa.array(ratio.reshape(-1), mask=np.tile(tiny, n_patches))
+            check_ends(metric, float(np.nanmean(base[metric])), float(np.nanmean(source[metric])))
+            ratio = _ratio(raw, base[metric], source[metric])
+            columns[f"{metric}_normalized"] = pa.array(ratio.reshape(-1), from_pandas=True)
     return pa.table(columns)
 
 

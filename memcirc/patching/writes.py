@@ -2,7 +2,8 @@
 
 A row is one patch on one example. Of a row it is enough to know the entries that differ from the run they are written
 into: before the first such position nothing changes (causal attention), below the first such layer neither, and a row
-without any is the base run itself, with an effect of exactly 0.
+without any is the base run itself, with an effect of exactly 0. An example too short for a patch has no such effect,
+and no row counts for it (:func:`has_places`).
 """
 
 from collections import defaultdict
@@ -120,6 +121,15 @@ def rows_of(
     return Rows(cells // batch, cells % batch, layer[cells], start[cells], kept)
 
 
+def has_places(patches: Sequence[Patch], lengths: Int[Tensor, " batch"]) -> Bool[Tensor, "patch batch"]:
+    """Whether an example has every position that a patch names; one that names none can be written everywhere."""
+    last = [
+        max((p for where in patch.sites for p in (*(where.positions or ()), *(where.sources or ()))), default=-1)
+        for patch in patches
+    ]
+    return torch.tensor(last, dtype=torch.int64, device=lengths.device)[:, None] < lengths
+
+
 def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place, list[tuple[int, int, int, int]]]:
     """(patch, position, head, source) of every entry, by place."""
     groups: dict[Place, list[tuple[int, int, int, int]]] = defaultdict(list)
@@ -168,6 +178,20 @@ def _differing(
     if place.kind in ("q", "rot_q") and causal:
         differs = differs & (entries.pos > 0)  # a query that sees one key attends to it, whatever it is
     return differs & (entries.pos >= shared[example])
+
+
+def mean_over_examples(source: Tensor, shape: str, lengths: Int[Tensor, " batch"]) -> Tensor:
+    """The mean of a place over the examples that have its position (padding is no value), in ``source``'s own shape.
+
+    Args:
+        source: [batch, pos, ...] or, for a pattern, [batch, head, destination, source]; a destination sees no padding.
+        shape: of the place (see :class:`memcirc.patching.sites.Site`).
+    """
+    axis = 2 if shape == PATTERN else 1
+    has = torch.arange(source.shape[axis], device=source.device) < lengths[:, None]
+    has = has[(slice(None), *[None] * (axis - 1), slice(None), *[None] * (source.ndim - axis - 1))]
+    total = source.where(has, 0).sum(0, keepdim=True)
+    return (total / has.sum(0, keepdim=True).clamp_min(1)).expand_as(source)
 
 
 def combined(current: Tensor, value: Tensor, operation: str, amount: float) -> Tensor:

@@ -99,3 +99,15 @@ def test_what_cannot_be_screened_is_refused() -> None:
     for patch in (Patch((Site("embed"),)), Patch((Site("ln1_scale", 0),)), Patch((Site("z", 0),), operation="zero")):
         with pytest.raises(ValueError, match=r"not screened|not a place|only replacements"):
             screen(comparison, [patch], question)
+
+
+@pytest.mark.parametrize("grad_drop", [False, True])
+def test_an_example_too_short_for_a_patch_has_no_estimate(grad_drop: bool) -> None:
+    model = small_model("gpt2")
+    long, short = prompts(n=1, length=5), prompts(2, n=1, length=3)
+    prompt_lists = [[*a.tolist(), *b.tolist()] for a, b in zip(long[:2], short[:2], strict=True)]
+    base, source = (prompts_of(model, ids, None) for ids in prompt_lists)
+    question = Question(("logit_diff",), base, token_answers([[1], [2]], [[3], [4]], D_VOCAB, model.device))
+    patches = [Patch((Site("z", 1, (position,)),)) for position in (2, 3)]
+    found = screen(Comparison(Side(model, base), Side(model, source)), patches, question, grad_drop=grad_drop)
+    assert found.isnan().tolist() == [[False, False], [False, True]]

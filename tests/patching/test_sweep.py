@@ -212,3 +212,50 @@ def test_models_of_different_tokenizers_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="the two models have different tokenizers"):
         patch_sweep(one, *prompts(), source_model=other)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mean_counts_only_examples_that_have_the_position(full: bool) -> None:
+    """Position 5 of a prompt of 6 tokens has the same mean alone and beside a prompt of 3 tokens."""
+    model = small_model("gpt_neox")
+    long, short = prompts(1, n=1, length=6), prompts(2, n=1, length=3)
+    both = [[*a.tolist(), *b.tolist()] for a, b in zip(long, short, strict=True)]
+    sites = (Site("resid_pre", 2, (5,)), Site("z", 1, (5,), (2,)), Site("pattern", 1, (5,)), Site("mlp_out", 0, (3, 5)))
+    patches = [Patch((where,), operation="mean") for where in sites]
+    patches += [Patch((Site("attn_scores", 1, (5,)),), operation="mean")]
+    alone, beside = (
+        patch_sweep(model, *data, sites=patches, normalize=False, full_passes=full) for data in (long, both)
+    )
+    np.testing.assert_allclose(beside.values["logit_diff"][:, 0], alone.values["logit_diff"][:, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_example_without_the_position_counts_in_no_mean(full: bool) -> None:
+    """At positions 3 and 4, a prompt of 5 tokens beside one of 3 has the effects that it has alone."""
+    model = small_model("gpt2")
+    long, short = prompts(1, n=1, length=5), prompts(2, n=1, length=3)
+    both = [[*a.tolist(), *b.tolist()] for a, b in zip(long, short, strict=True)]
+    beside, alone = (patch_sweep(model, *data, full_passes=full) for data in (both, long))
+    n = beside.arranged(beside.counts())
+    np.testing.assert_array_equal(n, np.tile([2, 2, 2, 1, 1], (3, 1)))
+    for normalized in (True, False):
+        here, there = (sweep.matrix(normalized=normalized) for sweep in (beside, alone))
+        np.testing.assert_allclose(here[:, 3:], there[:, 3:], atol=1e-8)
+        low, high = (beside.arranged(end) for end in beside.intervals(normalized=normalized))
+        np.testing.assert_allclose([low[:, 3:], high[:, 3:]], [there[:, 3:]] * 2, atol=1e-8)
+    rows = beside.table.to_pylist()
+    assert {row["logit_diff_n"] for row in rows if row["pos"] == 4} == {1}
+    missing = [row for row in rows if row["pos"] > 2 and row["example"] == 1]
+    assert {(row["logit_diff"], row["logit_diff_normalized"]) for row in missing} == {(None, None)}
+    assert beside.own_ends()[:, 4].tolist() == pytest.approx(list(alone.ends["logit_diff"]), abs=1e-8)
+
+
+def test_a_patch_that_an_example_has_only_in_part_has_no_value_there_and_stands_in_no_ranking() -> None:
+    data = [[*a.tolist(), *b.tolist()] for a, b in zip(prompts(1, 1, 5), prompts(2, 1, 3), strict=True)]
+    patches = [Patch((Site("z", 1, where, (0,)),)) for where in (None, (1, 2), (2, 3))]
+    sweep = patch_sweep(small_model("gpt2"), *data, sites=patches)
+    np.testing.assert_array_equal(np.isnan(sweep.values["logit_diff"]), [[False, False], [False, False], [False, True]])
+    nowhere = replace(sweep, values={"logit_diff": np.full((3, 2), np.nan)})
+    assert np.isnan(nowhere.effects()).all()
+    assert np.isnan(nowhere.intervals()).all()
+    assert nowhere.ranked() == []

@@ -34,6 +34,7 @@ def run_sweep(run_dir: Path, config: SweepConfig, force: bool, progress: bool) -
     results = {
         "axes": sweep.axes,
         "effects": sweep.matrix(config.metric, config.normalize),
+        "n": sweep.arranged(sweep.counts(config.metric)),
         "ends": sweep.ends,
         "notes": sweep.notes,
         "self_patch": sweep.self_patch,
@@ -70,13 +71,15 @@ def _page(
 ) -> Path:
     low, high = sweep.ends[config.metric]
     effects = sweep.effects(config.metric, config.normalize)
-    distance = np.abs(effects - (0.0 if config.normalize else low))
+    of_base, counts = sweep.own_ends(config.metric)[0], sweep.counts(config.metric)
+    distance = np.abs(effects - (0.0 if config.normalize else of_base))
     spans = sweep.intervals(config.metric, config.normalize)
     order = np.argsort(-distance, kind="stable")[:TOP]
     rows = [
         {
             "place": sweep.patches[i].label, "effect": float(effects[i]), "low": float(spans[0, i]),
-            "high": float(spans[1, i]),
+            "high": float(spans[1, i]), "n": int(counts[i]),
+            **({} if config.normalize else {"base run": float(of_base[i])}),
         }
         for i in order
     ]  # fmt: skip
@@ -103,8 +106,9 @@ def _page(
         Section(
             f"Sweep: {config.sites}, {config.direction}",
             drawings=tuple(_drawings(out, model, pairs, sweep, config)),
-            tables=(TableBlock(("place", "effect", "low", "high"), rows, "The strongest",
-                               "Intervals: bootstrap over pairs, 95 %."),),
+            tables=(TableBlock(tuple(rows[0]), rows, "The strongest",
+                               "n: pairs that have the place; effect, ends and interval (bootstrap, 95 %) are over "
+                               "these."),),
         ),
     ]  # fmt: skip
     return write_page(out, "Activation patching: a sweep", introduction, findings, sections, statement)
@@ -132,7 +136,9 @@ def _drawings(out: Path, model: Model, pairs: Pairs, sweep: Sweep, config: Sweep
     rows = [str(layer) for layer in range(next(iter(panels.values())).shape[0])]
     value = "effect (0: base run, 1: source run)" if config.normalize else config.metric
     drawn = figures.heat_maps(dict(list(panels.items())[:LONGEST]), labels, rows, other, "layer", value)
-    return [draw(out, "sweep", drawn, f"{config.sites}, {config.direction}.")]
+    fewest = int(sweep.counts(config.metric).min())
+    some = f" A cell is the mean over the pairs that have it, {fewest} to {len(pairs)}." if fewest < len(pairs) else ""
+    return [draw(out, "sweep", drawn, f"{config.sites}, {config.direction}.{some}")]
 
 
 def _positions(model: Model, pairs: Pairs) -> Sequence[str]:

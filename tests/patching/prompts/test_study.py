@@ -39,6 +39,19 @@ def test_a_sweep_on_pairs_of_ones_own_is_that_of_the_library(sites: str, given: 
     assert ("<svg" in (tmp_path / "report" / "report.html").read_text()) == ("." not in sites)
 
 
+@pytest.mark.parametrize("normalize", ["--normalize", "--no-normalize"])
+def test_pairs_of_two_lengths_say_over_how_many_of_them_a_cell_is_a_mean(
+    normalize: str, given: Path, tmp_path: Path
+) -> None:
+    random_pairs(3, (5, 3)).save(tmp_path / "pairs.json")
+    more = ["--pairs", str(tmp_path / "pairs.json"), "--sites", "resid_pre", normalize, "--run_dir", str(tmp_path)]
+    assert main([*options(given), *more]) == 0
+    assert json.loads((tmp_path / "sweep" / "results.json").read_text())["n"][0] == [3, 3, 3, 2, 2]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "the mean over the pairs that have it, 2 to 3." in page
+    assert ("<th>base run</th>" in page) == (normalize == "--no-normalize")
+
+
 def test_whole_answers_and_noising_without_normalising(given: Path, tmp_path: Path) -> None:
     more = ["--metric", "sequence_logprob", "--direction", "noise", "--no-normalize", "--run_dir", str(tmp_path)]
     assert main([*options(given), *more]) == 0
