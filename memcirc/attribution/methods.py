@@ -186,3 +186,4 @@ METHODS: dict[str, Method] = {
     "random": _random,
 }
 NATIVE_ALONE = ("eap-ig-inputs", "eap-ig-activations", "relp", "magnitude")
+RESAMPLE_ALONE = ("eap-ig-inputs",)

@@ -68,13 +68,14 @@ class EdgeScores:
         Raises:
             ValueError: n outside 0..n_edges.
         """
-        return self._first(n, by, "top")
+        return self.first(n, by, "top")
 
     def greedy(self, n: int, by: str = "abs") -> Circuit:
         """Exactly n edges by greedy growth from the logits; every one of them leads there."""
-        return self._first(n, by, "greedy")
+        return self.first(n, by, "greedy")
 
-    def _first(self, n: int, by: str, selection: str) -> Circuit:
+    def first(self, n: int, by: str = "abs", selection: str = "top") -> Circuit:
+        """Exactly the first n edges of a ranking (:meth:`order`); ValueError for n outside 0..n_edges."""
         check_size(n, self.graph.n_edges)
         chosen = self.order(by, selection)[:n].tolist()
         origin = {**self.origin, "selection": selection, "by": by}

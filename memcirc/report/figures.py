@@ -92,6 +92,7 @@ def faithfulness_curves(curves: Sequence[Mapping[str, Any]], sizes: Mapping[str,
                 axes.fill_between(n, curve["low"], curve["high"], color=FOUND, alpha=0.15, linewidth=0)
             if curve["random_mean"]:
                 axes.plot(n, curve["random_mean"], color=CHANCE, linestyle="--", label="random circuits, mean")
+            if curve["random_q95"]:
                 band = {"color": CHANCE, "alpha": 0.2, "label": "up to their 95th percentile"}
                 axes.fill_between(n, curve["random_mean"], curve["random_q95"], **band)
             size = sizes.get(curve["mode"])

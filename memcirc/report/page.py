@@ -130,9 +130,10 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
 
 
 def newest(folder: Path, name: str, file: str) -> Path:
-    """The full form of an artifact where there is one as new as the plain one."""
-    plain, full = folder / name / file, folder / f"{name}-full" / file
-    if full.is_file() and (not plain.is_file() or full.stat().st_mtime >= plain.stat().st_mtime):
+    """The newest full form of an artifact where there is one as new as the plain one."""
+    plain = folder / name / file
+    full = max(folder.glob(f"{name}-full*/{file}"), key=lambda path: path.stat().st_mtime, default=None)
+    if full is not None and (not plain.is_file() or full.stat().st_mtime >= plain.stat().st_mtime):
         return full
     return plain
 

@@ -76,13 +76,15 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
     highest = max(others, key=lambda row: row["rise"])
     text = (
         f"{label}: knocking it out adds {own['rise']:.2f} nats a token to memorized passages and "
-        f"{highest['rise']:.2f} to {highest['text']} text (hoped for: at least {SPECIFIC:g} times as much; connected "
-        f"random circuits of its size add {own['random_rise']:.2f} and {highest['random_rise']:.2f})"
+        f"{highest['rise']:.2f} to {highest['text']} text (hoped for: at least {SPECIFIC:g} times as much, from "
+        f"{own['low']:.2f} on above 0, and more than 95 % of connected random circuits of its size, which add "
+        f"{own['random_q95']:.2f}; their means are {own['random_rise']:.2f} and {highest['random_rise']:.2f})"
     )
     text += (
         f"; the circuit for ordinary text (overlap {own['shared_with_ordinary']:.2f}) adds "
         f"{own['ordinary_rise']:.2f} to "
-        f"memorized passages and {rows['ordinary']['ordinary_rise']:.2f} to ordinary text"
+        f"memorized passages and {rows['ordinary']['ordinary_rise']:.2f} to ordinary text (hoped for: at least "
+        f"{SPECIFIC:g} times as much)"
     )
     copying = rows["repeated random tokens"]
     if copying["copying_rise"] is None:
@@ -92,7 +94,18 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
             f"; copying: it adds {copying['rise']:.2f}, the copying circuit {copying['copying_rise']:.2f}, and that "
             f"adds {own['copying_rise']:.2f} to memorized passages"
         )
-    return Finding(f"{text}.", own["rise"] >= SPECIFIC * max(highest["rise"], 0))
+    holds = (
+        own["low"] > 0
+        and own["rise"] > own["random_q95"]
+        and _harms(own["rise"], highest["rise"])
+        and _harms(rows["ordinary"]["ordinary_rise"], own["ordinary_rise"])
+    )
+    return Finding(f"{text}.", holds)
+
+
+def _harms(wanted: float, spared: float) -> bool:
+    """Whether one rise is one, and ``SPECIFIC`` times the other."""
+    return wanted > 0 and wanted >= SPECIFIC * max(spared, 0)
 
 
 def _tests(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | None:
@@ -100,11 +113,13 @@ def _tests(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | None:
     if not rows:
         return None
     speak = [f"{row['test']} (p {row['p_value']:.2g}, n {row['n']})" for row in rows if row["supports"]]
-    against = [f"{row['test']} (p {row['p_value']:.2g}, n {row['n']})" for row in rows if not row["supports"]]
+    against = [f"{row['test']} (p {row['p_value']:.2g}, n {row['n']})" for row in rows if row["supports"] is False]
+    open_ = [f"{row['test']} (p {row['p_value']:.2g}, n {row['n']})" for row in rows if row["supports"] is None]
+    rest = f"; not rejected, which proves nothing: {', '.join(open_)}" if open_ else ""
     return Finding(
         f"{label}: tests of the circuit hypothesis, for it: {', '.join(speak) or 'none'}; against it: "
-        f"{', '.join(against) or 'none'}.",
-        not against,
+        f"{', '.join(against) or 'none'}{rest}.",
+        False if against else True if speak else None,
     )
 
 

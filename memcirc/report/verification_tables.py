@@ -52,8 +52,9 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     (
         "tests", "Tests of the circuit hypothesis",
         ("mode", "test", "direction", "p_value", "n", "rejected", "supports", "effect", "effect_is", "null"),
-        "After Shi et al. 2024, at 5 %. supports: whether the outcome speaks for the circuit (for equivalence and "
-        "independence that the null stands, for the others that it falls).",
+        "After Shi et al. 2024, at 5 %. supports: whether the outcome speaks for the circuit; equivalence and "
+        "independence can speak against it alone, and where their null stands nothing is said, since too few pairs "
+        "would let it stand as well.",
     ),
     (
         "knockout", "What is left when the circuit is knocked out",
@@ -82,18 +83,20 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     (
         "specificity", "Specificity: the same knock-out on other text",
-        ("mode", "text", "n_passages", "intact", "knocked_out", "rise", "low", "high", "share_of_room", "random_rise",
-         "random_q95", "ordinary_rise", "shared_with_ordinary", "copying_rise", "only_circuit", "nothing", "note"),
-        "Loss of the completion in nats a token; rise: what knocking the circuit out adds, with its 95 % bootstrap "
-        "interval over passages; share of room: rise over what knocking everything out adds; random rise: the mean "
-        "(95th percentile) of connected random circuits of its size; ordinary rise: of the circuit for ordinary "
+        ("mode", "run_mode", "text", "n_passages", "intact", "knocked_out", "rise", "low", "high", "share_of_room",
+         "random_rise", "random_q95", "ordinary_rise", "shared_with_ordinary", "copying_rise", "only_circuit",
+         "nothing", "note"),
+        "Loss of the completion in nats a token; mode: of the circuit; run mode: what was measured in; rise: what "
+        "knocking the circuit out adds, with its 95 % bootstrap interval over passages; share of "
+        "room: rise over what knocking everything out adds; random rise: the mean (95th percentile) of connected random circuits of its size; ordinary rise: of the circuit for ordinary "
         "text, whose overlap with this one (Jaccard) stands beside; copying rise: of the circuit for copying.",
     ),
     (
         "generation", "Recitation under the circuit",
-        ("mode", "run", "direction", "n_edges", "n_circuits", "copies", "n_passages", "extracted", "score",
+        ("mode", "run_mode", "run", "direction", "n_edges", "n_circuits", "copies", "n_passages", "extracted", "score",
          "prefix_match"),
-        "Greedy completions of memorized passages of the test documents with only some edges intact, the others "
+        "Greedy completions (mode: of the circuit; run mode: what was generated in) of memorized passages of the "
+        "test documents with only some edges intact, the others "
         "carrying the run of a passage that is not memorized followed by the same generated tokens; extracted: "
         "share of exact completions; score: mean share of right tokens; prefix match: mean number of leading right "
         "tokens.",

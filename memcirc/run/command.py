@@ -60,12 +60,17 @@ def run_stages(
 def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:
     """Verify the circuits of a run and print the table. Asked for in another way than the run itself was, the result
     gets a folder of its own beside the run's (``TASK/verify-HASH``) and the stored configuration stays. The full
-    verification (``TASK/verify-full``) ends with the transfer between subsets and with the page."""
+    verification (``TASK/verify-full``; ``TASK/verify-full-HASH`` with further options) ends with the transfer between
+    subsets and with the page."""
     stored = stored_config(run_dir).get("verify")
     own = None if stored is None else build(VerifyConfig, stored)
     differs = own is not None and own != config.verify
-    full = differs and own is not None and replace(own, checks="full") == config.verify
-    name = "verify-full" if full else f"verify-{content_hash(asdict(config.verify))[:8]}" if differs else "verify"
+    full = config.verify.checks == "full"
+    name = "verify"
+    if own is not None and differs:
+        name += "-full" if full else ""
+        alone = full and replace(own, checks="full") == config.verify
+        name += "" if alone else f"-{content_hash(asdict(config.verify))[:8]}"
     pipeline = Pipeline(run_dir, config, force)
     with at_work(run_dir), _recorded(pipeline, argv, keep_config=differs):
         for task in config.model.tasks:

@@ -321,8 +321,9 @@ class Pipeline:
                 pairs = load_pairs(config.dataset_path, self.model, self.config.prepare.bos)
             material = self._material(others, pairs)
             scores = load_scores(config.prune_scores_path) if config.prune_scores_path else self.edge_scores(task)
+            rule = self.config.discover.by, self.config.discover.selection
             circuits = {
-                mode: scores.top(config.edge_count) if config.edge_count else self.circuit(task, mode)
+                mode: scores.first(config.edge_count, *rule) if config.edge_count else self.circuit(task, mode)
                 for mode in config.modes
             }
             result = verify_circuits(self.model, material, scores, circuits, config)

@@ -2,8 +2,9 @@
 
 ``*_random``: the task's circuit against random circuits of its size, in every combination of mode, direction and
 ablation. ``*_cross``: the circuit on the other task's test pairs, beside its own. ``*_cross_subset``: circuits found in
-one subset on the test pairs of every subset. ``ablations_*``: the circuit under every ablation. Each prints its table
-and writes it to ``RUN/presets/NAME.json``.
+one subset on the test pairs of every subset (both by :mod:`memcirc.verification.transfer`, without documents that the
+circuit was found on). ``ablations_*``: the circuit under every ablation. Each prints its table and writes it to
+``RUN/presets/NAME.json``.
 """
 
 import sys
@@ -26,9 +27,9 @@ from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.ground_truth import ground_truth_rows
 from memcirc.run.pipeline import Pipeline
-from memcirc.run.transfer import usable_subsets
+from memcirc.run.transfer import run_transfer, usable_subsets
 from memcirc.study import objective
-from memcirc.verification.faithfulness import measure
+from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.random_circuits import KINDS, compare_with_random
 from memcirc.verification.study_sizes import PUBLISHED_SIZES, coarse_search, open_interval
 from memcirc.work.locks import at_work
@@ -101,7 +102,7 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
     for mode, ablation, reverse in tqdm(_combinations(), desc="random circuits", disable=None, leave=False):
         runner = _runner(pipeline, test, reference, mode, ablation, reverse)
         circuit = pipeline.circuit(task, mode)
-        found = measure(runner, circuit, _metric(pipeline))
+        found = measure(runner, circuit, _metric(pipeline), settings.seed, settings.resamples)
         for kind in KINDS if ablation == "resample" else KINDS[:1]:
             row: dict[str, Any] = {
                 "mode": mode,
@@ -123,32 +124,39 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
 
 def _ablations(pipeline: Pipeline, task: str) -> Rows:
     test, reference = _test(pipeline, task)
-    return [
-        _row(pipeline, task, task, test, reference, mode, ablation, reverse)
-        for mode, ablation, reverse in _combinations()
-    ]
+    settings, rows = pipeline.config.verify, []
+    for mode, ablation, reverse in _combinations():
+        runner = _runner(pipeline, test, reference, mode, ablation, reverse)
+        found = measure(runner, pipeline.circuit(task, mode), _metric(pipeline), settings.seed, settings.resamples)
+        rows.append({"circuit": task, "pairs": task, **_numbers(found)})
+    return rows
 
 
 def _cross(pipeline: Pipeline, task: str) -> Rows:
-    rows: Rows = []
-    for other in (task, *(name for name in ("branch", "memorization") if name != task)):
-        test, reference = _test(pipeline, other)
-        rows += [
-            _row(pipeline, task, other, test, reference, mode, "resample", reverse)
-            for mode, ablation, reverse in _combinations()
-            if ablation == "resample"
-        ]
-    return rows
+    return _transferred(pipeline, [task], (task, *(name for name in ("branch", "memorization") if name != task)))
 
 
 def _cross_subset(pipeline: Pipeline, task: str) -> Rows:
     names = [f"{task}@{name}" for name in usable_subsets(load_pairs(pipeline.pairs(task)))]
-    rows: Rows = []
-    for found_in in names:
-        for measured_on in names:
-            test, reference = _test(pipeline, measured_on)
-            rows += [_row(pipeline, found_in, measured_on, test, reference, mode, "resample", False) for mode in MODES]
-    return rows
+    return _transferred(pipeline, names, names)
+
+
+def _transferred(pipeline: Pipeline, names: Sequence[str], on: Sequence[str]) -> Rows:
+    """Circuits of some tasks on test pairs of others; what is refused is said on stderr."""
+    found = run_transfer(pipeline, names, {name: pipeline.splits(name)[-1] for name in on})
+    for line in found.refused:
+        print(f"not measured: {line}", file=sys.stderr)
+    return [
+        {
+            "circuit": cell.circuit,
+            "pairs": cell.data,
+            "split": cell.split,
+            "data": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
+            "n_seen": cell.n_seen,
+            **_numbers(cell.measured),
+        }
+        for cell in found.cells
+    ]
 
 
 SEARCH_METRICS = ("logit_diff", "neg_logit_diff", "wrong_answer_logit", "answer_logit", "correct")
@@ -182,6 +190,7 @@ def _attributed(pipeline: Pipeline, task: str, loss: str) -> EdgeScores:
         steps=config.ig,
         objective=objective(config.grad_function, loss),
         ablation=config.ablation,
+        reverse=config.reverse_clean_corrupt,
         engine=config.engine,
     )
 
@@ -191,7 +200,8 @@ class _Runners:
 
     def __init__(self, pipeline: Pipeline, task: str) -> None:
         self.pipeline, self.splits = pipeline, pipeline.splits(task)
-        self.target, self.by = pipeline.config.discover.target_performance, pipeline.config.discover.by
+        config = pipeline.config.discover
+        self.target, self.rule = config.target_performance, (config.by, config.selection)
         self._made: dict[tuple[int, str, str, bool], CircuitRunner] = {}
 
     def __call__(self, part: int, mode: str, ablation: str, reverse: bool) -> CircuitRunner:
@@ -204,7 +214,7 @@ class _Runners:
 
 def _sized(runners: _Runners, scores: EdgeScores, loss: str, metric: str, way: tuple[str, str, bool]) -> dict[str, Any]:
     """One search: on validation as ours and as the study's, the circuit found measured on test."""
-    runner, test, order = runners(1, *way), runners(2, *way), scores.order(runners.by)
+    runner, test, order = runners(1, *way), runners(2, *way), scores.order(*runners.rule)
     mode, ablation, _ = way
     row: dict[str, Any] = {"loss": loss, "metric": metric, "mode": mode, "ablation": ablation}
     row |= {"direction": runner.settings.direction, "base": runner.settings.base}
@@ -249,23 +259,10 @@ def _runner(pipeline: Pipeline, pairs: Pairs, reference: Pairs, mode: str, ablat
     )
 
 
-def _row(
-    pipeline: Pipeline,
-    found_in: str,
-    measured_on: str,
-    test: Pairs,
-    reference: Pairs,
-    mode: str,
-    ablation: str,
-    reverse: bool,
-) -> dict[str, Any]:
-    runner = _runner(pipeline, test, reference, mode, ablation, reverse)
-    found = measure(runner, pipeline.circuit(found_in, mode), _metric(pipeline))
+def _numbers(found: Measurement) -> dict[str, Any]:
     return {
-        "circuit": found_in,
-        "pairs": measured_on,
-        "mode": mode,
-        "ablation": ablation,
+        "mode": found.mode,
+        "ablation": found.ablation,
         "direction": found.direction,
         "base": found.base,
         "edges": found.n_edges,

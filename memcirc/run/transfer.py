@@ -48,21 +48,25 @@ def _between_tasks(pipeline: "Pipeline", tasks: Sequence[str]) -> Transfer:
             part = replace(test, items=tuple(pair for pair in test if slug(pair.subset) == name))
             if len(part) >= SMALLEST_SUBSET:
                 data[f"{task}: {name}"] = part
-    return _transfer(pipeline, tasks, data)
+    return run_transfer(pipeline, tasks, data)
 
 
 def _between_subsets(pipeline: "Pipeline", task: str) -> Transfer:
     names = [f"{task}@{name}" for name in usable_subsets(load_pairs(pipeline.pairs(task)))]
-    return _transfer(pipeline, names, {name: pipeline.splits(name)[-1] for name in names})
+    return run_transfer(pipeline, names, {name: pipeline.splits(name)[-1] for name in names})
 
 
-def _transfer(pipeline: "Pipeline", names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
+def run_transfer(pipeline: "Pipeline", names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
+    """The circuits of some tasks (``TASK`` or ``TASK@SUBSET``) on data sets, without what they were found on."""
     circuits: dict[str, dict[str, Circuit]] = {
         name: {mode: pipeline.circuit(name, mode) for mode in MODES} for name in names
     }
     seen = {name: joined(*pipeline.splits(name)[:-1]) for name in names}
     settings = pipeline.config.verify
-    return transfer(pipeline.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed)
+    return transfer(
+        pipeline.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed,
+        settings.resamples,
+    )  # fmt: skip
 
 
 def _row(pipeline: "Pipeline", cell: Cell) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.verification.areas import MIB_FRACTIONS, areas
 from memcirc.verification.faithfulness import pair_ratios
-from memcirc.verification.random_circuits import per_pair_of_many, uniform_circuits
+from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many, uniform_circuits
 from memcirc.verification.resampling import interval, ratios, resample_counts
 from memcirc.verification.subject import Subject
 
@@ -31,9 +31,9 @@ class Curve:
     """Faithfulness of the ranking's prefixes; the lists run along ``sizes``.
 
     ``low`` and ``high`` bound the 95 % bootstrap interval over documents (empty where there are too few);
-    ``random_mean`` and ``random_q95`` are those of uniform random circuits of the same sizes (empty where none were
-    drawn). ``mib_areas``: :func:`memcirc.verification.areas.areas` over MIB's shares of the edges,
-    ``mib_faithfulness`` the values there.
+    ``random_mean`` and ``random_q95`` are those of ``n_random`` uniform random circuits of each size (empty where none
+    were drawn, the percentile also where fewer than ``FEWEST_FOR_P`` were). ``mib_areas``:
+    :func:`memcirc.verification.areas.areas` over MIB's shares of the edges, ``mib_faithfulness`` the values there.
     """
 
     mode: str
@@ -47,6 +47,7 @@ class Curve:
     mean_ratio: Sequence[float | None]
     low: Sequence[float]
     high: Sequence[float]
+    n_random: int
     random_mean: Sequence[float]
     random_q95: Sequence[float]
     mib_fractions: Sequence[float]
@@ -88,6 +89,7 @@ def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: 
     rows = per_pair[[wanted.index(size) for size in sizes]]
     low, high = _band(subject, runner, rows)
     chance = _chance(subject, runner, sizes) if ablation == "resample" and not reverse else []
+    n_random = len(chance[0]) if chance else 0
     mib_values = [values[size] for size in mib_sizes]
     return Curve(
         mode=runner.settings.mode,
@@ -101,8 +103,9 @@ def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: 
         mean_ratio=[_mean_ratio(runner, row, settings.metric) for row in rows],
         low=low,
         high=high,
+        n_random=n_random,
         random_mean=[float(row.mean()) for row in chance],
-        random_q95=[float(np.quantile(row, 0.95)) for row in chance],
+        random_q95=[float(np.quantile(row, 0.95)) for row in chance] if n_random >= FEWEST_FOR_P else [],
         mib_fractions=MIB_FRACTIONS,
         mib_sizes=mib_sizes,
         mib_faithfulness=mib_values,

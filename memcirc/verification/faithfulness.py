@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcirc.circuits.runner import AnyCircuit, CircuitRunner
-from memcirc.verification.resampling import faithfulness_interval
+from memcirc.verification.resampling import RESAMPLES, faithfulness_interval
 
 SMALLEST_SPAN = 1e-6
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -74,8 +74,17 @@ class Distribution:
     worst: Sequence[Mapping[str, Any]]
 
 
-def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff", seed: int = 0) -> Measurement:
-    """Run one circuit and state the result; an undefined faithfulness is stated, not raised."""
+def measure(
+    runner: CircuitRunner,
+    circuit: AnyCircuit,
+    metric: str = "logit_diff",
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
+) -> Measurement:
+    """Run one circuit and state the result; an undefined faithfulness is stated, not raised.
+
+    ``seed`` and ``n_resamples`` are the bootstrap's.
+    """
     settings = runner.settings
     per_pair = runner.per_pair([circuit], metric)[0].double()
     ends, note = runner.ends(metric), settings.caveat
@@ -84,7 +93,7 @@ def measure(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_dif
     except ValueError as error:
         faithfulness, note = None, str(error)
     try:
-        bounds = faithfulness_interval(runner.pairs, per_pair, runner.end_values(metric), seed)
+        bounds = faithfulness_interval(runner.pairs, per_pair, runner.end_values(metric), seed, n_resamples)
     except ValueError:
         bounds = None
     ratios = pair_ratios(runner, per_pair, metric)

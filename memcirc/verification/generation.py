@@ -26,12 +26,14 @@ RUNS = ("model", "only the circuit", "without the circuit", "only random", "with
 class Generation:
     """Recitation under one way to keep edges, over passages with ``copies`` copies (None: all of them).
 
+    ``mode`` is that in which the circuit was found; completions are generated in ``run_mode``.
     ``run``: the whole model; only the circuit's edges intact; only they ablated; the same of connected random
     circuits of its size (means over ``n_circuits``); all edges ablated.
     """
 
     run: str
     mode: str
+    run_mode: str
     ablation: str
     direction: str
     base: str
@@ -57,7 +59,7 @@ def generation(subject: Subject) -> list[Generation]:
     groups = {"model": [whole], "only the circuit": [mask], "without the circuit": [~mask], "only random": list(random),
               "without random": list(~random), "nothing": [torch.zeros_like(mask)]}  # fmt: skip
     found = []
-    for run in subject.progress(RUNS):
+    for run in RUNS:
         equal = np.stack([_equal(subject, passages, kept) for kept in groups[run]])
         for copies in (None, *sorted({int(c) for c in passages.copies if c >= 0})):
             rows = np.ones(len(equal[0]), dtype=bool) if copies is None else passages.copies == copies
@@ -81,6 +83,7 @@ def _row(subject: Subject, run: str, equal: np.ndarray, copies: int | None, n_ed
     return Generation(
         run=run,
         mode=subject.mode,
+        run_mode="tree",
         ablation="resample",
         direction="noising",
         base="clean",

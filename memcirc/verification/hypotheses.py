@@ -46,7 +46,8 @@ PERMUTATIONS = 999
 class HypothesisTest:
     """One test: its null, effect, p-value and number of comparisons ``n``; ``rejected`` at 5 %.
 
-    ``supports`` says whether the outcome speaks for the circuit; ``detail`` holds what else was computed.
+    ``supports`` says whether the outcome speaks for the circuit, or None where it does neither: a null that stands, of
+    ``equivalence`` and ``independence``, may stand for lack of power. ``detail`` holds what else was computed.
     """
 
     test: str
@@ -63,7 +64,7 @@ class HypothesisTest:
     p_value: float
     n: int
     rejected: bool
-    supports: bool
+    supports: bool | None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +85,8 @@ def equivalence(subject: Subject) -> HypothesisTest:
     p = sign_test(wins, losses)
     return _result(
         subject, "equivalence", "circuit and model beat each other equally often", wins / (wins + losses),
-        "share of untied pairs on which the circuit is higher", p, wins + losses, p > LEVEL, ties=int(tied.sum()),
+        "share of untied pairs on which the circuit is higher", p, wins + losses, _unless_rejected(p),
+        ties=int(tied.sum()),
     )  # fmt: skip
 
 
@@ -152,8 +154,13 @@ def independence(subject: Subject) -> HypothesisTest:
     value, p = hsic_test(without, whole, PERMUTATIONS, subject.settings.seed)
     return _result(
         subject, "independence", "the model's output without the circuit is independent of its whole output", value,
-        "HSIC", p, len(whole), p > LEVEL,
+        "HSIC", p, len(whole), _unless_rejected(p),
     )  # fmt: skip
+
+
+def _unless_rejected(p: float) -> bool | None:
+    """What a test says whose null is what one hopes for: False where it falls, nothing where it stands."""
+    return False if p <= LEVEL else None
 
 
 def _references(subject: Subject) -> Tensor:
@@ -194,7 +201,7 @@ def _result(
     effect_is: str,
     p: float,
     n: int,
-    supports: bool,
+    supports: bool | None,
     **detail: Any,
 ) -> HypothesisTest:
     settings = subject.runner().settings

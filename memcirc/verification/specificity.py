@@ -7,8 +7,9 @@ position by position. A memorization circuit raises the loss of memorized passag
 
 The other half needs circuits that do the reverse, of equal size: the one for ordinary text, found by EAP on its
 completions, whose knock-out should harm that and spare recitation; and the one for copying, found by EAP on the
-repeated random tokens. The latter is sought only if the model copies: if the second half's loss lies at least
-``COPIES`` nats below the first half's.
+repeated random tokens. Both are found on one half of their kind of text and measured on the other; the means are those
+of the half of ordinary text that is not measured. The circuit for copying is sought only if the model copies: if what
+is said again has a loss at least ``COPIES`` nats below what is said first.
 """
 
 from dataclasses import dataclass
@@ -26,23 +27,25 @@ from memcirc.verification.passages import Passages
 from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.subject import Subject
 
+MODE = "tree"
 ABLATION = "mean-clean"
 RANDOM_CIRCUITS = 8
 N_REPEATED = 24
 COPIES = 1.0
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Dissociation:
-    """One kind of text. Losses are nats a token; ``rise`` is what knocking the circuit out adds, with its 95 %
-    bootstrap interval over passages; ``random_rise`` (and its 95th percentile) what connected random circuits of its
-    size add; ``ordinary_rise`` what the circuit for ordinary text adds, ``copying_rise`` that for copying (None where
-    the model does not copy). ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit``
-    is the loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
+    """One kind of text. ``mode`` is that in which the circuit was found; losses, nats a token, are measured in
+    ``run_mode``. ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap interval over passages;
+    ``random_rise`` (and its 95th percentile) what connected random circuits of its size add; ``ordinary_rise`` what the
+    circuit for ordinary text adds, ``copying_rise`` that for copying (None where the model does not copy).
+    ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit`` is the loss with nothing
+    but the circuit intact, ``nothing`` with no edge intact."""
 
     text: str
     mode: str
+    run_mode: str
     ablation: str
     direction: str
     base: str
@@ -68,27 +71,32 @@ def specificity(subject: Subject) -> list[Dissociation]:
     """A row for each kind of text.
 
     Raises:
-        ValueError: no passages were given.
+        ValueError: no passages were given, or fewer than two ordinary ones.
     """
     passages: Passages = subject.needed("passages")
+    if len(passages.ordinary) < 2:
+        raise ValueError(
+            f"{len(passages.ordinary)} ordinary passages; 2 are needed, to find their circuit and to measure it"
+        )
     mask, seed = subject.mask, subject.settings.seed
     drawn = torch.Generator().manual_seed(seed)
     random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
-    reference = passages.pairs(passages.ordinary)
+    reference = passages.pairs(passages.ordinary[1::2])
+    copied = repeated(subject.model, passages, seed, 2 * N_REPEATED)
     texts = {
         "memorized": passages.pairs(passages.memorized),
         "not memorized": passages.pairs(passages.others),
-        "ordinary": reference,
-        "repeated random tokens": repeated(subject.model, passages, seed),
+        "ordinary": passages.pairs(passages.ordinary[::2]),
+        "repeated random tokens": copied[:N_REPEATED],
     }
-    copying, note = _copying_circuit(subject, texts["repeated random tokens"])
+    copying, note = _copying_circuit(subject, copied[N_REPEATED:])
     ordinary = _circuit_of(subject, reference, "sequence_logprob")
     shared = float((mask & ordinary).sum() / (mask | ordinary).sum().clamp_min(1))
     rows = [torch.ones_like(mask), ~mask, mask, torch.zeros_like(mask), ~ordinary, *~random]
     rows += [] if copying is None else [~copying]
     masks = torch.stack(rows)
     found = []
-    for text, pairs in subject.progress(texts.items()):
+    for text, pairs in texts.items():
         losses = loss(subject.model, pairs, masks, reference)
         about = note if text.startswith("repeated") else ""
         found.append(_row(subject, text, losses, shared, copying is not None, about))
@@ -98,7 +106,7 @@ def specificity(subject: Subject) -> list[Dissociation]:
 def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs) -> np.ndarray:
     """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a
     reference."""
-    runner = circuit_runner(model, pairs, mode="tree", ablation=ABLATION, reference=reference)
+    runner = circuit_runner(model, pairs, mode=MODE, ablation=ABLATION, reference=reference)
     n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
     return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
 
@@ -158,11 +166,13 @@ def _row(subject: Subject, text: str, losses: np.ndarray, shared: float, copies:
     intact, knocked, only, nothing, ordinary = losses[:5]
     random = losses[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact
-    drawn = np.random.default_rng(subject.settings.seed).integers(0, len(rise), (RESAMPLES, len(rise)))
+    size = (subject.settings.n_resamples, len(rise))
+    drawn = np.random.default_rng(subject.settings.seed).integers(0, len(rise), size)
     low, high = np.quantile(rise[drawn].mean(1), [0.025, 0.975]).tolist()
     return Dissociation(
         text=text,
         mode=subject.mode,
+        run_mode=MODE,
         ablation=ABLATION,
         direction="noising",
         base="clean",

@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
+from memcirc.attribution.methods import RESAMPLE_ALONE
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import edge_mask
 from memcirc.circuits.minimal import prefix_masks
@@ -166,16 +167,7 @@ def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
 
 def _scores_of(subject: Subject, pairs: Pairs) -> Tensor:
     """float [pairs, n_edges]: every pair's own scores, by the circuit's own method."""
-    origin = subject.circuit.origin or subject.needed("scores").origin
-    found = attribute(
-        subject.model,
-        pairs,
-        method=origin.get("method", "mask-ig"),
-        steps=origin.get("steps", 5),
-        objective=origin.get("objective", "logit_diff"),
-        reverse=origin.get("reverse", False),
-        per_example=True,
-    ).per_example
+    found = attribute(subject.model, pairs, per_example=True, **subject.attribution).per_example
     assert found is not None
     return found
 
@@ -210,7 +202,8 @@ def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, 
 
 
 def method_overlaps(subject: Subject) -> list[MethodOverlap]:
-    """Every method of ``METHODS`` with every selection, at the circuit's size, on the same training pairs.
+    """Every method of ``METHODS`` that defines the circuit's ablation, with every selection, at the circuit's size, on
+    the same training pairs, with its objective, ablation and base.
 
     Raises:
         ValueError: no training pairs or scores, or ends that coincide.
@@ -219,8 +212,11 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
     runner, metric = subject.runner(), subject.settings.metric
     own_ranks = own.values.abs().numpy()
     rows, masks = [], []
-    for method in subject.progress(METHODS):
-        scores = attribute(subject.model, train, method=method, objective=own.origin.get("objective", "logit_diff"))
+    options = subject.attribution
+    for method in METHODS:
+        if method in RESAMPLE_ALONE and options.get("ablation", "resample") != "resample":
+            continue
+        scores = attribute(subject.model, train, **{**options, "method": method})
         correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)
         for selection, by in SELECTIONS:
             masks.append(prefix_masks(scores.order(by, selection), [len(subject.circuit)])[0])

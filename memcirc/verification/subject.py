@@ -1,6 +1,6 @@
 """What is verified: one circuit in one mode on one set of pairs, with all that a check may ask for."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.passages import Passages
 
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
+ATTRIBUTION = ("method", "steps", "grid", "objective", "ablation", "seed", "reverse")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Subject:
     ablations: Sequence[str] = ("resample",)
     directions: Sequence[bool] = (False, True)
     engine: str = "native"
-    progress: Progress = iter
     _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict)
 
     @property
@@ -73,6 +72,14 @@ class Subject:
     def ranking_rule(self) -> tuple[str, str]:
         """By which key and selection the circuit was chosen."""
         return self.circuit.origin.get("by", "abs"), self.circuit.origin.get("selection", "top")
+
+    @property
+    def attribution(self) -> dict[str, Any]:
+        """Options of :func:`memcirc.attribution.attribute.attribute` by which the circuit's scores were computed, as
+        the scores (else the circuit) state them; who computed them makes no difference and is left out."""
+        scored = {} if self.scores is None else self.scores.origin
+        stated = {**self.circuit.origin, **scored}
+        return {name: stated[name] for name in ATTRIBUTION if name in stated}
 
     def runner(self, ablation: str = "resample", reverse: bool = False) -> CircuitRunner:
         """The runner of one combination, prepared once."""

@@ -6,8 +6,8 @@ For a branch pair at context length L with truth z and what the model says inste
     g_{2+t},
 
 so that +0 is the pair itself. Pairs whose answers coincide, whose text ends, or whose answer is no longer the model's
-argmax behind the clean prompt are dropped and counted. Edges are scored at every t on training pairs; the circuit at t
-is the ranking's first n edges, n the size of the onset's circuit.
+argmax behind the clean prompt are dropped and counted. Edges are scored at every t on training pairs, by the circuit's
+own method; the circuit at t is the ranking's first n edges, n the size of the onset's circuit.
 """
 
 from collections import Counter
@@ -79,11 +79,7 @@ def time_resolved(subject: Subject) -> list[Moment]:
                 f"time-resolved circuits need at least {FEWEST_PAIRS} of each"
             )
     by, selection = subject.ranking_rule
-    objective = subject.needed("scores").origin.get("objective", "logit_diff")
-    scores = {
-        delay: attribute(subject.model, seen, objective=objective)
-        for delay, (seen, _) in subject.progress(list(found.items()))
-    }
+    scores = {delay: attribute(subject.model, seen, **subject.attribution) for delay, (seen, _) in found.items()}
     masks = torch.stack([prefix_masks(s.order(by, selection), [n_edges])[0] for s in scores.values()])
     overlap = jaccard(masks, masks)
     onset = scores[0].values.abs().numpy()

@@ -15,6 +15,7 @@ from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.origin import check_origin
+from memcirc.verification.resampling import RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def transfer(
     metric: str = "logit_diff",
     engine: str = "native",
     seed: int = 0,
+    n_resamples: int = RESAMPLES,
 ) -> Transfer:
     """Every circuit on every data set, under resample, in both directions.
 
@@ -65,6 +67,7 @@ def transfer(
         data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused by
             name, the others measured.
         seen: by a circuit's name, the pairs that it was found on.
+        seed, n_resamples: of the bootstrap.
     """
     sound, refused = _sound(model, circuits)
     cells: list[Cell] = []
@@ -77,7 +80,7 @@ def transfer(
                 n_seen = len(pairs) - len(unseen)
                 if not len(unseen):
                     raise ValueError(f"all {n_seen} pairs are of documents that the circuit was found on")
-                for measured in _measured(model, by_mode, unseen, metric, engine, seed):
+                for measured in _measured(model, by_mode, unseen, metric, engine, seed, n_resamples):
                     split = str(pairs.header.get("split"))
                     cells.append(Cell(found_in, name, split, unseen.fingerprint, n_seen, measured))
             except ValueError as error:
@@ -108,9 +111,9 @@ def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
 
 
 def _measured(
-    model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, metric: str, engine: str, seed: int
+    model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, metric: str, engine: str, seed: int, n_resamples: int
 ) -> Iterator[Measurement]:
     for mode, circuit in by_mode.items():
         for reverse in (False, True):
             runner = circuit_runner(model, pairs, mode=mode, reverse=reverse, engine=engine)
-            yield measure(runner, circuit, metric, seed)
+            yield measure(runner, circuit, metric, seed, n_resamples)

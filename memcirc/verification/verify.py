@@ -42,9 +42,10 @@ from memcirc.verification.passages import Passages
 from memcirc.verification.random_circuits import KINDS, RandomComparison, check_enough, compare_with_random
 from memcirc.verification.specificity import Dissociation, specificity
 from memcirc.verification.stability import MethodOverlap, Stability, method_overlaps, stability
-from memcirc.verification.subject import Progress, Settings, Subject
+from memcirc.verification.subject import Settings, Subject
 from memcirc.verification.time_resolved import Moment, time_resolved
 
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 CHECKS = CHECK_NAMES
 ON_PASSAGES = ("specificity", "generation")
 
@@ -202,7 +203,10 @@ def _label(subject: Subject, ablation: str, reverse: bool) -> str:
 
 
 def _measured(subject: Subject, ablation: str, reverse: bool) -> Measurement:
-    return measure(subject.runner(ablation, reverse), subject.circuit, subject.settings.metric, subject.settings.seed)
+    settings = subject.settings
+    return measure(
+        subject.runner(ablation, reverse), subject.circuit, settings.metric, settings.seed, settings.n_resamples
+    )
 
 
 def _distribution(subject: Subject, reverse: bool) -> Distribution:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from memcirc.report.card import COLUMNS, verification_card
+from memcirc.report.findings import Finding
 from memcirc.report.page import newest
 from memcirc.report.verification_figures import panels, random_comparison, transfer_matrices
 from memcirc.report.verification_findings import transfer_findings, verification_findings
@@ -75,21 +76,58 @@ def test_tables_of_checks_that_were_not_made_are_left_out(verification: dict[str
         assert all(column in table.rows[0] for column in table.columns if column not in ("note", "copying_rise"))
 
 
-def test_findings_say_that_a_circuit_without_dissociation_is_not_specific() -> None:
-    def text(name: str, rise: float) -> dict[str, object]:
-        return {"text": name, "mode": "tree", "rise": rise, "random_rise": 0.1, "copying_rise": None, "note": "n",
-                "ordinary_rise": 0.2, "shared_with_ordinary": 0.1}  # fmt: skip
+def text(name: str, rise: float, ordinary: float = 0.2, **changes: object) -> dict[str, object]:
+    return {"text": name, "mode": "tree", "rise": rise, "low": rise - 0.1, "random_rise": 0.1, "random_q95": 0.3,
+            "copying_rise": None, "note": "n", "ordinary_rise": ordinary, "shared_with_ordinary": 0.1,
+            **changes}  # fmt: skip
 
-    base: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("random", "stability", "tests", "knockout", "generation", "time", "dose")
-    }
-    base["faithfulness"] = [{"mode": "tree"}]
+
+def told(name: str, rows: list[dict[str, object]]) -> Finding:
+    """The one sentence of one check."""
+    names = ("random", "stability", "specificity", "tests", "knockout", "generation", "time", "dose")
+    base: dict[str, list[dict[str, object]]] = {each: [] for each in names}
+    (finding,) = verification_findings("t", {**base, "faithfulness": [{"mode": "tree"}], name: rows})
+    return finding
+
+
+def test_findings_say_that_a_circuit_without_dissociation_is_not_specific() -> None:
     for other, holds in ((1.9, False), (0.2, True)):
-        rows = [text("memorized", 2.0), text("not memorized", other), text("ordinary", 0.1)]
+        rows = [text("memorized", 2.0), text("not memorized", other), text("ordinary", 0.1, 1.0)]
         rows.append(text("repeated random tokens", 0.0))
-        (finding,) = verification_findings("t", {**base, "specificity": rows})
+        finding = told("specificity", rows)
         assert finding.holds is holds
         assert "adds 2.00 nats a token to memorized passages" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("own", "ordinary"),
+    [
+        (text("memorized", 0.0), 1.0),
+        (text("memorized", 2.0, low=-0.1), 1.0),
+        (text("memorized", 2.0, random_q95=2.5), 1.0),
+        (text("memorized", 2.0, ordinary=0.9), 1.0),
+        (text("memorized", 2.0, ordinary=-0.1), 0.0),
+    ],
+    ids=["does nothing", "may do nothing", "as chance", "not the reverse", "no reverse"],
+)
+def test_a_circuit_that_shows_half_of_a_dissociation_is_not_specific(own: dict[str, object], ordinary: float) -> None:
+    rows = [own, text("not memorized", -0.01), text("ordinary", -0.01, ordinary), text("repeated random tokens", 0.0)]
+    assert told("specificity", rows).holds is False
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "holds"), [((None,), None), ((True, None), True), ((True, False, None), False), ((False,), False)]
+)
+def test_tests_that_say_nothing_count_neither_for_nor_against(
+    outcomes: tuple[bool | None, ...], holds: bool | None
+) -> None:
+    rows = [
+        {"mode": "tree", "test": f"test {i}", "p_value": 0.2, "n": 9, "supports": outcome}
+        for i, outcome in enumerate(outcomes)
+    ]
+    finding = told("tests", rows)
+    assert finding.holds is holds
+    assert ("not rejected, which proves nothing: test " in finding.text) == (None in outcomes)
 
 
 def test_random_circuits_that_share_the_found_edges_prove_nothing() -> None:
@@ -142,6 +180,11 @@ def test_the_full_artifact_is_shown_while_it_is_the_newer_one(tmp_path: Path) ->
 
     os.utime(plain, (full.stat().st_mtime + 10,) * 2)
     assert newest(tmp_path, "verify", "v.json") == plain
+    other = tmp_path / "verify-full-0a1b" / "v.json"
+    other.parent.mkdir()
+    other.write_text("{}")
+    os.utime(other, (plain.stat().st_mtime + 10,) * 2)
+    assert newest(tmp_path, "verify", "v.json") == other
 
 
 def test_figures_with_missing_numbers_are_drawn() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from memcirc.interop.mib import load_circuit
 from memcirc.pairs.record import load_pairs
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline, slug
+from memcirc.run.presets import _attributed, _Runners
 
 
 def test_a_run_leaves_every_artifact_that_the_design_names(finished_run: Path) -> None:
@@ -165,7 +167,7 @@ def test_a_preset_prints_its_table_and_writes_it(
     assert main(["verify", "--preset", preset, str(run_dir)]) == 0
     rows = json.loads((run_dir / "presets" / f"{preset}.json").read_text())["rows"]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
-    assert len(rows) in (8, 16, 28)
+    assert len(rows) in (4, 8, 16, 28)
     carried = {"model", "revision", "dtype", "bos", "split", "data", "ablation", "base", "direction", "selection"}
     assert all(row.keys() >= carried | {"averaging", "seed"} for row in rows)
 
@@ -198,6 +200,51 @@ def test_the_diagonal_of_a_transfer_is_the_circuits_own_number(finished_run: Pat
                 r for r in rows if (r["pairs"], r["mode"], r["direction"]) == ("branch", row["mode"], row["direction"])
             ]
             assert same["faithfulness"] == pytest.approx(row["faithfulness"], abs=1e-6)
+
+
+def test_the_cross_preset_leaves_out_documents_that_its_circuit_was_found_on(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    cells = json.loads((run_dir / "transfer/transfer.json").read_text())["cells"]
+    for preset, task in (("branch_cross", "branch"), ("mem_decision_cross", "memorization")):
+        assert main(["verify", "--preset", preset, str(run_dir)]) == 0
+        rows = json.loads((run_dir / f"presets/{preset}.json").read_text())["rows"]
+        expected = {(c["data"], c["mode"], c["direction"]): c for c in cells if c["circuit"] == task}
+        measured = {(row["pairs"], row["mode"], row["direction"]) for row in rows}
+        assert measured == {key for key in expected if key[0] in ("branch", "memorization")}
+        for row in rows:
+            cell = expected[row["pairs"], row["mode"], row["direction"]]
+            assert row["data"] == f"{cell['n_pairs']} pairs ({cell['data_fingerprint']})"
+            assert (row["n_seen"], row["faithfulness"]) == (cell["n_seen"], cell["faithfulness"])
+
+
+def test_presets_and_sizes_keep_to_the_runs_own_ranking(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    config = resolve(stored_config(run_dir), {})
+    config = replace(
+        config,
+        discover=replace(config.discover, by="signed", selection="greedy", reverse_clean_corrupt=True),
+        verify=replace(config.verify, edge_count=7),
+    )
+    found = []
+
+    def seen(_model: object, _material: object, _scores: object, circuits: dict[str, Circuit], _: object) -> None:
+        found.append(circuits)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(Pipeline, "discover", lambda _, task: run_dir / task / "discover")
+    monkeypatch.setattr("memcirc.run.pipeline.verify_circuits", seen)
+    pipeline = Pipeline(run_dir, config)
+    with pytest.raises(ValueError, match="seen"):
+        pipeline.verify("branch", "verify-signed")
+    assert found[0]["tree"] == found[0]["edge"] == pipeline.edge_scores("branch").greedy(7, "signed")
+    assert _attributed(pipeline, "branch", "logit_diff").origin["reverse"] is True
+    assert _Runners(pipeline, "branch").rule == ("signed", "greedy")
 
 
 def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Path) -> None:
@@ -237,6 +284,27 @@ def test_circuits_are_exported_from_the_command_line(
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "no circuit at" in line
     assert "branch, memorization" in line
+
+
+def test_full_with_another_option_is_still_full(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, made = tmp_path / "copy", []
+    shutil.copytree(finished_run, run_dir)
+
+    def verified(_: Pipeline, task: str, name: str) -> Path:
+        made.append(name)
+        return run_dir / task / "verify" / "verification.json"
+
+    monkeypatch.setattr(Pipeline, "verify", verified)
+    monkeypatch.setattr(Pipeline, "transfer", lambda _: made.append("transfer"))
+    monkeypatch.setattr(Pipeline, "report", lambda _: made.append("report"))
+    monkeypatch.setattr("memcirc.run.command.ensure_ground_truth", lambda *_: made.append("ground truth"))
+    assert main(["verify", "--full", str(run_dir), "--random_circuits", "20"]) == 0
+    *names, transfer, ground_truth, page = made
+    assert (transfer, ground_truth, page) == ("transfer", "ground truth", "report")
+    assert len(set(names)) == 1
+    assert names[0].startswith("verify-full-")
 
 
 @pytest.mark.slow

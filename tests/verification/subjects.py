@@ -21,7 +21,7 @@ def subject(
     """The ``n_edges`` highest edges of a random model by EAP, measured on ten unrelated pairs."""
     model = model or small_model(name)
     train, test = documents(random_pairs(8, seed=1), "train"), documents(random_pairs(10, seed=2), "test")
-    scores = attribute(model, train, "eap")
+    scores = attribute(model, train, "eap", **changes.pop("attribution", {}))
     settings = Settings(**{**QUICK, **changes.pop("settings", {})})
     given: dict[str, Any] = {"scores": scores, "train": train, "passages": passages(), **changes}
     return Subject(model, test, scores.top(n_edges), mode, settings, **given)

@@ -1,6 +1,7 @@
 """The checks that discover anew, read running text, or knock out: each against a case whose answer is known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,16 +97,22 @@ def test_jaccard_is_shared_over_either() -> None:
     ]  # fmt: skip
 
 
-def test_rediscovery_is_attribution_on_resampled_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+OWN_WAYS = ({}, {"ablation": "zero", "reverse": True}, {"objective": "answer_logprob"})
+
+
+@pytest.mark.parametrize("options", OWN_WAYS)
+def test_rediscovery_is_attribution_on_resampled_documents(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
     """The fast way averages rows of scores; here every resample is attributed anew."""
     monkeypatch.setattr("memcirc.verification.stability.REDISCOVERIES", 4)
-    made = subject()
+    made = subject(attribution=options)
     assert made.train is not None
     row = stability(made)[0]
     overlaps, every = [], made.mask
     for counts in resample_counts(made.train, 4, made.settings.seed):
         drawn = Pairs(tuple(p for p, n in zip(made.train, counts, strict=True) for _ in range(int(n))))
-        again = attribute(made.model, drawn, "eap").top(len(made.circuit))
+        again = attribute(made.model, drawn, "eap", **options).top(len(made.circuit))
         overlaps.append(len(again.edges & made.circuit.edges) / len(again.edges | made.circuit.edges))
         every = every & again.mask(made.graph)
     assert row.jaccard_found == pytest.approx(np.mean(overlaps))
@@ -113,13 +120,14 @@ def test_rediscovery_is_attribution_on_resampled_documents(monkeypatch: pytest.M
     assert row.low <= row.faithfulness <= row.high
 
 
-def test_the_circuits_own_method_overlaps_with_it_fully() -> None:
-    made = subject()
+@pytest.mark.parametrize("options", OWN_WAYS)
+def test_the_circuits_own_method_overlaps_with_it_fully(options: dict[str, object]) -> None:
+    made = subject(attribution=options)
     rows = method_overlaps(made)
     (own,) = [r for r in rows if (r.method, r.selection, r.by) == ("eap", "top", "abs")]
     assert (own.jaccard, own.spearman) == pytest.approx((1, 1))
     assert own.faithfulness == pytest.approx(float(made.runner().faithfulness([made.circuit])[0]))
-    assert len(rows) == 4 * 3
+    assert len(rows) == (4 - ("ablation" in options)) * 3
 
 
 def test_the_diagonal_of_a_transfer_is_the_circuits_own_number() -> None:
@@ -193,6 +201,60 @@ def test_specificity_knocks_the_circuit_out_of_every_kind_of_text() -> None:
     assert "does not copy" in rows[-1].note
 
 
+def test_circuits_for_other_text_are_not_found_on_what_they_are_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import memcirc.verification.specificity as module
+
+    found: list[Pair] = []
+    measured: list[Pair] = []
+    real_attribute, real_loss = module.attribute, module.loss
+
+    def spied_attribute(model: object, pairs: Pairs, **options: object) -> object:
+        found.extend(pairs)
+        return real_attribute(model, pairs, **options)  # type: ignore[arg-type]
+
+    def spied_loss(model: object, pairs: Pairs, kept: torch.Tensor, reference: Pairs) -> object:
+        measured.extend(pairs)
+        found.extend(reference)
+        return real_loss(model, pairs, kept, reference)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "attribute", spied_attribute)
+    monkeypatch.setattr(module, "loss", spied_loss)
+    monkeypatch.setattr(module, "COPIES", -math.inf)
+    rows = specificity(subject(n_edges=60))
+    assert all(row.copying_rise is not None for row in rows)
+    assert {row.text: row.n_passages for row in rows}["repeated random tokens"] == module.N_REPEATED
+
+    def begins(pairs: list[Pair]) -> set[tuple[int, ...]]:
+        return {pair.clean_ids[:4] for pair in pairs}
+
+    assert found
+    assert not begins(found) & begins(measured)
+
+
+def test_one_ordinary_passage_cannot_be_halved() -> None:
+    text = passages()
+    with pytest.raises(ValueError, match="1 ordinary passages; 2 are needed"):
+        specificity(subject(passages=replace(text, ordinary=text.ordinary[:1])))
+
+
+def test_checks_in_edge_mode_say_that_text_is_run_in_tree_mode() -> None:
+    made = subject(mode="edge")
+    for rows in (specificity(made), generation(made)):
+        assert {(row.mode, row.run_mode) for row in rows} == {("edge", "tree")}
+
+
+def test_every_interval_is_of_the_resamples_that_were_asked_for() -> None:
+    """One resample leaves no room between the bounds."""
+    made = subject(settings={"n_resamples": 1})
+    (measured, *_) = verify(
+        made.model, made.pairs, made.circuit, mode="tree", checks=("faithfulness",), n_resamples=1
+    ).faithfulness
+    table = transfer(made.model, {"own": {"tree": made.circuit}}, {"own": made.pairs}, n_resamples=1)
+    for row in (measured, table.cells[0].measured, *specificity(made)):
+        assert row.low is not None
+        assert row.low == row.high
+
+
 def test_repeated_tokens_are_said_twice() -> None:
     model = small_model("gpt2")
     for pair in repeated(model, passages(), seed=0, n_pairs=3):
@@ -218,7 +280,7 @@ def test_generation_under_all_edges_is_the_models_own_and_under_none_the_others(
     assert {row.copies for row in rows} == {None, 1, 2}
 
 
-def branch_subject(n_pairs: int = 12, length: int = 4, rest: int = 12) -> object:
+def branch_subject(n_pairs: int = 12, length: int = 4, rest: int = 12, **attribution: object) -> object:
     """A subject whose pairs are branch decisions of known passages: the truth is what the model says behind clean."""
     model = small_model("gpt2")
     parts = []
@@ -239,7 +301,7 @@ def branch_subject(n_pairs: int = 12, length: int = 4, rest: int = 12) -> object
     text = type(base)(
         4, base.memorized, base.copies, base.doc_ids, base.others, base.ordinary, {**parts[0][1], **parts[1][1]}
     )
-    return subject(model=model, train=parts[0][0], passages=text), parts[1][0]
+    return subject(model=model, train=parts[0][0], passages=text, attribution=attribution), parts[1][0]
 
 
 def test_pairs_at_a_delay_have_that_many_more_tokens_of_each_side() -> None:
@@ -281,6 +343,22 @@ def test_time_resolved_circuits_overlap_fully_with_themselves() -> None:
 def test_pairs_that_are_no_branch_decisions_have_no_later_tokens() -> None:
     with pytest.raises(ValueError, match=r"0 training and 0 test pairs have a known continuation.*at least 8"):
         time_resolved(subject())
+
+
+def test_circuits_of_later_tokens_are_found_by_the_circuits_own_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def asked(*_: object, **options: object) -> None:
+        raise Asked(options)
+
+    made, test = branch_subject(ablation="zero", reverse=True)  # type: ignore[misc]
+    monkeypatch.setattr("memcirc.verification.time_resolved.attribute", asked)
+    monkeypatch.setattr("memcirc.verification.time_resolved.FEWEST_PAIRS", 1)
+    with pytest.raises(Asked) as told:
+        time_resolved(replace(made, pairs=test))
+    (options,) = told.value.args
+    assert (options["method"], options["ablation"], options["reverse"]) == ("eap", "zero", True)
 
 
 def test_the_dose_rows_average_to_the_whole() -> None:

@@ -1,7 +1,10 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from memcirc.circuits.minimal import prefix_masks
+from memcirc.report.figures import faithfulness_curves
 from memcirc.verification.areas import areas
 from memcirc.verification.curves import curves, first_reaching, log_grid
 from memcirc.verification.subject import Subject
@@ -44,6 +47,15 @@ def test_chance_stands_beside_the_modes_own_direction_alone(made: Subject) -> No
 def test_without_thoroughness_only_resample_is_drawn() -> None:
     found = curves(subject(ablations=("resample", "zero")))
     assert {c.ablation for c in found} == {"resample"}
+
+
+def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
+    few, many = curves(subject())[0], curves(made)[0]
+    assert len(few.random_mean) == len(few.sizes)
+    assert (few.n_random, few.random_q95) == (5, [])
+    assert (many.n_random, len(many.random_q95)) == (20, len(many.sizes))
+    drawn = [faithfulness_curves([asdict(curve)], {}, 0.85) for curve in (few, many)]
+    assert [len(figure.axes[0].collections) for figure in drawn] == [1, 2]
 
 
 def test_the_first_size_that_reaches_a_target_does_and_its_neighbour_does_not(made: Subject) -> None:

@@ -1,10 +1,13 @@
 """The tests on circuits whose outcome is known: the whole model, the empty circuit, random ones."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from memcirc.circuit import Circuit
 from memcirc.verification.hypotheses import (
+    HypothesisTest,
     equivalence,
     hypothesis_tests,
     independence,
@@ -41,7 +44,7 @@ def test_a_random_circuit_is_not_said_to_be_sufficient(made: Subject) -> None:
     passed = 0
     for mask in connected_circuits(graph, 12, 12, torch.Generator().manual_seed(99)):
         edges = [graph.edges[i] for i in mask.nonzero()[:, 0].tolist()]
-        passed += sufficiency(with_circuit(made, edges)).supports
+        passed += sufficiency(with_circuit(made, edges)).rejected
     assert passed <= 2
 
 
@@ -80,7 +83,18 @@ def test_minimality_needs_enough_inflated_circuits(made: Subject) -> None:
 def test_what_is_left_of_the_model_without_nothing_is_not_independent_of_it(made: Subject) -> None:
     empty = with_circuit(made, [])
     assert independence(empty).p_value <= 0.05
-    assert not independence(empty).supports
+    assert independence(empty).supports is False
+
+
+@pytest.mark.parametrize("test", [equivalence, independence])
+def test_a_null_that_stands_is_not_counted_for_the_circuit(
+    made: Subject, test: Callable[[Subject], HypothesisTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memcirc.verification.hypotheses.sign_test", lambda *_: 0.2)
+    monkeypatch.setattr("memcirc.verification.hypotheses.hsic_test", lambda *_: (0.1, 0.2))
+    result = test(made)
+    assert not result.rejected
+    assert result.supports is None
 
 
 def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
