@@ -37,7 +37,8 @@ def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], f
     """
     hooked = comparison.base.model.hooked
     hooks, versions = literal.hook_count(hooked), [p._version for p in hooked.parameters()]
-    length = int(comparison.base.prompts.lengths[0])
+    prompts = comparison.base.prompts
+    length = int(prompts.read[0].max()) + 1 if comparison.base.weights.causal else int(prompts.lengths[0])
     quick, largest = set(fast), 0.0
     tested = _sample([patches[i] for i in fast], length)
     if tested:
@@ -51,7 +52,8 @@ def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], f
 
 
 def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
-    """Of each kind the whole site at the middle and at the deepest layer that occur."""
+    """Of each kind the whole site at the middle and at the deepest layer that occur, where ``length`` positions bear on
+    what is read."""
     layers: dict[str, set[int | None]] = {}
     for patch in patches:
         for where in patch.sites:

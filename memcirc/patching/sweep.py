@@ -177,6 +177,7 @@ def patch_sweep(
     normalize: bool = True,
     full_passes: bool = False,
     progress: bool = False,
+    read_at: Sequence[int] | None = None,
 ) -> Sweep:
     """Write activations of one run into another, place by place, and measure what changes.
 
@@ -193,11 +194,13 @@ def patch_sweep(
         source_model: the values written come from this model (of the same shape); default: the model itself.
         normalize: also give normalised values; False for prompts without a contrast to normalise by.
         full_passes: one full forward pass a patch, as TransformerLens does it (a reference; slow).
+        read_at: of each example the position whose logits predict the answer, counted from 0 (default: the prompt's
+            last); not for whole answers, which stand behind the prompt.
 
     Raises:
-        ValueError: prompts of unequal length; a sweep, hook, layer, position or head that does not exist; models of
-            different shape; a metric whose ends coincide; answers of several tokens where one is needed; a failed
-            self-test (:mod:`memcirc.patching.selftests`). One line each.
+        ValueError: prompts of unequal length; a sweep, hook, layer, position or head that does not exist, or a position
+            to read outside its prompt; models of different shape; a metric whose ends coincide; answers of several
+            tokens where one is needed; a failed self-test (:mod:`memcirc.patching.selftests`). One line each.
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
@@ -209,7 +212,7 @@ def patch_sweep(
     source_model = source_model or model
     check_models(model, source_model)
     whole = answers if sequence else None
-    sides = [prompts_of(model, ids, whole) for ids in _checked(clean, corrupt)]
+    sides = [prompts_of(model, ids, whole, read_at) for ids in _checked(clean, corrupt)]
     base, source = (sides[1], sides[0]) if direction == "denoise" else (sides[0], sides[1])
     comparison = Comparison(Side(model, base), Side(source_model, source))
     layout = layout_of(sites, model, max(map(len, clean)), int(base.lengths.max()))
@@ -355,12 +358,20 @@ def check_models(model: Model, other: Model) -> None:
         raise ValueError("the two models differ in precision or device; load both alike")
 
 
-def prompts_of(model: Model, ids: Sequence[Sequence[int]], answers: Sequence[Sequence[int]] | None) -> Prompts:
+def prompts_of(
+    model: Model,
+    ids: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]] | None,
+    read_at: Sequence[int] | None = None,
+) -> Prompts:
     """Prompts as right-padded tensors; answers (all but their last token) are appended and read along.
 
+    Args:
+        read_at: of each prompt the position that is read (default: the last); not with answers.
+
     Raises:
-        ValueError: an id outside the vocabulary; a sequence longer than the model's context; prompts of several lengths
-            for a model that would see the padding.
+        ValueError: a position to read outside its prompt, or given with answers; an id outside the vocabulary; a
+            sequence longer than the model's context; prompts of several lengths for a model that would see the padding.
     """
     rows = [[*prompt, *(answer[:-1])] for prompt, answer in zip(ids, answers or [[]] * len(ids), strict=True)]
     lengths = torch.tensor([len(row) for row in rows])
@@ -375,12 +386,24 @@ def prompts_of(model: Model, ids: Sequence[Sequence[int]], answers: Sequence[Seq
     device = model.device
     prompt_lengths = torch.tensor([len(prompt) for prompt in ids])
     if answers is None:
-        return Prompts(padded, lengths.to(device), (prompt_lengths[:, None] - 1).to(device))
+        read = prompt_lengths - 1 if read_at is None else _checked_reading(read_at, ids)
+        return Prompts(padded, lengths.to(device), read[:, None].to(device))
+    if read_at is not None:
+        raise ValueError("whole answers stand behind their prompts; read_at is for answers of one token")
     targets = _padded(answers, model)
     steps = torch.arange(targets.shape[1])
     mask = steps < torch.tensor([len(answer) for answer in answers])[:, None]
     read = torch.minimum(prompt_lengths[:, None] - 1 + steps, lengths[:, None] - 1)
     return Prompts(padded, lengths.to(device), read.to(device), targets, mask.to(device))
+
+
+def _checked_reading(read_at: Sequence[int], ids: Sequence[Sequence[int]]) -> Tensor:
+    if len(read_at) != len(ids):
+        raise ValueError(f"there are {len(read_at)} positions to read for {len(ids)} examples; each example has one")
+    for i, (position, prompt) in enumerate(zip(read_at, ids, strict=True)):
+        if not 0 <= position < len(prompt):
+            raise ValueError(f"example {i}: position {position} is read, and the prompt has 0 to {len(prompt) - 1}")
+    return torch.tensor(list(read_at), dtype=torch.int64)
 
 
 def _padded(rows: Sequence[Sequence[int]], model: Model) -> Tensor:

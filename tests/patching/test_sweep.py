@@ -188,6 +188,9 @@ MISTAKES = [
     ({"source": "gpt_neox"}, "the two models have different shapes"),
     ({"answer_ids": [99]}, "answer id 99 is outside the vocabulary"),
     ({"clean_ids": [], "corrupt_ids": []}, "there is no prompt"),
+    ({"read_at": [7]}, "example 0: position 7 is read, and the prompt has 0 to 6"),
+    ({"read_at": [1, 2]}, "there are 2 positions to read for 1 examples"),
+    ({"read_at": [1], "metrics": ("sequence_logprob",)}, "read_at is for answers of one token"),
 ]
 
 
@@ -259,3 +262,18 @@ def test_a_patch_that_an_example_has_only_in_part_has_no_value_there_and_stands_
     assert np.isnan(nowhere.effects()).all()
     assert np.isnan(nowhere.intervals()).all()
     assert nowhere.ranked() == []
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("read", [0, 3])
+def test_reading_within_the_prompts_is_reading_the_end_of_shorter_ones(read: int, full: bool) -> None:
+    """Later tokens are not seen, so their places have no effect at all."""
+    model, (clean, corrupt, *answers) = small_model("gpt_neox"), prompts(n=2, length=5)
+    asked = {"sites": "head_by_pos_every", "normalize": False, "full_passes": full}
+    within = patch_sweep(model, clean, corrupt, *answers, read_at=[read, read], **asked)
+    cut = patch_sweep(model, clean[:, : read + 1], corrupt[:, : read + 1], *answers, **asked)
+    position = np.array([patch.sites[0].positions == (p,) for patch in within.patches for p in range(5)])
+    position = position.reshape(-1, 5).argmax(1)
+    ours, base = within.values["logit_diff"], within.base["logit_diff"]
+    np.testing.assert_allclose(ours[position <= read], cut.values["logit_diff"], atol=1e-9)
+    np.testing.assert_allclose(ours[position > read], np.tile(base, ((position > read).sum(), 1)), atol=1e-9)

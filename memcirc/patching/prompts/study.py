@@ -47,14 +47,20 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     """The sweep that a configuration asks for.
 
     Raises:
-        ValueError: a pair with several alternative answers, or without the whole answer that the metric reads; and what
+        ValueError: a pair with several alternative answers, or without the whole answer that the metric reads, or one
+            to be read within its prompt where that metric reads behind it; and what
             :func:`memcirc.patching.sweep.patch_sweep` refuses.
     """
     sequence = takes_sequence(config.metric)
     answers = [list(pair.answer_sequence_ids if sequence else pair.answer_ids) for pair in pairs]
-    for i, answer in enumerate(answers):
+    for i, (pair, answer) in enumerate(zip(pairs, answers, strict=True)):
         if not answer:
             raise ValueError(f"pair {i} has no answer_sequence_ids, which {config.metric!r} reads")
+        if sequence and pair.read_at != len(pair) - 1:
+            raise ValueError(
+                f"pair {i} is read at position {pair.position}, and {config.metric!r} reads behind its {len(pair)} "
+                "tokens"
+            )
     named = (
         config.sites if "." not in config.sites and not config.sites.startswith("hook_") else config.sites.split(",")
     )
@@ -62,7 +68,7 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
         model, [list(p.clean_ids) for p in pairs], [list(p.corrupt_ids) for p in pairs], answers,
         None if sequence else [list(p.wrong_answer_ids) for p in pairs],
         sites=named, direction=config.direction, metrics=(config.metric,), source_model=source,
-        normalize=config.normalize, progress=progress,
+        normalize=config.normalize, progress=progress, read_at=None if sequence else [p.read_at for p in pairs],
     )  # fmt: skip
 
 
@@ -91,10 +97,10 @@ def _page(
         ),
         *(Finding(note) for note in sweep.notes),
     ]
-    first = pairs[0]
+    first, end = pairs[0], pairs[0].read_at + 1
     shown = (
-        f"clean    {model.decode(first.clean_ids)} → {model.decode(first.answer_ids)}",
-        f"corrupt  {model.decode(first.corrupt_ids)} → {model.decode(first.wrong_answer_ids)}",
+        f"clean    {model.decode(first.clean_ids[:end])} → {model.decode(first.answer_ids)}",
+        f"corrupt  {model.decode(first.corrupt_ids[:end])} → {model.decode(first.wrong_answer_ids)}",
     )
     introduction = (
         f"{len(pairs)} pairs of prompts. What one place holds in one run is written into the other run, and "
@@ -102,7 +108,7 @@ def _page(
         + (": 0 is the run that is written into, 1 the run whose values are written." if config.normalize else "."),
     )
     sections = [
-        Section("The first pair", shown=shown),
+        Section("The first pair, up to where it is read", shown=shown),
         Section(
             f"Sweep: {config.sites}, {config.direction}",
             drawings=tuple(_drawings(out, model, pairs, sweep, config)),

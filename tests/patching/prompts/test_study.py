@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,31 @@ def test_pairs_of_two_lengths_say_over_how_many_of_them_a_cell_is_a_mean(
     page = (tmp_path / "report" / "report.html").read_text()
     assert "the mean over the pairs that have it, 2 to 3." in page
     assert ("<th>base run</th>" in page) == (normalize == "--no-normalize")
+
+
+def test_a_pair_is_read_at_its_position(given: Path, tmp_path: Path) -> None:
+    """Read at position 2, the pairs have the effects that they have when cut there."""
+    pairs = random_pairs(3, 5, steps=2)
+    replace(pairs, items=tuple(replace(pair, position=2) for pair in pairs)).save(tmp_path / "pairs.json")
+    more = ["--pairs", str(tmp_path / "pairs.json"), "--run_dir", str(tmp_path), "--sites", "resid_pre"]
+    assert main([*options(given), *more]) == 0
+    cut = patch_sweep(
+        load_model(str(given / "model"), device="cpu"), [p.clean_ids[:3] for p in pairs],
+        [p.corrupt_ids[:3] for p in pairs], [p.answer_ids for p in pairs], [p.wrong_answer_ids for p in pairs],
+    )  # fmt: skip
+    effects = np.array(json.loads((tmp_path / "sweep" / "results.json").read_text())["effects"], dtype=float)
+    np.testing.assert_allclose(effects[:, :3], cut.matrix(), atol=1e-5)
+    assert (effects[:, 3:] == 0).all()
+
+
+def test_a_pair_read_within_its_prompt_has_no_whole_answer_behind_it(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = random_pairs(2, 5, steps=2)
+    replace(pairs, items=(pairs[0], replace(pairs[1], position=2))).save(tmp_path / "pairs.json")
+    more = ["--pairs", str(tmp_path / "pairs.json"), "--run_dir", str(tmp_path), "--metric", "sequence_logprob"]
+    assert main([*options(given), *more]) == 2
+    assert "pair 1 is read at position 2, and 'sequence_logprob' reads behind its 5 tokens" in capsys.readouterr().err
 
 
 def test_whole_answers_and_noising_without_normalising(given: Path, tmp_path: Path) -> None:
