@@ -87,10 +87,10 @@ _SPECIFICATIONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
          "random_rise", "random_q95", "ordinary_rise", "shared_with_ordinary", "copying_rise", "only_circuit",
          "nothing", "note"),
         "Loss of the completion in nats a token; mode: of the circuit; run mode: what was measured in; rise: what "
-        "knocking the circuit out adds, with its 95 % bootstrap interval over passages; share of room: rise over what "
-        "knocking everything out adds; random rise: the mean (95th percentile) of connected random circuits of its "
-        "size; ordinary rise: of the circuit for ordinary text, whose overlap with this one (Jaccard) stands beside; "
-        "copying rise: of the circuit for copying.",
+        "knocking the circuit out adds, with its 95 % bootstrap interval over passages; share of "
+        "room: rise over what knocking everything out adds; random rise: the mean (95th percentile) of connected "
+        "random circuits of its size; ordinary rise: of the circuit for ordinary text, whose overlap with this one "
+        "(Jaccard) stands beside; copying rise: of the circuit for copying; both found on text that is not measured.",
     ),
     (
         "generation", "Recitation under the circuit",
