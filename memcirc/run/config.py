@@ -68,7 +68,11 @@ SECTIONS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every section of a run."""
+    """Every section of a run.
+
+    Raises:
+        ValueError: sections that contradict each other.
+    """
 
     model: ModelConfig
     prepare: PrepareConfig
@@ -76,6 +80,11 @@ class RunConfig:
     pairs: PairsConfig
     discover: DiscoverConfig
     verify: VerifyConfig
+
+    def __post_init__(self) -> None:
+        longest, n_prompt = max(self.score.lengths, default=0), self.prepare.prompt_tokens
+        if longest > n_prompt:
+            raise ValueError(f"prefix length {longest}: the prompt has {n_prompt} tokens")
 
     def save(self, run_dir: Path) -> None:
         """Write ``config.yaml``, atomically."""

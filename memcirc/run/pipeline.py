@@ -353,7 +353,10 @@ class Pipeline:
         config, tasks = self.config.verify, list(self.finished)
         full = config.checks == "full"
         inputs = [self.discover(task) / self._circuit_name(mode) for task in tasks for mode in MODES]
-        settings = {"tasks": tasks, "metric": config.optimize_metric, "seed": config.seed, "engine": config.engine}
+        settings: dict[str, Any] = {
+            name: getattr(config, name) for name in ("optimize_metric", "seed", "engine", "resamples")
+        }
+        settings["tasks"] = tasks
         inputs += [self.pairs(task) for task in tasks]
         settings["hashes"] = {str(path.relative_to(self.run_dir)): file_hash(path) for path in inputs}
 

@@ -35,10 +35,10 @@ class Parts:
         """Write the plan down, or find it unchanged.
 
         Raises:
-            ValueError: the folder holds parts of another plan (names the difference).
+            ValueError: the folder holds finished parts of another plan (names the difference).
         """
         path = self.folder / PLAN
-        if path.is_file():
+        if path.is_file() and any(self.folder.glob("*.parquet")):
             changed = differences(read_json(path), self.plan)
             if changed:
                 raise ValueError(

@@ -37,6 +37,7 @@ def options(run_options: list[str], tmp_path: Path) -> list[str]:
         (["--low_threshold", "0.9"], "low_threshold 0.9 must be below threshold 0.6"),
         (["--prompt_tokens", "400"], "gives no window of 412 tokens"),
         (["--patch_type", "NODE"], "patch_type 'NODE' is not known; accepted: TREE_PATCH|patch_type 'NODE'"),
+        (["--prefix_lengths", "8,99"], "prefix length 99: the prompt has 16 tokens"),
         (["--metric", "rouge"], "metric 'rouge' is not known; accepted: bleu"),
         (["--optimize_metric", "loss"], "metric 'loss' is not known"),
         (["--device", "tpu9"], "device 'tpu9' is not known"),

@@ -48,6 +48,8 @@ def test_a_part_cut_short_is_not_taken_for_finished(tmp_path: Path, kept: int) -
 
 def test_a_plan_that_changed_under_finished_parts_is_refused(tmp_path: Path) -> None:
     parts_of(tmp_path, batch_size=16).write(0, table(0))
+    parts_of(tmp_path / "none", batch_size=16)
+    assert parts_of(tmp_path / "none", batch_size=32).missing() == [0, 1, 2, 3, 4]  # nothing was finished
     with pytest.raises(ValueError, match=r"another plan: batch_size was 16, now 32; .*--force"):
         parts_of(tmp_path, batch_size=32)
     assert parts_of(tmp_path, batch_size=16).missing() == [1, 2, 3, 4]

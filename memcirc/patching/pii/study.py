@@ -175,9 +175,8 @@ def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Pa
     check_models(control, target)
     with torch.no_grad():
         results = study(Study(target, control, samples, progress), misaligned, config.tokens)
-    for alignment in (results.alignment, results.misaligned):
-        if alignment is not None and alignment.warning:
-            print(f"memcirc: warning: {alignment.warning}", file=sys.stderr)
+    if results.alignment.warning:  # that of the control of another initialisation is meant, and stands on the page
+        print(f"memcirc: warning: {results.alignment.warning}", file=sys.stderr)
     write_table(run_dir / "pii" / "patches.parquet", joined_tables(results.sweeps))
     statement = {**asdict(config), "target": target.name, "control": control.name, "dtype": target.dtype_name}
     write_results(run_dir / "pii" / "results.json", summary(results) | {"statement": statement})

@@ -47,13 +47,15 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     """The sweep that a configuration asks for.
 
     Raises:
-        ValueError: a pair with several alternative answers, or without the whole answer that the metric reads, or one
-            to be read within its prompt where that metric reads behind it; and what
+        ValueError: a pair of equal prompts, with several alternative answers, or without the whole answer that the
+            metric reads, or one to be read within its prompt where that metric reads behind it; and what
             :func:`memcirc.patching.sweep.patch_sweep` refuses.
     """
     sequence = takes_sequence(config.metric)
     answers = [list(pair.answer_sequence_ids if sequence else pair.answer_ids) for pair in pairs]
     for i, (pair, answer) in enumerate(zip(pairs, answers, strict=True)):
+        if source is None and pair.clean_ids == pair.corrupt_ids:
+            raise ValueError(f"pair {i}: clean and corrupt prompts coincide, so there is nothing to patch")
         if not answer:
             raise ValueError(f"pair {i} has no answer_sequence_ids, which {config.metric!r} reads")
         if sequence and pair.read_at != len(pair) - 1:

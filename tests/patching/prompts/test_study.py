@@ -97,3 +97,12 @@ def test_a_mistake_is_one_line(
 ) -> None:
     assert main([*options(given), *change, "--run_dir", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_pair_of_equal_prompts_is_named(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = load_pairs(given / "pairs.json")
+    equal = tmp_path / "equal.json"
+    same = replace(pairs[1], corrupt_ids=pairs[1].clean_ids)
+    replace(pairs, items=(pairs[0], same, *pairs.items[2:])).save(equal)
+    assert main([*options(given), "--pairs", str(equal), "--run_dir", str(tmp_path / "run")]) == 2
+    assert "pair 1: clean and corrupt prompts coincide" in capsys.readouterr().err
