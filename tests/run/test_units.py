@@ -55,8 +55,10 @@ def parts(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "score" / "parts").glob("*.parquet"))
 
 
-def until_parts(run_dir: Path, count: int) -> None:
+def until_parts(run_dir: Path, count: int, *workers: "subprocess.Popen[str]") -> None:
+    """Wait for so many finished units; fails when those who make them are gone before."""
     while len(parts(run_dir)) < count:
+        assert any(worker.poll() is None for worker in workers), "all workers ended without the units waited for"
         time.sleep(0.05)
 
 
@@ -66,7 +68,7 @@ def test_three_shards_one_killed_finished_by_one_give_the_same_bytes(
     command = ["score", *corpus, *UNITS, "--run_dir", str(tmp_path)]
     assert main(["prepare", *corpus, "--run_dir", str(tmp_path)]) == 0
     shards = [started([*command, "--shard", f"{i}/3"]) for i in range(3)]
-    until_parts(tmp_path, 1)
+    until_parts(tmp_path, 1, *shards)
     os.killpg(shards[1].pid, signal.SIGKILL)
     said = [process.communicate(timeout=300)[1] for process in shards]
     assert [process.returncode for process in shards] == [0, -signal.SIGKILL, 0]
@@ -81,7 +83,7 @@ def test_an_interrupted_run_keeps_its_units_and_goes_on(corpus: list[str], tmp_p
     fine = ["score", *corpus, "--unit_windows", "1", "--mem_batch_size", "1"]  # the signal comes before the last unit
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     process = started([*fine, "--run_dir", str(broken)])
-    until_parts(broken, 2)
+    until_parts(broken, 2, process)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
@@ -215,7 +217,7 @@ def test_edge_scores_do_not_depend_on_who_made_them(corpus: list[str], threshold
 def test_ray_gives_the_same_bytes_though_an_actor_is_killed(corpus: list[str], scored: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     process = started(["score", *corpus, *UNITS, "--run_dir", str(tmp_path), "--executor", "ray", "--workers", "1"])
-    until_parts(tmp_path, 1)
+    until_parts(tmp_path, 1, process)
     found = subprocess.run(["pgrep", "-f", "ray::_Actor"], capture_output=True, text=True, check=False).stdout.split()
     for pid in found:
         os.kill(int(pid), signal.SIGKILL)

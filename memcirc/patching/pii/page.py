@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from memcirc.patching import figures
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.pii.alignment import Alignment
+from memcirc.patching.pii.results import PiiResults, SiteEffect
 from memcirc.report.drawing import draw
 from memcirc.report.findings import Finding
-
-if TYPE_CHECKING:
-    from memcirc.patching.pii.study import PiiResults, SiteEffect
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
 TOP_SITES, SAMPLES_SHOWN = 12, 6
@@ -21,7 +19,7 @@ RESIDUAL = ("embed", "resid_pre", "resid_mid", "resid_post")
 NATS = "change of the answer's log-probability (nats)"
 
 
-def write_pii_page(out: Path, results: "PiiResults", statement: Mapping[str, Any]) -> Path:
+def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any]) -> Path:
     """Write the page into ``out`` and return its path."""
     introduction = (
         "Two models of the same base: the target was fine-tuned on documents with personal data (all of it made "
@@ -54,12 +52,12 @@ def write_pii_page(out: Path, results: "PiiResults", statement: Mapping[str, Any
     )
 
 
-def _residual(effects: Sequence["SiteEffect"]) -> list["SiteEffect"]:
+def _residual(effects: Sequence[SiteEffect]) -> list[SiteEffect]:
     """The residual stream after each block."""
     return [e for e in effects if e.kind == "resid_post"]
 
 
-def _findings(results: "PiiResults") -> list[Finding]:
+def _findings(results: PiiResults) -> list[Finding]:
     found = []
     trained = [r for r in results.recall if r.model == "target" and r.group.startswith("copies")]
     if trained:
@@ -119,7 +117,7 @@ def _aligned(alignment: Alignment) -> Finding:
     return Finding(text, alignment.aligned)
 
 
-def _models(results: "PiiResults") -> Section:
+def _models(results: PiiResults) -> Section:
     rows = [
         {"group": r.group, "model": r.model, "recited": r.exact, "of": r.n, "mean log-probability": r.mean_logprob}
         for r in results.recall
@@ -138,7 +136,7 @@ def _models(results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _alignment(out: Path, results: "PiiResults") -> Section:
+def _alignment(out: Path, results: PiiResults) -> Section:
     layers = list(range(len(results.alignment.cosine)))
     curves = {"cosine": (layers, results.alignment.cosine), "CKA": (layers, results.alignment.cka)}
     if results.misaligned is not None:
@@ -159,7 +157,7 @@ def _alignment(out: Path, results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _site_rows(effects: Sequence["SiteEffect"]) -> list[dict[str, Any]]:
+def _site_rows(effects: Sequence[SiteEffect]) -> list[dict[str, Any]]:
     return [
         {
             "site": e.hook, "effect": e.effect, "low": e.low, "high": e.high, "share of the gap": e.share,
@@ -169,7 +167,7 @@ def _site_rows(effects: Sequence["SiteEffect"]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _sites(out: Path, results: "PiiResults") -> Section:
+def _sites(out: Path, results: PiiResults) -> Section:
     effects = results.effects[INTO]
     distinct = [e for e in effects if e.alias_of is None]
     kinds = list(dict.fromkeys(e.kind for e in distinct if e.layer is not None))
@@ -193,7 +191,7 @@ def _sites(out: Path, results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _grouped(groups: Mapping[str, Sequence["SiteEffect"]]) -> list[dict[str, Any]]:
+def _grouped(groups: Mapping[str, Sequence[SiteEffect]]) -> list[dict[str, Any]]:
     return [
         {
             "group": name, "mean": float(np.mean([e.effect for e in rows])), "highest": max(e.effect for e in rows),
@@ -204,7 +202,7 @@ def _grouped(groups: Mapping[str, Sequence["SiteEffect"]]) -> list[dict[str, Any
     ]  # fmt: skip
 
 
-def _components(out: Path, results: "PiiResults") -> Section:
+def _components(out: Path, results: PiiResults) -> Section:
     distinct = [e for e in results.effects[INTO] if e.alias_of is None]
     kinds = dict.fromkeys(e.kind for e in distinct)
     layers = sorted({e.layer for e in distinct if e.layer is not None})
@@ -227,7 +225,7 @@ def _components(out: Path, results: "PiiResults") -> Section:
     )
 
 
-def _tokens(out: Path, results: "PiiResults") -> Section:
+def _tokens(out: Path, results: PiiResults) -> Section:
     chosen = {
         name: v for name, v in results.token_effects.items() if name.endswith(("resid_post", "attn_out", "mlp_out"))
     }
@@ -241,7 +239,7 @@ def _tokens(out: Path, results: "PiiResults") -> Section:
     )
 
 
-def _suppression(results: "PiiResults") -> Section:
+def _suppression(results: PiiResults) -> Section:
     distinct = [e for e in results.effects[OUT_OF] if e.alias_of is None]
     rows = _site_rows(sorted(distinct, key=lambda e: e.effect)[:TOP_SITES])
     return Section(
@@ -252,7 +250,7 @@ def _suppression(results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _heads(out: Path, results: "PiiResults") -> Section:
+def _heads(out: Path, results: PiiResults) -> Section:
     n_layers, n_heads = results.heads.shape[1:]
     panels = {"output": results.heads[0], "pattern": results.heads[1]}
     rows, columns = [str(n) for n in range(n_layers)], [str(n) for n in range(n_heads)]
@@ -268,7 +266,7 @@ def _heads(out: Path, results: "PiiResults") -> Section:
     )
 
 
-def _direct(out: Path, results: "PiiResults") -> Section:
+def _direct(out: Path, results: PiiResults) -> Section:
     panels = {
         name: np.concatenate([parts["heads"], parts["mlps"][:, None]], axis=1) for name, parts in results.direct.items()
     }
@@ -289,7 +287,7 @@ def _direct(out: Path, results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _paths(out: Path, results: "PiiResults") -> Section:
+def _paths(out: Path, results: PiiResults) -> Section:
     names = list(results.path_nodes)
     drawn = figures.heat_maps(
         {"sender → receiver → logits": results.path_matrix}, names, names, "receiver", "sender", "nats"
@@ -304,7 +302,7 @@ def _paths(out: Path, results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _sets(out: Path, results: "PiiResults") -> Section:
+def _sets(out: Path, results: PiiResults) -> Section:
     r = results.restored
     curve = {"restored": (list(range(1, len(r.curve) + 1)), list(r.curve))}
     drawn = figures.lines(curve, "components patched together", "nats")
@@ -332,7 +330,7 @@ def _sets(out: Path, results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _copies(out: Path, results: "PiiResults") -> list[Section]:
+def _copies(out: Path, results: PiiResults) -> list[Section]:
     if not {"10", "20"} <= set(results.copies):
         return []
     ten, twenty = (np.array(results.copies[name]) for name in ("10", "20"))
@@ -355,7 +353,7 @@ def _copies(out: Path, results: "PiiResults") -> list[Section]:
     ]  # fmt: skip
 
 
-def _separation(out: Path, results: "PiiResults") -> list[Section]:
+def _separation(out: Path, results: PiiResults) -> list[Section]:
     s = results.separation
     if s is None:
         return [Section("Memorized against other passages", ("Not drawn: two passages of either kind are needed.",))]
@@ -384,7 +382,7 @@ def _separation(out: Path, results: "PiiResults") -> list[Section]:
     ]  # fmt: skip
 
 
-def _generation(results: "PiiResults") -> Section:
+def _generation(results: PiiResults) -> Section:
     columns = ("prompt", "recited", "of", "first answer")
     shown = ("prompt", "truth", "target", "control", "control, patched")
     return Section(
@@ -398,7 +396,7 @@ def _generation(results: "PiiResults") -> Section:
     )  # fmt: skip
 
 
-def _misaligned(out: Path, results: "PiiResults") -> list[Section]:
+def _misaligned(out: Path, results: PiiResults) -> list[Section]:
     if results.misaligned is None:
         return []
     both = {"same base": results.effects[INTO], "another initialisation": results.misaligned_effects}

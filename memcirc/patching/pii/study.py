@@ -12,7 +12,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,14 +29,15 @@ from memcirc.patching.generation import patched_generation
 from memcirc.patching.measures import TOKEN, Question
 from memcirc.patching.patches import Patch
 from memcirc.patching.paths import LOGITS, Paths
-from memcirc.patching.pii.alignment import Alignment, align
+from memcirc.patching.pii.alignment import align
 from memcirc.patching.pii.config import PiiConfig
 from memcirc.patching.pii.corpus import make_corpus
 from memcirc.patching.pii.page import write_pii_page
+from memcirc.patching.pii.results import PiiResults, Recall, Separation, SiteEffect
 from memcirc.patching.pii.samples import Sample, ids_of, of_corpus, of_file, prompt_ids
 from memcirc.patching.pii.training import train_all
 from memcirc.patching.projections import pca, silhouette, tsne
-from memcirc.patching.restoring import PairEffect, Restored, additivity, combined_patch, smallest_restoring
+from memcirc.patching.restoring import Restored, additivity, combined_patch, smallest_restoring
 from memcirc.patching.runs import run
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
@@ -48,79 +49,6 @@ RESTORED_SHARE = 0.9
 MOST_SITES, PAIRED_SITES = 8, 5
 HEADS_SHOWN, GENERATED = 3, 4
 VARIANTS = ("as it is", "a trailing space", "a colon", "lower case")
-
-
-@dataclass(frozen=True)
-class Recall:
-    """How one group of samples is recited by one model."""
-
-    model: str
-    group: str
-    n: int
-    exact: int
-    mean_logprob: float
-
-
-@dataclass(frozen=True)
-class SiteEffect:
-    """A site's mean effect on the answer's log-probability over the analysed passages, in nats, its 95 % interval, the
-    share of the gap between the models, and how many answers become exact. ``alias_of`` names the site that was
-    computed in its place."""
-
-    hook: str
-    kind: str
-    layer: int | None
-    effect: float
-    low: float
-    high: float
-    share: float
-    exact: float
-    alias_of: str | None
-
-
-@dataclass(frozen=True)
-class Separation:
-    """Residual streams at the end of the prompt: silhouette of memorized against other passages by layer and model, and
-    coordinates of both groups at the layer where they separate best in the target."""
-
-    layers: tuple[int, ...]
-    silhouettes: dict[str, tuple[float, ...]]
-    best_layer: int
-    memorized: np.ndarray
-    pca: dict[str, np.ndarray]
-    pca_shares: dict[str, np.ndarray]
-    tsne: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class PiiResults:
-    """Everything the page shows."""
-
-    samples: Sequence[Sample]
-    analysed: Sequence[Sample]
-    recall: Sequence[Recall]
-    alignment: Alignment
-    sweeps: Mapping[str, Sweep]
-    effects: Mapping[str, Sequence[SiteEffect]]
-    token_effects: Mapping[str, Sequence[float]]
-    ends: Mapping[str, float]
-    heads: np.ndarray
-    patterns: Mapping[str, np.ndarray]
-    pattern_tokens: Sequence[str]
-    direct: Mapping[str, Mapping[str, np.ndarray]]
-    paths: Mapping[str, float]
-    path_matrix: np.ndarray
-    path_nodes: Sequence[str]
-    restored: Restored
-    restored_goal: float
-    pairs: Sequence[PairEffect]
-    copies: Mapping[str, Sequence[float]]
-    separation: Separation | None
-    variants: Sequence[Mapping[str, Any]]
-    generations: Sequence[Mapping[str, str]]
-    agreement: float
-    misaligned: Alignment | None
-    misaligned_effects: Sequence[SiteEffect]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,85 @@
+"""What the PII study finds, as its page shows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memcirc.patching.pii.alignment import Alignment
+from memcirc.patching.pii.samples import Sample
+from memcirc.patching.restoring import PairEffect, Restored
+from memcirc.patching.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How one group of samples is recited by one model."""
+
+    model: str
+    group: str
+    n: int
+    exact: int
+    mean_logprob: float
+
+
+@dataclass(frozen=True)
+class SiteEffect:
+    """A site's mean effect on the answer's log-probability over the analysed passages, in nats, its 95 % interval, the
+    share of the gap between the models, and how many answers become exact. ``alias_of`` names the site that was
+    computed in its place."""
+
+    hook: str
+    kind: str
+    layer: int | None
+    effect: float
+    low: float
+    high: float
+    share: float
+    exact: float
+    alias_of: str | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Residual streams at the end of the prompt: silhouette of memorized against other passages by layer and model, and
+    coordinates of both groups at the layer where they separate best in the target."""
+
+    layers: tuple[int, ...]
+    silhouettes: dict[str, tuple[float, ...]]
+    best_layer: int
+    memorized: np.ndarray
+    pca: dict[str, np.ndarray]
+    pca_shares: dict[str, np.ndarray]
+    tsne: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class PiiResults:
+    """Everything the page shows."""
+
+    samples: Sequence[Sample]
+    analysed: Sequence[Sample]
+    recall: Sequence[Recall]
+    alignment: Alignment
+    sweeps: Mapping[str, Sweep]
+    effects: Mapping[str, Sequence[SiteEffect]]
+    token_effects: Mapping[str, Sequence[float]]
+    ends: Mapping[str, float]
+    heads: np.ndarray
+    patterns: Mapping[str, np.ndarray]
+    pattern_tokens: Sequence[str]
+    direct: Mapping[str, Mapping[str, np.ndarray]]
+    paths: Mapping[str, float]
+    path_matrix: np.ndarray
+    path_nodes: Sequence[str]
+    restored: Restored
+    restored_goal: float
+    pairs: Sequence[PairEffect]
+    copies: Mapping[str, Sequence[float]]
+    separation: Separation | None
+    variants: Sequence[Mapping[str, Any]]
+    generations: Sequence[Mapping[str, str]]
+    agreement: float
+    misaligned: Alignment | None
+    misaligned_effects: Sequence[SiteEffect]
