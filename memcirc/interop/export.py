@@ -12,60 +12,14 @@
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import torch
 from torch import Tensor
 
-from memcirc.artifacts import atomic, read_json, write_json, write_text
-from memcirc.circuit import Circuit
-from memcirc.graph import INPUT, LOGITS, Graph, node_of
-from memcirc.interop.mib import load_circuit
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredCircuit:
-    """A circuit with the scores of all edges, float [n_edges], and the width of its model."""
-
-    graph: Graph
-    circuit: Circuit
-    scores: Tensor
-    d_model: int
-
-    @property
-    def mask(self) -> Tensor:
-        return self.circuit.mask(self.graph)
-
-    @property
-    def nodes(self) -> dict[str, bool]:
-        """Every source and ``logits``: does an edge of the circuit touch it?"""
-        touched = {node for edge in self.circuit for node in _ends(edge)}
-        if len(self.circuit):
-            touched |= {INPUT, LOGITS}
-        return {name: name in touched for name in (*self.graph.sources, LOGITS)}
-
-
-def _ends(edge: str) -> tuple[str, str]:
-    source, _, destination = edge.partition("->")
-    return source, node_of(destination)
-
-
-def read_scored(path: Path) -> ScoredCircuit:
-    """A circuit's file as memcirc writes it.
-
-    Raises:
-        FileNotFoundError, ValueError: as :func:`memcirc.interop.mib.load_circuit`, or no width or scores in it.
-    """
-    circuit, graph = load_circuit(path)
-    content = read_json(path)
-    try:
-        scores = torch.tensor([float(content["edges"][name]["score"]) for name in graph.edges], dtype=torch.float64)
-        return ScoredCircuit(graph, circuit, scores, int(content["cfg"]["d_model"]))
-    except (KeyError, TypeError) as missing:
-        raise ValueError(f"{path}: no score or width in it ({missing!r})") from None
+from memcirc.artifacts import atomic, write_text
+from memcirc.interop.mib import ScoredCircuit, ends_of, save_circuit
 
 
 def export(scored: ScoredCircuit, path: Path, file_format: str) -> None:
@@ -86,34 +40,16 @@ def _require_whole_blocks(scored: ScoredCircuit, reader: str) -> None:
         raise ValueError(f"a graph with {what} has no place in {reader}'s files; export graphml, dot or csv")
 
 
-def _cfg(scored: ScoredCircuit) -> dict[str, Any]:
-    shape = scored.graph.shape
-    return {
-        "n_layers": shape.n_layers,
-        "n_heads": shape.n_heads,
-        "parallel_attn_mlp": shape.parallel,
-        "d_model": scored.d_model,
-    }
-
-
 def _mib_json(scored: ScoredCircuit, path: Path) -> None:
     _require_whole_blocks(scored, "MIB")
-    edges = zip(scored.graph.edges, scored.scores.tolist(), scored.mask.tolist(), strict=True)
-    write_json(
-        path,
-        {
-            "cfg": _cfg(scored),
-            "nodes": {name: {"in_graph": inside} for name, inside in scored.nodes.items()},
-            "edges": {name: {"score": score, "in_graph": inside} for name, score, inside in edges},
-        },
-    )
+    save_circuit(path, scored)
 
 
 def _mib_pt(scored: ScoredCircuit, path: Path) -> None:
     _require_whole_blocks(scored, "MIB")
     graph = scored.graph
     content = {
-        "cfg": _cfg(scored),
+        "cfg": scored.cfg,
         "src_nodes": list(graph.sources),
         "dst_nodes": list(graph.destinations),
         "edges_scores": graph.to_matrix(scored.scores.float()).T.contiguous(),
@@ -154,7 +90,7 @@ def _rows(scored: ScoredCircuit) -> list[tuple[str, str, str, str, float]]:
     rows = []
     for index in scored.mask.nonzero()[:, 0].tolist():
         name = scored.graph.edges[index]
-        source, node = _ends(name)
+        source, node = ends_of(name)
         letter = name.partition("<")[2].rstrip(">")
         rows.append((name, source, node, letter, float(scored.scores[index])))
     return rows

@@ -1,51 +1,78 @@
-"""Circuits as files of EAP-IG and MIB: ``cfg``, ``nodes`` and ``edges``, with memcirc's own statement beside them.
+"""A circuit as EAP-IG's and MIB's JSON: ``cfg``, ``nodes`` and ``edges``, with memcirc's own statement beside them.
 
-Their readers take ``nodes`` as name -> is it in the circuit, and ``edges`` as name -> ``{score, in_graph}``; a further
-key is passed over.
+EAP-IG's ``Graph.from_json`` builds the graph from ``cfg`` and reads ``nodes[name]["in_graph"]`` and
+``edges[name]["score"]``, ``["in_graph"]``; a further key is passed over. A graph that it does not know (grouped keys and
+values, no MLPs) says so in ``cfg`` by two keys of ours.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from memcirc.artifacts import read_json, write_json
 from memcirc.circuit import Circuit
-from memcirc.graph import INPUT, LOGITS, Graph, GraphShape
+from memcirc.graph import INPUT, LOGITS, Graph, GraphShape, node_of
 
 
-def save_circuit(
-    path: Path,
-    graph: Graph,
-    circuit: Circuit,
-    scores: Mapping[str, float],
-    d_model: int,
-    statement: Mapping[str, Any],
-) -> None:
-    """Write a circuit with the scores of all edges, atomically."""
-    shape = graph.shape
-    touched = {INPUT, LOGITS} if len(circuit) else set()
-    touched |= {node for name in circuit.edges for node in _ends(name)}
+@dataclass(frozen=True, eq=False)
+class ScoredCircuit:
+    """A circuit with the scores of all edges, float [n_edges], and the width of its model."""
+
+    graph: Graph
+    circuit: Circuit
+    scores: Tensor
+    d_model: int
+
+    @property
+    def mask(self) -> Tensor:
+        """bool [n_edges]: which edges are the circuit's."""
+        return self.circuit.mask(self.graph)
+
+    @property
+    def nodes(self) -> dict[str, bool]:
+        """Every source and ``logits``: does an edge of the circuit touch it?"""
+        touched = {node for edge in self.circuit for node in ends_of(edge)}
+        if len(self.circuit):
+            touched |= {INPUT, LOGITS}
+        return {name: name in touched for name in (*self.graph.sources, LOGITS)}
+
+    @property
+    def cfg(self) -> dict[str, Any]:
+        """The graph's shape as EAP-IG and MIB name it."""
+        shape = self.graph.shape
+        own: dict[str, Any] = {} if shape.n_kv_heads == shape.n_heads else {"n_kv_heads": shape.n_kv_heads}
+        own |= {} if shape.has_mlp else {"attn_only": True}
+        return {
+            "n_layers": shape.n_layers,
+            "n_heads": shape.n_heads,
+            "parallel_attn_mlp": shape.parallel,
+            "d_model": self.d_model,
+            **own,
+        }
+
+
+def ends_of(edge: str) -> tuple[str, str]:
+    """The two nodes of an edge: ``a0.h1->a1.h2<q>`` goes from ``a0.h1`` to ``a1.h2``."""
+    source, _, destination = edge.partition("->")
+    return source, node_of(destination)
+
+
+def save_circuit(path: Path, scored: ScoredCircuit, statement: Mapping[str, Any] | None = None) -> None:
+    """Write a circuit with the scores of all edges, atomically; the statement beside the circuit's own origin."""
+    edges = zip(scored.graph.edges, scored.scores.tolist(), scored.mask.tolist(), strict=True)
     write_json(
         path,
         {
-            "cfg": {
-                "n_layers": shape.n_layers,
-                "n_heads": shape.n_heads,
-                "n_kv_heads": shape.n_kv_heads,
-                "attn_only": not shape.has_mlp,
-                "parallel_attn_mlp": shape.parallel,
-                "d_model": d_model,
-            },
-            "nodes": {name: name in touched for name in (*graph.sources, LOGITS)},
-            "edges": {name: {"score": scores[name], "in_graph": name in circuit} for name in graph.edges},
-            "memcirc": {**dict(circuit.origin), **statement, "n_edges": len(circuit)},
+            "cfg": scored.cfg,
+            "nodes": {name: {"in_graph": inside} for name, inside in scored.nodes.items()},
+            "edges": {name: {"score": score, "in_graph": inside} for name, score, inside in edges},
+            "memcirc": {**scored.circuit.origin, **(statement or {}), "n_edges": len(scored.circuit)},
         },
     )
-
-
-def _ends(edge: str) -> tuple[str, str]:
-    source, destination = edge.split("->")
-    return source, destination.split("<")[0]
 
 
 def load_circuit(path: str | Path) -> tuple[Circuit, Graph]:
@@ -55,7 +82,25 @@ def load_circuit(path: str | Path) -> tuple[Circuit, Graph]:
         FileNotFoundError: no such file.
         ValueError: not a file of a circuit, or an edge that its graph does not have.
     """
-    path = Path(path)
+    circuit, graph, _ = _read(Path(path))
+    return circuit, graph
+
+
+def read_scored(path: Path) -> ScoredCircuit:
+    """A circuit's file with the scores of all edges.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`load_circuit`, or no width or scores in it.
+    """
+    circuit, graph, content = _read(path)
+    try:
+        scores = torch.tensor([float(content["edges"][name]["score"]) for name in graph.edges], dtype=torch.float64)
+        return ScoredCircuit(graph, circuit, scores, int(content["cfg"]["d_model"]))
+    except (KeyError, TypeError) as missing:
+        raise ValueError(f"{path}: no score or width in it ({missing!r})") from None
+
+
+def _read(path: Path) -> tuple[Circuit, Graph, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"no circuit at {path}")
     content = read_json(path)
@@ -69,9 +114,10 @@ def load_circuit(path: str | Path) -> tuple[Circuit, Graph]:
             has_mlp=not cfg.get("attn_only", False),
             parallel=cfg.get("parallel_attn_mlp", False),
         )
+        graph = Graph(shape)
         names = [name for name, edge in edges.items() if edge["in_graph"]]
-    except (KeyError, TypeError, AttributeError) as error:
+        origin = dict(content.get("memcirc", {}))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a circuit in EAP-IG's or MIB's JSON ({error!r})") from None
-    graph = Graph(shape)
     graph.indices(names)
-    return Circuit.from_edges(names, **content.get("memcirc", {})), graph
+    return Circuit(frozenset(names), origin), graph, content

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memcirc.interop.export import EXTENSIONS, FORMATS, export, read_scored
+from memcirc.interop.export import EXTENSIONS, FORMATS, export
+from memcirc.interop.mib import read_scored
 from memcirc.interventions import MODES
 from memcirc.run.config import resolve, stored_config
 

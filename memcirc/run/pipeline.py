@@ -25,8 +25,7 @@ from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
 from memcirc.corpus.preparing import prepare
 from memcirc.corpus.windows import WindowsFile
-from memcirc.graph import graph_of
-from memcirc.interop.mib import load_circuit, save_circuit
+from memcirc.interop.mib import ScoredCircuit, load_circuit, save_circuit
 from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
@@ -275,14 +274,10 @@ class Pipeline:
             outputs = [folder / "edge_scores.safetensors"]
             for mode, minimal in found.minimal.items():
                 outputs.append(folder / self._circuit_name(mode))
-                save_circuit(
-                    outputs[-1],
-                    graph_of(self.model),
-                    minimal.circuit,
-                    found.scores.as_dict(),
-                    self.model.hooked.cfg.d_model,
-                    statement(minimal, mode, config, validation),
+                scored = ScoredCircuit(
+                    found.scores.graph, minimal.circuit, found.scores.values, self.model.hooked.cfg.d_model
                 )
+                save_circuit(outputs[-1], scored, statement(minimal, mode, config, validation))
             sizes = ", ".join(f"{mode} {minimal.n_edges} edges" for mode, minimal in found.minimal.items())
             return outputs, f"minimal circuits: {sizes}"
 

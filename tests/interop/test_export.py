@@ -13,8 +13,8 @@ from memcirc.circuit import Circuit
 from memcirc.circuits.runner import run_circuit
 from memcirc.graph import Graph, GraphShape, graph_of
 from memcirc.interop.auto_circuit import patchable
-from memcirc.interop.export import FORMATS, ScoredCircuit, export, prune_scores, read_scored
-from memcirc.interop.mib import load_circuit, save_circuit
+from memcirc.interop.export import FORMATS, export, prune_scores
+from memcirc.interop.mib import ScoredCircuit, load_circuit, read_scored, save_circuit
 from tests.models import random_pairs, small_model
 
 GRAPH = Graph(GraphShape(2, 3, 3))
@@ -92,7 +92,7 @@ def test_a_circuits_file_becomes_every_format_and_runs_the_same(tmp_path: Path) 
     model, pairs = small_model("gpt2"), random_pairs(2)
     scores = attribute(model, pairs, "eap")
     circuit = scores.top(20)
-    save_circuit(tmp_path / "c.json", graph_of(model), circuit, scores.as_dict(), 16, {})
+    save_circuit(tmp_path / "c.json", ScoredCircuit(graph_of(model), circuit, scores.values, 16))
     scored = read_scored(tmp_path / "c.json")
     for name in FORMATS:
         export(scored, tmp_path / f"out.{name}", name)

@@ -2,37 +2,51 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from memcirc.circuit import Circuit
 from memcirc.graph import Graph, GraphShape
-from memcirc.interop.mib import load_circuit, save_circuit
+from memcirc.interop.mib import ScoredCircuit, load_circuit, read_scored, save_circuit
 
 GRAPH = Graph(GraphShape(2, 2, 2, parallel=True))
 CIRCUIT = Circuit.from_edges(["input->a1.h0<q>", "a1.h0->logits"], method="eap")
+SCORED = ScoredCircuit(GRAPH, CIRCUIT, torch.arange(GRAPH.n_edges, dtype=torch.float64), 16)
 
 
 def test_a_file_gives_back_circuit_graph_and_statement(tmp_path: Path) -> None:
-    scores = {name: float(i) for i, name in enumerate(GRAPH.edges)}
-    save_circuit(tmp_path / "c.json", GRAPH, CIRCUIT, scores, 16, {"mode": "tree"})
+    save_circuit(tmp_path / "c.json", SCORED, {"mode": "tree"})
     circuit, graph = load_circuit(tmp_path / "c.json")
     assert (circuit, graph) == (CIRCUIT, GRAPH)
     assert (circuit.origin["method"], circuit.origin["mode"], circuit.origin["n_edges"]) == ("eap", "tree", 2)
+    assert read_scored(tmp_path / "c.json").scores.equal(SCORED.scores)
 
 
-def test_the_keys_are_those_that_eap_ig_reads(tmp_path: Path) -> None:
-    save_circuit(tmp_path / "c.json", GRAPH, CIRCUIT, dict.fromkeys(GRAPH.edges, 0.5), 16, {})
-    content = json.loads((tmp_path / "c.json").read_text())
-    assert {"cfg", "nodes", "edges"} <= content.keys()
-    assert content["nodes"] == {name: name in ("input", "a1.h0", "logits") for name in (*GRAPH.sources, "logits")}
-    assert content["edges"]["input->a1.h0<q>"] == {"score": 0.5, "in_graph": True}
-    assert {"n_layers", "n_heads", "d_model", "parallel_attn_mlp"} <= content["cfg"].keys()
+def test_the_file_is_what_eap_ig_reads(tmp_path: Path) -> None:
+    """The steps of its ``Graph.from_json``: every node but the logits, then every edge, is set by name."""
+    save_circuit(tmp_path / "c.json", SCORED)
+    content = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    assert {"n_layers", "n_heads", "d_model", "parallel_attn_mlp"} == content["cfg"].keys()
+    nodes = {name: node["in_graph"] for name, node in content["nodes"].items()}
+    assert nodes == {name: name in ("input", "a1.h0", "logits") for name in (*GRAPH.sources, "logits")}
+    assert list(content["edges"]) == list(GRAPH.edges)
+    assert content["edges"]["input->a1.h0<q>"] == {"score": GRAPH.index("input->a1.h0<q>"), "in_graph": True}
+
+
+@pytest.mark.parametrize("shape", [GraphShape(2, 4, 2), GraphShape(2, 2, 2, has_mlp=False)])
+def test_a_graph_of_another_kind_is_read_back_as_it_is(tmp_path: Path, shape: GraphShape) -> None:
+    graph = Graph(shape)
+    save_circuit(tmp_path / "c.json", ScoredCircuit(graph, Circuit.from_edges([]), torch.zeros(graph.n_edges), 8))
+    assert load_circuit(tmp_path / "c.json")[1] == graph
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "not JSON"),
+        ("[]", "not a circuit in EAP-IG's or MIB's JSON"),
         ('{"edges": {}}', "not a circuit in EAP-IG's or MIB's JSON"),
+        ('{"cfg": {"n_layers": "1", "n_heads": 1}, "edges": {}}', "not a circuit in EAP-IG's or MIB's JSON"),
+        ('{"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {}, "memcirc": [1]}', "not a circuit in EAP-IG's"),
         (
             '{"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {"m7->logits": {"score": 0, "in_graph": true}}}',
             "no edge 'm7->logits'",
@@ -40,7 +54,7 @@ def test_the_keys_are_those_that_eap_ig_reads(tmp_path: Path) -> None:
     ],
 )
 def test_files_that_are_no_circuits_are_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "c.json").write_text(content)
+    (tmp_path / "c.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         load_circuit(tmp_path / "c.json")
     with pytest.raises(FileNotFoundError, match="no circuit at"):
