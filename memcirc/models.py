@@ -55,6 +55,11 @@ class Model:
         return self.hooked.cfg.n_ctx
 
     @property
+    def causal(self) -> bool:
+        """Whether a position sees only what stands before it."""
+        return self.hooked.cfg.attention_dir == "causal"
+
+    @property
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 

@@ -12,7 +12,7 @@ import memcirc
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    ("config", "interventions", "study", "options", "artifacts"),
+    ("config", "statistics", "interventions", "study", "options", "artifacts"),
     ("work",),
     ("architectures",),
     ("models",),

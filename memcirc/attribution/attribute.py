@@ -11,6 +11,7 @@ from memcirc.graph import graph_of
 from memcirc.interventions import takes_means
 from memcirc.metrics import Answers
 from memcirc.models import Model
+from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 
 
@@ -40,6 +41,8 @@ def attribute(
     settings = AttributionSettings(method=method, **options)
     if not len(pairs):
         raise ValueError("the pair set is empty; attribution needs at least one pair")
+    if method != "random":
+        check_contrast(pairs, settings.ablation, model.causal)
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
     means_over = reference if takes_means(settings.ablation) else None

@@ -8,7 +8,6 @@ diagnostic (:meth:`CircuitRunner.per_pair`).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -26,39 +25,18 @@ from memcirc.metrics import (
     metric_values,
     reads_columns,
     reads_sequence,
+    resolution,
     sequence_logprob,
 )
 from memcirc.models import Model
 from memcirc.pairs.batches import batches, collate
+from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
+from memcirc.statistics import Ends
 
 AnyCircuit = Circuit | Collection[str]
 
-SMALLEST_DENOMINATOR = 1e-6
 CHUNK = 32
-
-
-@dataclass(frozen=True)
-class Ends:
-    """The mean of a metric over pairs with no edge of the circuit's kind at work, and with all."""
-
-    nothing: float
-    everything: float
-
-    def faithfulness(self, values: Tensor) -> Tensor:
-        """Means of the metric -> faithfulness, elementwise.
-
-        Raises:
-            ValueError: the ends coincide, so that the ratio means nothing.
-        """
-        span = self.everything - self.nothing
-        scale = max(abs(self.everything), abs(self.nothing), 1e-3)
-        if abs(span) <= SMALLEST_DENOMINATOR * scale:
-            raise ValueError(
-                f"faithfulness is not defined: the metric is {self.nothing:.6g} with no edge and {self.everything:.6g} "
-                "with all edges; these pairs do not contrast under this metric and ablation"
-            )
-        return (values - self.nothing) / span + 0.0
 
 
 class CircuitRunner:
@@ -69,6 +47,7 @@ class CircuitRunner:
     ) -> None:
         if not len(pairs):
             raise ValueError("the pair set is empty; a circuit is run on at least one pair")
+        check_contrast(pairs, settings.ablation, model.causal)
         self.model, self.pairs, self.settings = model, pairs, settings
         self.graph: Graph = graph_of(model)
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
@@ -78,7 +57,7 @@ class CircuitRunner:
             model, pairs, settings, means_over, batch_size, sequence
         )
         self._prepared: dict[bool, Any] = {}
-        self._end_values: dict[str, Tensor] = {}
+        self._end_values: dict[str, tuple[Tensor, float]] = {}
 
     def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
         """bool [circuits, n_edges] of circuits, checked against the graph."""
@@ -111,20 +90,25 @@ class CircuitRunner:
         """float [circuits, pairs]: the metric of every circuit on every pair."""
         check_metric(metric)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
-        parts = [self._metric(chunk, metric) for chunk in masks.split(CHUNK)] if len(masks) else []
+        parts = [self._values(metric, self._read(metric, chunk)) for chunk in masks.split(CHUNK)] if len(masks) else []
         return torch.cat(parts) if parts else torch.zeros(0, len(self.pairs))
 
-    def _metric(self, circuits: Tensor, metric: str) -> Tensor:
+    def _read(self, metric: str, circuits: Tensor) -> Tensor:
+        """The logits that a metric reads: the answers' columns where that is enough, every step of a whole answer."""
+        return self._run(circuits, reads_sequence(metric), answers_only=reads_columns(metric))
+
+    def _values(self, metric: str, logits: Tensor) -> Tensor:
+        """float [circuits, pairs]: the metric of what :meth:`_read` gives."""
         if reads_columns(metric):
-            return from_columns(metric, self.logits(circuits, answers_only=True), self.answers)
+            return from_columns(metric, logits, self.answers)
         if reads_sequence(metric):
             batch = collate(self.pairs.items, 0, self.model.device, sequence=True)
             assert batch.targets is not None
             assert batch.target_mask is not None
             sign = -1 if metric.startswith("neg_") else 1
-            return sign * sequence_logprob(self._run(circuits, True), batch.targets, batch.target_mask)
+            return sign * sequence_logprob(logits, batch.targets, batch.target_mask)
         reference = self._clean_logits if metric.endswith("kl") else None
-        return metric_values(metric, self.logits(circuits), self.answers, reference)
+        return metric_values(metric, logits, self.answers, reference)
 
     @cached_property
     def _clean_logits(self) -> Tensor:
@@ -137,16 +121,19 @@ class CircuitRunner:
         return torch.cat(parts)
 
     def ends(self, metric: str = "logit_diff") -> Ends:
-        """Both ends of the metric, as means over the pairs."""
+        """Both ends of the metric, as means over the pairs, and how finely they can be told apart."""
         nothing, everything = self.end_values(metric).double().mean(1).tolist()
-        return Ends(nothing, everything)
+        return Ends(nothing, everything, self._end_values[metric][1])
 
     def end_values(self, metric: str = "logit_diff") -> Tensor:
         """float [2, pairs]: each pair's metric with no edge and with all; measured once."""
         if metric not in self._end_values:
+            check_metric(metric)
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
-            self._end_values[metric] = self.per_pair(masks, metric)
-        return self._end_values[metric]
+            logits = self._read(metric, masks)
+            values = self._values(metric, logits)
+            self._end_values[metric] = values, resolution(metric, logits, values, self.model.dtype)
+        return self._end_values[metric][0]
 
     def faithfulness(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
         """float64 [circuits]: the definition above.
@@ -155,7 +142,7 @@ class CircuitRunner:
             ValueError: an edge that the graph does not have, or ends that coincide.
         """
         values = self.per_pair(circuits, metric).double().mean(1).cpu()
-        return self.ends(metric).faithfulness(values)
+        return torch.from_numpy(self.ends(metric).faithfulness(values))
 
 
 def circuit_runner(

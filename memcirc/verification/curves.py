@@ -140,7 +140,7 @@ def _chance(subject: Subject, runner: CircuitRunner, sizes: Sequence[int]) -> li
     found = []
     for size in sizes:
         masks = uniform_circuits(runner.graph, size, n_circuits, generator)
-        found.append(ends.faithfulness(per_pair_of_many(runner, masks, settings.metric).mean(1)).numpy())
+        found.append(ends.faithfulness(per_pair_of_many(runner, masks, settings.metric).mean(1)))
     return found
 
 
@@ -152,7 +152,8 @@ def _band(subject: Subject, runner: CircuitRunner, per_pair: Tensor) -> tuple[li
     except ValueError:
         return [], []
     nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()
-    draws = ratios(counts, per_pair.numpy(), nothing, everything)
+    resolution = runner.ends(settings.metric).resolution
+    draws = ratios(counts, per_pair.numpy(), nothing, everything, resolution)
     try:
         bounds = [interval(column, 0) for column in draws.T]
     except ValueError:

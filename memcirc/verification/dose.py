@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
+from memcirc.statistics import normalised
 from memcirc.verification.subject import Subject
 
 
@@ -57,7 +58,7 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
     for level in np.unique(copies):
         some = copies == level
         ends = nothing[some].mean(), everything[some].mean()
-        carried, span = circuit[some].mean() - ends[0], ends[1] - ends[0]
+        faithfulness = float(normalised(circuit[some].mean(), *ends, runner.ends(metric).resolution))
         rows.append(
             Dose(
                 copies=int(level),
@@ -72,8 +73,8 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
                 nothing=float(ends[0]),
                 circuit=float(circuit[some].mean()),
                 everything=float(ends[1]),
-                carried=float(carried),
-                faithfulness=float(carried / span) if abs(span) > 1e-6 * max(map(abs, ends)) else None,
+                carried=float(circuit[some].mean() - ends[0]),
+                faithfulness=None if np.isnan(faithfulness) else faithfulness,
                 trend=trend,
                 trend_p=trend_p,
             )

@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from memcirc.circuits.runner import AnyCircuit, CircuitRunner
+from memcirc.statistics import normalised
 from memcirc.verification.resampling import RESAMPLES, faithfulness_interval
 
-SMALLEST_SPAN = 1e-6
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WORST_SHOWN = 5
 
@@ -93,7 +92,9 @@ def measure(
     except ValueError as error:
         faithfulness, note = None, str(error)
     try:
-        bounds = faithfulness_interval(runner.pairs, per_pair, runner.end_values(metric), seed, n_resamples)
+        bounds = faithfulness_interval(
+            runner.pairs, per_pair, runner.end_values(metric), seed, n_resamples, ends.resolution
+        )
     except ValueError:
         bounds = None
     ratios = pair_ratios(runner, per_pair, metric)
@@ -123,11 +124,7 @@ def measure(
 
 def pair_ratios(runner: CircuitRunner, per_pair: Tensor, metric: str) -> np.ndarray:
     """float64 [pairs]: each pair's own faithfulness, NaN where its own ends coincide."""
-    nothing, everything = runner.end_values(metric).double().cpu()
-    span = everything - nothing
-    usable = span.abs() > SMALLEST_SPAN * span.abs().max().clamp_min(1e-300)
-    ratio = (per_pair.double().cpu() - nothing) / torch.where(usable, span, torch.nan)
-    return ratio.numpy()
+    return normalised(per_pair.cpu(), *runner.end_values(metric).cpu(), runner.ends(metric).resolution)
 
 
 def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff") -> Distribution:

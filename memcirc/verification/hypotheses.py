@@ -128,11 +128,10 @@ def minimality(subject: Subject) -> HypothesisTest:
     inflated, without = _inflated(subject, n)
     runner, metric = subject.runner(), subject.settings.metric
     masks = torch.cat([subject.mask[None], own, inflated, without])
-    values = per_pair_of_many(runner, masks, metric).mean(1)
-    span = abs(runner.ends(metric).everything - runner.ends(metric).nothing)
+    values = torch.from_numpy(runner.ends(metric).faithfulness(per_pair_of_many(runner, masks, metric).mean(1)))
     whole, knocked = values[0], values[1 : 1 + len(edges)]
-    reference = (values[1 + len(edges) : 1 + len(edges) + n] - values[1 + len(edges) + n :]).abs() / span
-    effects = (knocked - whole).abs() / span
+    reference = (values[1 + len(edges) : 1 + len(edges) + n] - values[1 + len(edges) + n :]).abs()
+    effects = (knocked - whole).abs()
     p_values = [exceedance_test(int((e > reference).sum()), n, HALF) for e in effects]
     adjusted = holm(p_values)
     kept = sum(p <= LEVEL for p in adjusted)
@@ -171,7 +170,8 @@ def _references(subject: Subject) -> Tensor:
 def _distances(subject: Subject, masks: Tensor) -> Tensor:
     """float64 [circuits]: |1 - f|."""
     runner, metric = subject.runner(), subject.settings.metric
-    return (1 - runner.ends(metric).faithfulness(per_pair_of_many(runner, masks, metric).mean(1))).abs()
+    found = runner.ends(metric).faithfulness(per_pair_of_many(runner, masks, metric).mean(1))
+    return torch.from_numpy(np.abs(1 - found))
 
 
 def _inflated(subject: Subject, n: int) -> tuple[Tensor, Tensor]:

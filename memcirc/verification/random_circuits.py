@@ -287,7 +287,7 @@ def compare_with_random(
     )  # fmt: skip
     ends = runner.ends(metric)
     found = float(ends.faithfulness(runner.per_pair([circuit], metric)[0].double().mean().cpu()))
-    values = ends.faithfulness(per_pair_of_many(runner, masks, metric).mean(1)).numpy()
+    values = ends.faithfulness(per_pair_of_many(runner, masks, metric).mean(1))
     rank = rank_among(found, values)
     settings = runner.settings
     return RandomComparison(

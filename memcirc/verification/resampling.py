@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memcirc.pairs.record import Pairs
 from memcirc.pairs.splits import components
+from memcirc.statistics import normalised
 
 FEWEST_GROUPS = 5
 RESAMPLES = 2000
@@ -48,16 +49,19 @@ def resample_counts(pairs: Pairs, n_resamples: int, seed: int) -> np.ndarray:
     return drawn[:, member].astype(np.float64)
 
 
-def ratios(counts: np.ndarray, values: np.ndarray, nothing: np.ndarray, everything: np.ndarray) -> np.ndarray:
+def ratios(
+    counts: np.ndarray, values: np.ndarray, nothing: np.ndarray, everything: np.ndarray, resolution: float = 0.0
+) -> np.ndarray:
     """float64 [n_resamples, ...]: faithfulness of every resample, NaN where its ends coincide.
 
     Args:
-        counts: [n_resamples, pairs]; values: [..., pairs] of the metric; nothing, everything: [pairs], the ends.
+        counts: [n_resamples, pairs]; values: [..., pairs] of the metric; nothing, everything: [pairs], the ends;
+            resolution: of the metric (:class:`memcirc.statistics.Ends`).
     """
-    span = counts @ (everything - nothing)
-    scale = np.abs(counts @ everything) + np.abs(counts @ nothing)
-    span = np.where(np.abs(span) > 1e-6 * scale, span, np.nan)
-    return (counts @ (values - nothing).T) / (span if values.ndim == 1 else span[:, None])
+    shares = counts / counts.sum(1, keepdims=True)
+    low, high = shares @ nothing, shares @ everything
+    ends = (low, high) if values.ndim == 1 else (low[:, None], high[:, None])
+    return normalised(shares @ values.T, *ends, resolution)
 
 
 def interval(draws: np.ndarray, n_groups: int, level: float = LEVEL) -> Interval:
@@ -76,16 +80,18 @@ def interval(draws: np.ndarray, n_groups: int, level: float = LEVEL) -> Interval
 
 
 def faithfulness_interval(
-    pairs: Pairs, values: Tensor, ends: Tensor, seed: int, n_resamples: int = RESAMPLES
+    pairs: Pairs, values: Tensor, ends: Tensor, seed: int, n_resamples: int = RESAMPLES, resolution: float = 0.0
 ) -> Interval:
     """The interval of the ratio of means.
 
     Args:
-        values: float [pairs], the metric under the circuit; ends: float [2, pairs], as ``CircuitRunner.end_values``.
+        values: float [pairs], the metric under the circuit; ends: float [2, pairs], as ``CircuitRunner.end_values``;
+            resolution: as of ``CircuitRunner.ends``.
 
     Raises:
         ValueError: too few groups of documents, or resamples without a ratio.
     """
     counts = resample_counts(pairs, n_resamples, seed)
     nothing, everything = ends.double().cpu().numpy()
-    return interval(ratios(counts, values.double().cpu().numpy(), nothing, everything), len(components(pairs)))
+    found = ratios(counts, values.double().cpu().numpy(), nothing, everything, resolution)
+    return interval(found, len(components(pairs)))

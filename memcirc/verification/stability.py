@@ -106,8 +106,10 @@ def stability(subject: Subject) -> list[Stability]:
     found = []
     for reverse in subject.directions:
         runner, metric, seed = subject.runner(reverse=reverse), subject.settings.metric, subject.settings.seed
-        values, ends = runner.per_pair([subject.circuit], metric)[0], runner.end_values(metric)
-        bounds = faithfulness_interval(subject.pairs, values, ends, seed, subject.settings.n_resamples)
+        values, ends = runner.per_pair([subject.circuit], metric)[0], runner.ends(metric)
+        bounds = faithfulness_interval(
+            subject.pairs, values, runner.end_values(metric), seed, subject.settings.n_resamples, ends.resolution
+        )
         smallest, low, high, never = _smallest(subject, reverse)
         found.append(
             Stability(
@@ -120,7 +122,7 @@ def stability(subject: Subject) -> list[Stability]:
                 n_edges=len(subject.circuit),
                 n_documents=bounds.n_groups,
                 n_resamples=bounds.n_resamples,
-                faithfulness=float(runner.ends(metric).faithfulness(values.double().mean().cpu())),
+                faithfulness=float(ends.faithfulness(values.double().mean().cpu())),
                 low=bounds.low,
                 high=bounds.high,
                 target=subject.settings.target,
@@ -189,7 +191,8 @@ def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, 
     counts = resample_counts(subject.pairs, settings.n_resamples, settings.seed)
 
     def first(drawn: np.ndarray) -> np.ndarray:
-        reached = ratios(drawn, values, nothing, everything) >= settings.target
+        resolution = runner.ends(settings.metric).resolution
+        reached = ratios(drawn, values, nothing, everything, resolution) >= settings.target
         return np.where(reached.any(1), sizes[reached.argmax(1)], np.nan)
 
     whole = first(np.ones((1, len(nothing))))[0]

@@ -29,6 +29,7 @@ from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.models import Model
+from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.verification.config import CHECK_NAMES, DEFAULT_CHECKS
 from memcirc.verification.curves import Curve, curves
@@ -138,7 +139,7 @@ def verify(
 
     Raises:
         ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
-            tokenizer or graph. What a single check cannot do is listed in ``refused``; the rest is still measured.
+            tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is listed in ``refused``; the rest is still measured.
     """
     unknown = [check for check in checks if check not in CHECKS]
     if unknown:
@@ -149,6 +150,8 @@ def verify(
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
     check_origin(model, pairs.header, "pairs")
     check_origin(model, chosen.origin, "a circuit")
+    for ablation in ablations:
+        check_contrast(pairs, ablation, model.causal)
     settings = Settings(**options)
     subject = Subject(
         model, pairs, chosen, mode, settings, scores, reference, train, passages, ablations, directions, engine

@@ -5,7 +5,7 @@ import torch
 
 from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal, prefix_masks
-from memcirc.circuits.runner import Ends, circuit_runner, run_circuit
+from memcirc.circuits.runner import circuit_runner, run_circuit
 from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, MODES, RunSettings
 from memcirc.pairs.record import Pair, Pairs
@@ -85,17 +85,6 @@ def test_kl_is_zero_for_the_whole_model_on_the_clean_prompt() -> None:
     model, pairs = small_model("gpt2"), random_pairs(2)
     runner = circuit_runner(model, pairs, mode="tree")
     assert runner.per_pair([runner.graph.edges], "kl").abs().max() < 1e-12
-
-
-def test_ends_that_coincide_are_refused() -> None:
-    model = small_model("gpt2")
-    same = Pairs((Pair((1, 2), (1, 2), (3,), (4,)),))
-    with pytest.raises(ValueError, match="faithfulness is not defined"):
-        circuit_runner(model, same, mode="tree").faithfulness([set()])
-
-
-def test_faithfulness_is_the_ratio_of_means_of_negative_metrics_too() -> None:
-    assert Ends(-4.0, -2.0).faithfulness(torch.tensor([-3.0])).tolist() == [0.5]
 
 
 def test_a_minimal_circuit_carries_its_own_measurement() -> None:

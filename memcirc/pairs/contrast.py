@@ -1,0 +1,31 @@
+"""Do pairs contrast at all? Under resample an ablated edge carries what it carries in the pair's other prompt, so a pair
+whose prompts are the same up to where its answer is read has nothing to attribute and nothing to keep."""
+
+from memcirc.pairs.record import Pair, Pairs
+
+
+def check_contrast(pairs: Pairs, ablation: str, causal: bool = True) -> None:
+    """Refuse pairs that do not contrast, where the ablation lives on a contrast.
+
+    Args:
+        causal: whether a position sees only what stands before it, so that a difference behind the answer's position
+            does not reach it.
+
+    Raises:
+        ValueError: under ``resample``, prompts that agree; names the first such pair and how many there are.
+    """
+    if ablation != "resample":
+        return
+    alike = [i for i, pair in enumerate(pairs) if not _contrasts(pair, causal)]
+    if alike:
+        first = pairs[alike[0]]
+        where = "" if first.clean_ids == first.corrupt_ids else f" up to position {first.read_at}, where it is read"
+        raise ValueError(
+            f"{len(alike)} of {len(pairs)} pairs do not contrast: clean and corrupt of pair {alike[0]} "
+            f"({first.doc_id or first.clean[-40:] or f'{len(first)} tokens'!r}) are the same{where}; "
+            "ablation 'resample' needs prompts that differ"
+        )
+
+
+def _contrasts(pair: Pair, causal: bool) -> bool:
+    return pair.shared_prefix <= pair.read_at if causal else pair.clean_ids != pair.corrupt_ids

@@ -1,0 +1,103 @@
+"""Values between two ends: ratios worked by hand, and ends that only rounding tells apart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from memcirc.attribution.attribute import attribute
+from memcirc.circuits.minimal import find_minimal
+from memcirc.circuits.runner import circuit_runner
+from memcirc.metrics import METRICS, resolution
+from memcirc.pairs.record import Pairs
+from memcirc.statistics import Ends, coincide, normalised
+from memcirc.verification.verify import verify
+from tests.models import random_pairs, small_model
+
+
+def test_values_lie_between_their_ends_for_negative_and_falling_metrics_too() -> None:
+    assert normalised([-4.0, -3.0, -2.0], -4.0, -2.0).tolist() == [0, 0.5, 1]
+    assert normalised([5.0, 4.0], 5.0, 3.0).tolist() == [0, 0.5]
+    assert Ends(-4.0, -2.0).faithfulness(-3.0) == 0.5
+
+
+def test_ends_within_the_resolution_or_a_millionth_of_themselves_coincide() -> None:
+    assert coincide([0.0, 1.0, 1.0, np.nan], [0.0, 1.0 + 1e-7, 1.1, 1.0]).tolist() == [True, True, False, True]
+    assert coincide(0.0, 1e-12).item() is False
+    assert coincide(0.0, 1e-12, resolution=1e-9).item() is True
+    assert np.isnan(normalised(0.5, 1.0, 1.0))
+    with pytest.raises(ValueError, match="faithfulness is not defined"):
+        Ends(1.0, 1.0 + 1e-5, 1e-4).faithfulness(1.0)
+
+
+def equal_prompts(pairs: Pairs) -> Pairs:
+    return Pairs(tuple(replace(pair, corrupt_ids=pair.clean_ids) for pair in pairs))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "llama_grouped", "bidirectional"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_the_resolution_covers_what_rounding_makes_of_equal_prompts(name: str, dtype: str) -> None:
+    """Both ends of such pairs are the same run, computed in two ways."""
+    model = small_model(name, dtype=dtype)
+    for seed in range(3):
+        same = equal_prompts(random_pairs(4, 8, seed=seed))
+        for mode, reverse in (("tree", False), ("edge", False), ("edge", True)):
+            runner = circuit_runner(model, random_pairs(4, 8, seed=seed), mode=mode, reverse=reverse)
+            runner._prepare = lambda sequence, r=runner: circuit_prepared(model, same, r.settings, sequence)
+            runner._clean_logits = torch.zeros(4, model.d_vocab, dtype=runner.logits([]).dtype)
+            for metric in METRICS:
+                if metric == "sequence_logprob":
+                    continue
+                ends = runner.ends(metric)
+                assert coincide(ends.nothing, ends.everything, ends.resolution), metric
+
+
+def circuit_prepared(model, pairs, settings, sequence):  # type: ignore[no-untyped-def]
+    from memcirc.engine import prepare
+
+    return prepare(model, pairs, settings, None, None, sequence)
+
+
+@pytest.mark.parametrize("metric", ["logit_diff", "prob_diff", "answer_logprob", "kl"])
+def test_pairs_that_contrast_are_far_above_the_resolution(metric: str) -> None:
+    for name in ("gpt2", "llama_grouped"):
+        ends = circuit_runner(small_model(name, dtype="float32"), random_pairs(4), mode="tree").ends(metric)
+        assert abs(ends.everything - ends.nothing) > 100 * ends.resolution > 0
+
+
+def test_a_count_has_no_rounding_and_a_probability_rounds_by_its_share() -> None:
+    logits, values = torch.tensor([[8.0, -2.0]]), torch.tensor([1e-4])
+    assert resolution("neg_correct", logits, values, torch.float32) == 0
+    assert resolution("logit_diff", logits, values, torch.float32) == pytest.approx(16 * 2**-23 * 8)
+    assert resolution("answer_prob", logits, values, torch.float32) == pytest.approx(16 * 2**-23 * 8e-4)
+    assert resolution("answer_logprob", logits, values, torch.bfloat16) == pytest.approx(2**-7 * 8)
+
+
+def test_equal_prompts_are_refused_wherever_a_contrast_is_needed() -> None:
+    model, pairs = small_model("gpt2", dtype="float32"), random_pairs(3)
+    scores = attribute(model, pairs, "eap")
+    mixed = Pairs((*pairs.items[:2], *equal_prompts(pairs)[2:]))
+    says = "1 of 3 pairs do not contrast: clean and corrupt of pair 2 .* are the same;"
+    with pytest.raises(ValueError, match=says):
+        attribute(model, mixed, "mask-ig")
+    with pytest.raises(ValueError, match=says):
+        circuit_runner(model, mixed, mode="edge")
+    with pytest.raises(ValueError, match=says):
+        find_minimal(model, mixed, scores, mode="tree")
+    with pytest.raises(ValueError, match=says):
+        verify(model, mixed, scores, mode="tree", circuit=scores.top(3))
+    attribute(model, mixed, "eap", ablation="zero")
+    circuit_runner(model, mixed, mode="tree", ablation="mean-clean").faithfulness([scores.top(3)])
+
+
+def test_a_difference_behind_the_position_that_is_read_is_none_in_a_causal_model() -> None:
+    late = Pairs(
+        tuple(
+            replace(pair, corrupt_ids=(*pair.clean_ids[:-1], (pair.clean_ids[-1] + 1) % 31), position=2)
+            for pair in random_pairs(2)
+        )
+    )
+    with pytest.raises(ValueError, match="the same up to position 2, where it is read"):
+        circuit_runner(small_model("gpt2"), late, mode="tree")
+    assert circuit_runner(small_model("bidirectional"), late, mode="tree").ends().everything
