@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,10 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; ValueError names a file that is none."""
+    """Read a JSON file, UTF-8 with or without a byte-order mark; ValueError names a file that is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
 
 
@@ -85,16 +85,52 @@ def content_hash(content: Any) -> str:
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In words, the keys whose JSON-like values differ."""
-    return [
-        f"{key} was {was.get(key)!r}, now {now.get(key)!r}"
-        for key in sorted({*was, *now})
-        if finite(was.get(key)) != finite(plain(now.get(key)))
-    ]
+    return [f"{key} was {was.get(key)!r}, now {now.get(key)!r}" for key in different_keys(was, now)]
+
+
+def different_keys(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys whose JSON-like values differ, in order."""
+    return [key for key in sorted({*was, *now}) if finite(was.get(key)) != finite(plain(now.get(key)))]
 
 
 def plain(value: Any) -> Any:
     """What JSON would give back: tuples as lists, paths as text."""
     return json.loads(json.dumps(value, default=str))
+
+
+class Changed(ValueError):
+    """A finished stage was made with another configuration or from other inputs; ``keys`` are those that differ."""
+
+    def __init__(self, message: str, keys: Sequence[str]) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a finished stage's ``done.json`` says: its configuration, and hashes of its inputs and outputs by name."""
+
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    seconds: float
+
+    @classmethod
+    def read(cls, path: Path) -> "Marker":
+        """The marker in a file.
+
+        Raises:
+            ValueError: the file is none; says what is wrong with it.
+        """
+        content = read_json(path)
+        kinds = {"config": dict, "inputs": dict, "outputs": dict, "seconds": (int, float)}
+        if not isinstance(content, dict) or not all(isinstance(content.get(k), kind) for k, kind in kinds.items()):
+            raise ValueError(f"{path}: not a stage's marker; it holds {', '.join(kinds)}")
+        return cls(**{name: content[name] for name in kinds})
+
+
+def _silently(line: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -107,31 +143,49 @@ class StageFolder:
     def marker(self) -> Path:
         return self.path / DONE
 
-    def is_done(self, config: Mapping[str, Any], inputs: Sequence[Path]) -> bool:
-        """Whether the stage has finished with this configuration and these input files.
+    def is_done(
+        self, config: Mapping[str, Any], inputs: Sequence[Path], tell: Callable[[str], None] = _silently
+    ) -> bool:
+        """Whether the stage has finished with this configuration and these input files, its outputs as they were left.
+
+        Args:
+            tell: is given a line where something was finished once and is not to be used: an unreadable marker, an
+                output that is gone or has changed.
 
         Raises:
-            ValueError: it has finished with another configuration or other inputs (names the difference).
+            Changed: it has finished with another configuration or other inputs (names the difference).
         """
         if not self.marker.is_file():
             return False
-        done = read_json(self.marker)
-        changed = differences(done["config"], config)
+        try:
+            done = Marker.read(self.marker)
+        except ValueError as reason:
+            tell(str(reason))
+            return False
         hashes = _hashes(inputs)
-        changed += [
-            f"{key} has changed"
-            for key in sorted({*done["inputs"], *hashes})
-            if done["inputs"].get(key) != hashes.get(key)
-        ]
+        keys = sorted(key for key in {*done.inputs, *hashes} if done.inputs.get(key) != hashes.get(key))
+        changed = [*differences(done.config, config), *(f"{key} has changed" for key in keys)]
         if changed:
-            raise ValueError(
+            raise Changed(
                 f"{self.path} was made with another configuration: {'; '.join(changed)}; "
-                "choose another --run_dir, or --force to make it anew"
+                "choose another --run_dir, or --force to make it anew",
+                [*different_keys(done.config, config), *keys],
             )
-        return all(
-            (self.path / name).is_file() and file_hash(self.path / name) == digest
-            for name, digest in done["outputs"].items()
-        )
+        damaged = self.damaged(done)
+        for line in damaged:
+            tell(line)
+        return not damaged
+
+    def damaged(self, done: Marker) -> list[str]:
+        """A line for each output that is gone or is not what the marker says."""
+        lines = []
+        for name, digest in done.outputs.items():
+            path = self.path / name
+            if not path.is_file():
+                lines.append(f"{path} is gone")
+            elif file_hash(path) != digest:
+                lines.append(f"{path} is damaged, or was changed by hand")
+        return lines
 
     def start(self) -> None:
         """Forget an earlier completion; outputs are replaced one by one when they are written."""

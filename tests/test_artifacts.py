@@ -66,6 +66,31 @@ def test_a_damaged_output_means_not_done(tmp_path: Path) -> None:
     assert not folder.is_done({"a": 1}, [source])
 
 
+def test_what_cannot_be_used_any_more_is_told_by_name(tmp_path: Path) -> None:
+    folder, source, output = finished(tmp_path, {"a": 1})
+    told: list[str] = []
+    output.write_text("cut sh")
+    assert not folder.is_done({"a": 1}, [source], told.append)
+    output.unlink()
+    assert not folder.is_done({"a": 1}, [source], told.append)
+    assert told == [f"{output} is damaged, or was changed by hand", f"{output} is gone"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"config": {}}', '{"config": 1, "inputs": {}}', "\xff"])
+def test_an_unreadable_marker_is_no_marker_and_that_is_told(tmp_path: Path, content: str) -> None:
+    folder, source, _ = finished(tmp_path, {"a": 1})
+    folder.marker.write_bytes(content.encode("latin-1"))
+    told: list[str] = []
+    assert not folder.is_done({"a": 1}, [source], told.append)
+    assert len(told) == 1
+    assert str(folder.marker) in told[0]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_json_file(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "a.json") == [1]
+
+
 def test_a_started_stage_is_no_longer_done(tmp_path: Path) -> None:
     folder, source, _ = finished(tmp_path, {"a": 1})
     folder.start()

@@ -1,5 +1,6 @@
 """What the studies share: a model made once in the run directory, tables and results written to it."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ def made_once(folder: Path, config: Mapping[str, Any], force: bool, make: Callab
     """Run ``make``, which fills the folder, unless it is done for this configuration (another one is refused, unless
     ``force``)."""
     stage = StageFolder(folder)
-    if not force and stage.is_done(config, []):
+    if not force and stage.is_done(config, [], lambda line: print(f"{line}; it is made anew", file=sys.stderr)):
         return
     stage.start()
     make()

@@ -21,7 +21,7 @@ def record(run_dir: Path, argv: list[str], config: dict[str, Any], device: str, 
         seconds: of the stages that this command ran; those of earlier commands are kept.
     """
     path = run_dir / "manifest.json"
-    earlier = read_json(path) if path.is_file() else {}
+    earlier = _earlier(path)
     write_json(
         path,
         {
@@ -35,6 +35,21 @@ def record(run_dir: Path, argv: list[str], config: dict[str, Any], device: str, 
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     )
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What earlier commands have recorded; of a manifest that is damaged, nothing, which is said."""
+    if not path.is_file():
+        return {}
+    try:
+        content = read_json(path)
+        if isinstance(content.get("argv", []), list) and isinstance(content.get("seconds", {}), dict):
+            return dict(content)
+        reason = "not a manifest"
+    except (ValueError, AttributeError, TypeError) as error:
+        reason = str(error)
+    print(f"{path} cannot be read ({reason}); it is begun anew", file=sys.stderr)
+    return {}
 
 
 def peak_memory_mib() -> float:

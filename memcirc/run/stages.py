@@ -115,7 +115,7 @@ class Stages:
         if name in self._settled:
             return None
         self._settled.add(name)
-        if not self._force and folder.is_done(config, inputs):
+        if not self._force and folder.is_done(config, inputs, lambda line: say(f"{line}; {name} is made anew")):
             if not self._terse:
                 say(f"{name}: done before")
             return None
