@@ -24,6 +24,8 @@ _HOMES = {
     "find_minimal": "memcirc.circuits.minimal",
     "patch_sweep": "memcirc.patching.sweep",
     "Sweep": "memcirc.patching.sweep",
+    "Run": "memcirc.run.reading",
+    "load_circuit": "memcirc.interop.mib",
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.verify",

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,12 +109,14 @@ class Changed(ValueError):
 
 @dataclass(frozen=True)
 class Marker:
-    """What a finished stage's ``done.json`` says: its configuration, and hashes of its inputs and outputs by name."""
+    """What a finished stage's ``done.json`` says: its configuration, hashes of its inputs and outputs by name, how long
+    it took, and when it finished (in seconds since 1970)."""
 
     config: Mapping[str, Any]
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     seconds: float
+    finished: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> "Marker":
@@ -123,10 +126,10 @@ class Marker:
             ValueError: the file is none; says what is wrong with it.
         """
         content = read_json(path)
-        kinds = {"config": dict, "inputs": dict, "outputs": dict, "seconds": (int, float)}
+        kinds: dict[str, Any] = {"config": dict, "inputs": dict, "outputs": dict, "seconds": (int, float)}
         if not isinstance(content, dict) or not all(isinstance(content.get(k), kind) for k, kind in kinds.items()):
-            raise ValueError(f"{path}: not a stage's marker; it holds {', '.join(kinds)}")
-        return cls(**{name: content[name] for name in kinds})
+            raise ValueError(f"{path}: not a stage's marker; one holds {', '.join(kinds)}")
+        return cls(**{name: content[name] for name in kinds}, finished=float(content.get("finished", 0)))
 
 
 def _silently(line: str) -> None:
@@ -135,9 +138,13 @@ def _silently(line: str) -> None:
 
 @dataclass(frozen=True)
 class StageFolder:
-    """One stage's folder: is it finished, and for which configuration and inputs?"""
+    """One stage's folder: is it finished, and for which configuration and inputs?
+
+    Inputs within ``root``, the run's directory, are named by their place there.
+    """
 
     path: Path
+    root: Path | None = None
 
     @property
     def marker(self) -> Path:
@@ -162,7 +169,7 @@ class StageFolder:
         except ValueError as reason:
             tell(str(reason))
             return False
-        hashes = _hashes(inputs)
+        hashes = self._hashes(inputs)
         keys = sorted(key for key in {*done.inputs, *hashes} if done.inputs.get(key) != hashes.get(key))
         changed = [*differences(done.config, config), *(f"{key} has changed" for key in keys)]
         if changed:
@@ -200,13 +207,17 @@ class StageFolder:
             self.marker,
             {
                 "config": plain(config),
-                "inputs": _hashes(inputs),
+                "inputs": self._hashes(inputs),
                 "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
                 "seconds": round(seconds, 3),
+                "finished": round(time.time(), 3),
             },
         )
 
+    def _hashes(self, inputs: Sequence[Path]) -> dict[str, str]:
+        """The inputs' hashes by name: two inputs may be called alike, and a run directory may be moved."""
+        return {self._name(place, path): file_hash(path) for place, path in enumerate(inputs)}
 
-def _hashes(inputs: Sequence[Path]) -> dict[str, str]:
-    """The inputs' hashes by place and name: two inputs may be called alike, and a run directory may be moved."""
-    return {f"{place}: {path.name}": file_hash(path) for place, path in enumerate(inputs)}
+    def _name(self, place: int, path: Path) -> str:
+        within = self.root is not None and path.is_relative_to(self.root)
+        return str(path.relative_to(self.root)) if self.root and within else f"{place}: {path.name}"

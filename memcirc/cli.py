@@ -28,7 +28,6 @@ COMMAND_SECTIONS = {
     "pairs": ("model", "prepare", "score", "pairs"),
     "discover": ("model", "prepare", "score", "pairs", "discover"),
     "verify": ("model", "verify"),
-    "report": (),
 }
 
 
@@ -37,10 +36,28 @@ OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose refusals are one line."""
+    """A parser whose refusals are one line, and to which ``--batch-size`` is ``--batch_size``."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(None if args is None else [_underscored(arg) for arg in args], namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(MISTAKE, f"memcirc: {message}; see '{self.prog} --help'\n")
+
+
+def _underscored(argument: str) -> str:
+    """An option's name with ``_`` for ``-``; anything else as it is."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return "--" + name.replace("-", "_") + equals + value
+
+
+def _add_run_dir(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--run_dir", "--output_dir", type=Path, default=Path(default), metavar="DIR",
+        help=f"directory of the run (default: {default})",
+    )  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,10 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, text: str, *sections: str, run_dir: str = DEFAULT_RUN) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        sub.add_argument(
-            "--run_dir", "--run-dir", "--output_dir", "--output-dir", type=Path, default=Path(run_dir), metavar="DIR",
-            help=f"directory of the run (default: {run_dir})",
-        )  # fmt: skip
+        _add_run_dir(sub, run_dir)
         sub.add_argument("--force", action="store_true", help="make finished stages anew")
         for section in sections:
             add_options(sub, SECTIONS[section], f"{section} options")
@@ -75,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="configuration of a run, as RUN/config.yaml"
     )
     run.add_argument(
-        "--global_batch_size", "--global-batch-size", type=int, default=argparse.SUPPRESS, metavar="N",
+        "--global_batch_size", type=int, default=argparse.SUPPRESS, metavar="N",
         help="every batch size that is not given by itself",
     )  # fmt: skip
     for name, text in (
@@ -83,7 +97,6 @@ def parser() -> argparse.ArgumentParser:
         ("score", "windows -> memorization scores"),
         ("pairs", "scores -> contrastive pairs"),
         ("discover", "pairs -> edge scores and the minimal circuit"),
-        ("report", "artifacts -> tables, figures, the page"),
     ):
         command(name, text, *COMMAND_SECTIONS[name])
     verify = command("verify", "circuits -> faithfulness, baselines, statistics", *COMMAND_SECTIONS["verify"])
@@ -92,9 +105,22 @@ def parser() -> argparse.ArgumentParser:
         "--full", dest="checks", action="store_const", const="full", default=argparse.SUPPRESS,
         help="every check, and the page anew; short for --checks full",
     )  # fmt: skip
+    verify.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="write to DIR/TASK/verification.json; the run's directory is only read",
+    )  # fmt: skip
     verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
-    export = commands.add_parser("export", help="a circuit as a file that other programs read", allow_abbrev=False)
-    export.add_argument("run", nargs="?", type=Path, default=Path(DEMO_RUN), metavar="RUN", help="directory of the run")
+    text = "artifacts -> tables, figures, the page; loads no model"
+    report = commands.add_parser("report", help=text, description=text, allow_abbrev=False)
+    _add_run_dir(report, DEFAULT_RUN)
+    report.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the page (default: RUN/report); the run is then only read"
+    )
+    text = "a circuit as a file that other programs read"
+    export = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
+    _add_run_dir(export, DEFAULT_RUN)
+    export.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
     export.add_argument(
         "--format", required=True, metavar="{mib-json,mib-pt,auto-circuit,graphml,dot,csv}", help="which file"
     )
@@ -115,11 +141,7 @@ def _add_studies(commands: Any) -> None:
     studies = patch.add_subparsers(dest="study", metavar="STUDY", required=True, parser_class=OneLineParser)
     for name, (config, about) in STUDIES.items():
         sub = studies.add_parser(name, help=about, description=about, allow_abbrev=False)
-        run_dir = f"runs/{name}"
-        sub.add_argument(
-            "--run_dir", "--run-dir", "--output_dir", "--output-dir", type=Path, default=Path(run_dir), metavar="DIR",
-            help=f"directory of the run (default: {run_dir})",
-        )  # fmt: skip
+        _add_run_dir(sub, f"runs/{name}")
         sub.add_argument("--force", action="store_true", help="train the small models anew")
         add_options(sub, config, f"{name} options")
 
@@ -138,10 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"memcirc: {' '.join(str(error).split())}", file=sys.stderr)
         return MISTAKE
     except OSError as error:
-        if error.errno not in OUT_OF_SPACE:
-            raise
-        print(f"memcirc: no space left ({' '.join(str(error).split())}); finished work is kept", file=sys.stderr)
-        return FAILURE
+        reason = " ".join(str(error).split())
+        if error.errno in OUT_OF_SPACE:
+            print(f"memcirc: no space left ({reason}); finished work is kept", file=sys.stderr)
+            return FAILURE
+        print(f"memcirc: {reason}", file=sys.stderr)
+        return MISTAKE
     return 0
 
 
@@ -193,22 +217,37 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
 
 
 def _verify(options: dict[str, Any], argv: list[str]) -> None:
-    preset, run_dir, force = options.pop("preset"), options.pop("run_dir"), options.pop("force")
-    run_dir = options.pop("run") or run_dir
+    preset, force, out, run_dir = options.pop("preset"), options.pop("force"), options.pop("out"), _run_dir(options)
     if preset is not None:
         from memcirc.run.presets import run_preset
 
         run_preset(preset, run_dir)
         return
-    from memcirc.run.command import verify_run
+    from memcirc.run.command import verify_apart, verify_run
 
-    verify_run(run_dir, _resolved("verify", run_dir, options), force, argv)
+    config = _resolved("verify", run_dir, options)
+    if out is None:
+        verify_run(run_dir, config, force, argv)
+    else:
+        verify_apart(run_dir, config, out)
+
+
+def _run_dir(options: dict[str, Any]) -> Path:
+    """The run that is meant: named alone, or by ``--run_dir``."""
+    run_dir: Path = options.pop("run_dir")
+    return options.pop("run") or run_dir
+
+
+def _report(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.command import report_run
+
+    report_run(_run_dir(options), options["out"])
 
 
 def _export(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.export import export_circuit
 
-    print(export_circuit(options["run"], options["format"], options["task"], options["mode"], options["out"]))
+    print(export_circuit(_run_dir(options), options["format"], options["task"], options["mode"], options["out"]))
 
 
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
@@ -235,7 +274,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "pairs": _stages("pairs", "pairs"),
     "discover": _stages("discover", "discover"),
     "verify": _verify,
-    "report": _stages("report", "report"),
+    "report": _report,
     "export": _export,
     "patch": _patch,
     "doctor": _doctor,

@@ -1,12 +1,12 @@
 """Frozen configurations as command-line options and as YAML, from one definition.
 
-A field becomes an option when its metadata holds ``help``; ``flags`` are further spellings. Options may be written with
-``_`` or ``-``. What the user did not say stays absent, so that a run's stored configuration fills the gaps.
+A field becomes an option when its metadata holds ``help``; ``flags`` are further spellings. What the user did not say
+stays absent, so that a run's stored configuration fills the gaps.
 """
 
 import argparse
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -20,8 +20,7 @@ def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> No
     for f in fields(config):
         if "help" not in f.metadata or f"--{f.name}" in known:
             continue
-        spellings = [f"--{f.name}", *f.metadata.get("flags", ())]
-        flags = [flag for name in spellings for flag in dict.fromkeys((name, "--" + name[2:].replace("_", "-")))]
+        flags = (f"--{f.name}", *f.metadata.get("flags", ()))
         group.add_argument(*flags, dest=f.name, default=argparse.SUPPRESS, **_kind(f))
 
 
@@ -30,10 +29,21 @@ def _kind(f: "Field[Any]") -> dict[str, Any]:
     default = "" if f.default in (None, "", False) else f" (default: {f.default})"
     text = f.metadata["help"].replace("%", "%%") + default
     if kind is bool:
-        return {"help": text, "action": argparse.BooleanOptionalAction}
+        return {"help": text, "action": _Switch}
     if "choices" in f.metadata:
         return {"help": text, "metavar": "{" + ",".join(f.metadata["choices"]) + "}"}
     return {"help": text, "type": kind, "metavar": "N" if kind is int else "X" if kind is float else "TEXT"}
+
+
+class _Switch(argparse.Action):
+    """``--name`` for yes and ``--no_name`` for no."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        denied = [f"--no_{flag.removeprefix('--')}" for flag in option_strings]
+        super().__init__([*option_strings, *denied], dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, not (option_string or "").startswith("--no_"))
 
 
 def _without_none(annotation: Any) -> Any:

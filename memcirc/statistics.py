@@ -2,9 +2,9 @@
 
     normalised(v) = (v - nothing) / (everything - nothing)
 
-Two ends *coincide* where they lie no further apart than what the arithmetic behind them can tell: the ``resolution`` of
-the metric (:func:`memcirc.metrics.resolution`), and in any case a millionth of the larger end. Between such ends a ratio
-would be rounding divided by rounding, so there is none: NaN for one of many, a ValueError where it is the result.
+Two ends *coincide* where they lie no further apart than what the arithmetic behind them can tell: the ``resolution``
+of the metric (:func:`memcirc.metrics.resolution`), and in any case a millionth of the larger end. Between such ends a
+ratio would be rounding divided by rounding, so there is none: NaN for one of many, a ValueError where it is the result.
 """
 
 from dataclasses import dataclass

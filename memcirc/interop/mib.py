@@ -1,8 +1,8 @@
 """A circuit as EAP-IG's and MIB's JSON: ``cfg``, ``nodes`` and ``edges``, with memcirc's own statement beside them.
 
-EAP-IG's ``Graph.from_json`` builds the graph from ``cfg`` and reads ``nodes[name]["in_graph"]`` and
-``edges[name]["score"]``, ``["in_graph"]``; a further key is passed over. A graph that it does not know (grouped keys and
-values, no MLPs) says so in ``cfg`` by two keys of ours.
+EAP-IG's ``Graph.from_json`` builds the graph from ``cfg`` and reads ``nodes[name]["in_graph"]``,
+``edges[name]["score"]`` and ``edges[name]["in_graph"]``; a further key is passed over. A graph that it does not know
+(grouped keys and values, no MLPs) says so in ``cfg`` by two keys of ours.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
-"""Do pairs contrast at all? Under resample an ablated edge carries what it carries in the pair's other prompt, so a pair
-whose prompts are the same up to where its answer is read has nothing to attribute and nothing to keep."""
+"""Do pairs contrast at all? Under resample an ablated edge carries what it carries in the pair's other prompt, so a
+pair whose prompts are the same up to where its answer is read has nothing to attribute and nothing to keep."""
 
 from memcirc.pairs.record import Pair, Pairs
 

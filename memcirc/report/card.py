@@ -1,11 +1,10 @@
 """The verification card: a run's headline numbers with what they were measured on, as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from memcirc.artifacts import read_json
-from memcirc.report.page import newest
+from memcirc.report.files import TaskFiles
 from memcirc.report.tables import text_table
 from memcirc.report.verification_tables import card_line
 
@@ -13,7 +12,7 @@ COLUMNS = ("task", "mode", "direction", "edges", "pairs", "faithfulness", "inter
            "rediscovered", "added_loss", "to_other_text")  # fmt: skip
 
 
-def verification_card(run_dir: Path, tasks: Sequence[str]) -> str:
+def verification_card(tasks: Mapping[str, TaskFiles]) -> str:
     """A line for each task, mode and direction under resample, then what all of them have in common.
 
     ``chance_q95`` and ``p_value`` are those of connected random circuits, ``rediscovered`` the mean Jaccard over
@@ -21,8 +20,8 @@ def verification_card(run_dir: Path, tasks: Sequence[str]) -> str:
     passages that are not memorized (nats a token).
     """
     lines, cards = [], []
-    for task in tasks:
-        verification = read_json(newest(run_dir / task, "verify", "verification.json"))
+    for task, files in tasks.items():
+        verification = read_json(files.verification)
         rows = [row for row in verification["faithfulness"] if row["ablation"] == "resample"]
         lines += [_line(task, row, verification) for row in rows]
         cards.append(f"{task}: {card_line(rows)}")

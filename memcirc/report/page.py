@@ -1,6 +1,6 @@
 """The report of a run, from its artifacts alone: self-contained ``report.html``, ``report.md``, figures, tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from memcirc.artifacts import read_json, write_json, write_text
 from memcirc.report import figures, verification_figures
 from memcirc.report.drawing import Drawing, draw
+from memcirc.report.files import RunFiles, TaskFiles
 from memcirc.report.findings import Finding, recall_findings, task_findings
 from memcirc.report.tables import markdown_table
 from memcirc.report.verification_findings import transfer_findings, verification_findings
@@ -48,33 +49,25 @@ ABOUT = {
 }
 
 
-def write_report(
-    run_dir: Path, tasks: Sequence[str], absent: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]
-) -> Path:
-    """Write the report into ``RUN/report`` and return the page's path.
-
-    Args:
-        absent: tasks that could not be run, with the reason.
-        config: the run's sections, stated on the page.
-    """
-    out = run_dir / "report"
-    shown = [section(run_dir, task, out) for task in tasks]
-    drawings, findings = _corpus(run_dir, out)
-    transfer = _transfer(run_dir, out)
+def write_report(files: RunFiles, out: Path) -> Path:
+    """Write the page, its figures and its tables into a folder and return the page's path."""
+    shown = [section(task, of_task, out) for task, of_task in files.tasks.items()]
+    drawings, findings = _corpus(files.scores, out)
+    transfer = _transfer(files.transfer, out)
     content = {
         "title": "memcirc report",
-        "config": config,
+        "config": files.config,
         "findings": [
             *findings,
             *(finding for part in shown for finding in part.findings),
             *transfer_findings(transfer.get("cells", ())),
-            *(Finding(f"{task}: not run, {reason}.", False) for task, reason in absent.items()),
+            *(Finding(f"{task}: not run, {reason}.", False) for task, reason in files.absent.items()),
         ],
         "drawings": drawings,
         "sections": shown,
-        "seconds": _seconds(run_dir),
+        "seconds": files.seconds,
         "transfer": transfer,
-        "ground_truth": _ground_truth(run_dir),
+        "ground_truth": _ground_truth(files.ground_truth),
     }
     environment = Environment(
         loader=PackageLoader("memcirc.report"),
@@ -88,12 +81,11 @@ def write_report(
     return out / "report.html"
 
 
-def section(run_dir: Path, task: str, out: Path) -> TaskSection:
+def section(task: str, files: TaskFiles, out: Path) -> TaskSection:
     """Everything about one task."""
-    folder = run_dir / task
-    pairs = read_json(folder / "pairs" / "pairs.json")
-    verification = read_json(newest(folder, "verify", "verification.json"))
-    circuits = {c["mode"]: c for c in map(_circuit, sorted((folder / "discover").glob("circuit*.json")))}
+    pairs = read_json(files.pairs)
+    verification = read_json(files.verification)
+    circuits = {mode: _circuit(path) for mode, path in files.circuits.items()}
     for kind, rows in verification.items():
         if kind not in ("statement", "refused") and rows:
             write_json(out / "tables" / f"{task}_{kind}.json", rows)
@@ -127,15 +119,6 @@ def section(run_dir: Path, task: str, out: Path) -> TaskSection:
         refused=verification["refused"],
         statement=verification["statement"],
     )
-
-
-def newest(folder: Path, name: str, file: str) -> Path:
-    """The newest full form of an artifact where there is one as new as the plain one."""
-    plain = folder / name / file
-    full = max(folder.glob(f"{name}-full*/{file}"), key=lambda path: path.stat().st_mtime, default=None)
-    if full is not None and (not plain.is_file() or full.stat().st_mtime >= plain.stat().st_mtime):
-        return full
-    return plain
 
 
 def _verified(
@@ -180,10 +163,9 @@ def _verified(
     return drawn
 
 
-def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
+def _transfer(path: Path | None, out: Path) -> dict[str, Any]:
     """The run's transfer matrices, between tasks and, where measured, between subsets; empty where there are none."""
-    path = newest(run_dir, "transfer", "transfer.json")
-    if not path.is_file():
+    if path is None:
         return {}
     content = read_json(path)
     write_json(out / "tables" / "transfer.json", content["cells"])
@@ -210,10 +192,9 @@ def _transfer(run_dir: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def _ground_truth(run_dir: Path) -> Table | None:
+def _ground_truth(path: Path | None) -> Table | None:
     """How well edge scores find the circuits of compiled programs, where that was measured."""
-    path = run_dir / "presets" / "ground_truth.json"
-    if not path.is_file():
+    if path is None:
         return None
     rows = read_json(path)["rows"]
     columns = ("program", "ablation", "method", "objective", "n_pairs", "n_edges", "graph_edges", "auc", "signed_auc",
@@ -233,10 +214,9 @@ def _circuit(path: Path) -> dict[str, Any]:
     return {**content["memcirc"], "cfg": content["cfg"], "scores": scores, "graph_edges": len(content["edges"])}
 
 
-def _corpus(run_dir: Path, out: Path) -> tuple[list[Drawing], list[Finding]]:
+def _corpus(path: Path | None, out: Path) -> tuple[list[Drawing], list[Finding]]:
     """The dose-response curve, where the corpus knows its copies, and what it says."""
-    path = run_dir / "score" / "scores.parquet"
-    if not path.is_file():
+    if path is None:
         return [], []
     names = pq.read_schema(path).names
     table = pq.read_table(path, columns=[n for n in ("exact", "memorization_score", "copies") if n in names])
@@ -277,12 +257,6 @@ def _example(pair: dict[str, Any]) -> dict[str, str]:
         "answer": " / ".join(pair.get("answers", [])),
         "wrong_answer": " / ".join(pair.get("wrong_answers", [])),
     }
-
-
-def _seconds(run_dir: Path) -> dict[str, float]:
-    """How long each stage took, from the stages' markers."""
-    markers = sorted(run_dir.glob("**/done.json"), key=lambda path: path.stat().st_mtime)
-    return {str(path.parent.relative_to(run_dir)): read_json(path)["seconds"] for path in markers}
 
 
 def _number(value: Any) -> str:

@@ -1,20 +1,25 @@
 """One command on a run directory: its stages, its configuration, its line in the manifest."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from memcirc.artifacts import content_hash, read_json
+from memcirc.artifacts import content_hash, read_json, write_json
 from memcirc.options import build
 from memcirc.pairs.record import TooFewPairs
 from memcirc.report.card import verification_card
+from memcirc.report.page import write_report
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
 from memcirc.run.ground_truth import ensure_ground_truth
+from memcirc.run.loading import run_model
 from memcirc.run.pipeline import Pipeline
+from memcirc.run.reading import Run, write_absent
+from memcirc.run.verifying import given_files, verified
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
 from memcirc.work.executors import Unfinished
@@ -51,7 +56,7 @@ def run_stages(
             pipeline.score()
         elif last_stage == "report":
             page = pipeline.everything()
-            print(f"{verification_card(run_dir, pipeline.finished)}\n{page}")
+            print(f"{verification_card(Run(run_dir, config).files().tasks)}\n{page}")
         else:
             for task in config.model.tasks:
                 getattr(pipeline, last_stage)(task)
@@ -80,10 +85,7 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
                 pipeline.absent[task] = str(reason)
                 continue
             pipeline.finished.append(task)
-            content = read_json(path)
-            print(f"{path}\n{text_table(content['faithfulness'], SHOWN)}")
-            for line in content["refused"]:
-                print(f"not measured: {line}")
+            _show(path, read_json(path))
         if not pipeline.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in pipeline.absent.items()))
         if full:
@@ -92,7 +94,42 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
                 print(ensure_ground_truth(run_dir, config.verify.seed, force))
             except ValueError as reason:
                 print(f"not measured: ground truth: {reason}")
-            print(f"{verification_card(run_dir, pipeline.finished)}\n{pipeline.report()}")
+            write_absent(run_dir, pipeline.absent)
+            files = Run(run_dir, config if own is None else replace(config, verify=own)).files()
+            print(f"{verification_card(files.tasks)}\n{write_report(files, run_dir / 'report')}")
+
+
+def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:
+    """Verify the circuits of a run into another folder, ``OUT/TASK/verification.json``, and print the tables; the run's
+    own directory is read and not written."""
+    run, model = Run(run_dir, config), run_model(config)
+    given_files(config)
+    for task in run.tasks:
+        content = verified(run, task, model).to_json()
+        write_json(out / task / "verification.json", content)
+        _show(out / task / "verification.json", content)
+
+
+def report_run(run_dir: Path, out: Path | None) -> None:
+    """Make a run's page from its artifacts alone, print the verification card and the page's path.
+
+    Args:
+        out: the folder to write to; default: the run's ``report``. With one of its own the run is not written.
+    """
+    files = Run(run_dir).files()
+    if out is not None:
+        page = write_report(files, out)
+    else:
+        with at_work(run_dir):
+            page = write_report(files, run_dir / "report")
+    print(f"{verification_card(files.tasks)}\n{page}")
+
+
+def _show(path: Path, content: Mapping[str, Any]) -> None:
+    """Print where a verification is, its table, and what could not be measured."""
+    print(f"{path}\n{text_table(content['faithfulness'], SHOWN)}")
+    for line in content["refused"]:
+        print(f"not measured: {line}")
 
 
 @contextmanager
@@ -111,4 +148,4 @@ def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) ->
     with turn(run_dir):
         if not keep_config:
             config.save(run_dir)
-        manifest.record(run_dir, argv, asdict(config), pipeline.device, pipeline.stages.seconds)
+        manifest.record(run_dir, argv, config.sections, pipeline.device, pipeline.stages.seconds)

@@ -17,6 +17,8 @@ from memcirc.pairs.config import PairsConfig
 from memcirc.verification.config import VerifyConfig
 
 CONFIG_FILE = "config.yaml"
+FOLDER = "folder"
+PATHS = ("model_name", "dataset", "path", "prune_scores_path", "dataset_path")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ SECTIONS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every section of a run.
+    """Every section of a run, and the folder from which its relative paths are meant.
 
     Raises:
         ValueError: sections that contradict each other.
@@ -80,6 +82,7 @@ class RunConfig:
     pairs: PairsConfig
     discover: DiscoverConfig
     verify: VerifyConfig
+    folder: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
         longest, n_prompt = max(self.score.lengths, default=0), self.prepare.prompt_tokens
@@ -88,8 +91,22 @@ class RunConfig:
 
     def save(self, run_dir: Path) -> None:
         """Write ``config.yaml``, atomically."""
-        content = {name: _plain(section) for name, section in asdict(self).items()}
+        content = {FOLDER: str(self.folder), **self.sections}
         write_text(run_dir / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Every section as plain values."""
+        return {name: _plain(asdict(getattr(self, name))) for name in SECTIONS}
+
+    def located(self, path: str) -> str:
+        """A path or name of this configuration as this process reaches it: what is there from the run's folder is
+        meant from there, wherever the process runs; anything else (a name on the hub, a file of this process's folder)
+        is given back as it is.
+        """
+        meant = self.folder / path
+        elsewhere = bool(path) and self.folder != Path.cwd() and meant.exists()
+        return str(meant) if elsewhere else path
 
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,16 +117,21 @@ SHARED = ("engine", "optimize_metric", "seed")
 
 
 def resolve(
-    stored: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any], sections: Collection[str] = tuple(SECTIONS)
+    stored: Mapping[str, Any], options: Mapping[str, Any], sections: Collection[str] = tuple(SECTIONS)
 ) -> RunConfig:
     """The stored sections, with what the user said now on top.
 
     Args:
-        stored: sections as in ``config.yaml``.
-        options: by name. One that several of ``sections`` have belongs to the first of them, a shared one to all.
+        stored: folder and sections as in ``config.yaml``.
+        options: by name; paths among them are meant from where the process runs. One that several of ``sections`` have
+            belongs to the first of them, a shared one to all.
         sections: those that the command has options of.
     """
-    options = dict(options)
+    here, folder = Path.cwd(), Path(stored.get(FOLDER, Path.cwd()))
+    options = {
+        key: str(here / value) if key in PATHS and value and here != folder and (here / value).exists() else value
+        for key, value in options.items()
+    }
     whole = options.pop("global_batch_size", None)
     if whole is not None:
         batch_sizes = {"mem_batch_size": str(whole), "contrastive_batch_size": whole, "eap_batch_size": whole}
@@ -119,11 +141,11 @@ def resolve(
         own = {f.name for f in fields(config)} & options.keys() if name in sections else set()
         resolved[name] = build(config, stored.get(name, {}), {key: options[key] for key in own})
         options = {key: value for key, value in options.items() if key not in own or key in SHARED}
-    return RunConfig(**resolved)
+    return RunConfig(**resolved, folder=folder)
 
 
-def read_config(path: Path) -> dict[str, dict[str, Any]]:
-    """The sections of a YAML file.
+def read_config(path: Path) -> dict[str, Any]:
+    """The sections of a YAML file, and its ``folder`` where it names one.
 
     Raises:
         FileNotFoundError: no such file.
@@ -132,18 +154,24 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: sections {', '.join(SECTIONS)} are expected, not a {type(content).__name__}")
-    refuse_unknown(content, set(SECTIONS), str(path))
+    refuse_unknown(content, {FOLDER, *SECTIONS}, str(path))
+    folder = content.pop(FOLDER, None)
+    if folder is not None and not isinstance(folder, str):
+        raise ValueError(f"{path}: folder {folder!r} is no path")
     for name, section in content.items():
+        if not isinstance(section or {}, dict):
+            raise ValueError(f"{path}, section {name}: a mapping is expected, not {section!r}")
         refuse_unknown(section or {}, {f.name for f in fields(SECTIONS[name])}, f"{path}, section {name}")
-    return {name: dict(section or {}) for name, section in content.items()}
+    sections = {name: dict(section or {}) for name, section in content.items()}
+    return sections if folder is None else {FOLDER: folder, **sections}
 
 
-def stored_config(run_dir: Path) -> dict[str, dict[str, Any]]:
+def stored_config(run_dir: Path) -> dict[str, Any]:
     """The sections that an earlier command left in this run directory; empty where there are none."""
     path = run_dir / CONFIG_FILE
     return read_config(path) if path.is_file() else {}

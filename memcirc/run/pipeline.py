@@ -7,8 +7,8 @@ leaves its own artifact and marker.
 import logging
 import math
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers.utils.logging import disable_progress_bar
 
-from memcirc.artifacts import file_hash, write_json
+from memcirc.artifacts import Changed, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
@@ -30,16 +29,17 @@ from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
+from memcirc.models import Model, load_tokenizer, resolve_device, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
-from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
+from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
+from memcirc.run.loading import run_model
+from memcirc.run.reading import Run, write_absent
 from memcirc.run.stages import Merge, Stages, Units, say
 from memcirc.run.transfer import slug, transfer_table
+from memcirc.run.verifying import given_files, verified
 from memcirc.verification.origin import check_origin
-from memcirc.verification.passages import Choice, passages_from
-from memcirc.verification.stage import Material, verify_circuits
 from memcirc.work.config import Execution
 from memcirc.work.executors import Make
 from memcirc.work.parts import Parts
@@ -74,11 +74,7 @@ class Pipeline:
     @cached_property
     def model(self) -> Model:
         """Loaded when the first stage needs it; a run of finished stages never does."""
-        settings = self.config.model
-        say(f"loading {settings.model_name}")
-        if not sys.stderr.isatty():
-            disable_progress_bar()
-        return load_model(settings.model_name, settings.device, settings.dtype)
+        return run_model(self.config)
 
     @property
     def device(self) -> str:
@@ -89,16 +85,31 @@ class Pipeline:
     def _identity(self) -> dict[str, Any]:
         """What every stage's marker says of the model."""
         name, dtype = self.config.model.model_name, self.config.model.dtype
-        return {"model_name": name, "dtype": dtype, "weights": weights_stamp(name)}
+        return {"model_name": name, "dtype": dtype, "weights": weights_stamp(self.config.located(name))}
 
     def _stage(
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
     ) -> Path:
-        return self.stages.run(name, config, inputs, make)
+        with self._absent_model_named():
+            return self.stages.run(name, config, inputs, make)
 
     def _in_units(self, name: str, config: Mapping[str, Any], inputs: list[Path], merge: Merge) -> Path:
         worker = partial(_worker, Path.cwd(), self.run_dir, self.config, name)
-        return self.stages.run_in_units(name, config, inputs, partial(self.units, name), worker, merge)
+        with self._absent_model_named():
+            return self.stages.run_in_units(name, config, inputs, partial(self.units, name), worker, merge)
+
+    @contextmanager
+    def _absent_model_named(self) -> Iterator[None]:
+        """A stage made with a model folder that is gone is not one made with another configuration."""
+        try:
+            yield
+        except Changed as change:
+            if "weights" in change.keys and self._identity["weights"] is None:
+                name, folder = self.config.model.model_name, self.config.folder
+                raise FileNotFoundError(
+                    f"the model folder {name!r} that this run was made with is not there (nor {folder / name})"
+                ) from None
+            raise
 
     def units(self, name: str) -> Units:
         """The work list of a stage that is done in units."""
@@ -111,9 +122,9 @@ class Pipeline:
         """Windows of token ids, cut once."""
 
         def make(folder: Path) -> tuple[list[Path], str]:
-            stats = prepare(
-                self.config.prepare, load_tokenizer(self.config.model.model_name), folder / "windows.parquet"
-            )
+            config = replace(self.config.prepare, dataset=self.config.located(self.config.prepare.dataset))
+            tokenizer = load_tokenizer(self.config.located(self.config.model.model_name))
+            stats = prepare(config, tokenizer, folder / "windows.parquet")
             write_json(folder / "stats.json", asdict(stats))
             return [folder / "windows.parquet", folder / "stats.json"], f"{stats.distinct} distinct windows"
 
@@ -231,14 +242,14 @@ class Pipeline:
         return self._stage(f"{task}/pairs", {**self._identity, **asdict(config)}, [scores, points], make) / "pairs.json"
 
     def _given_pairs(self, task: str) -> Path:
-        source = Path(self.config.model.path)
+        source = Path(self.config.located(self.config.model.path))
 
         def make(folder: Path) -> tuple[list[Path], str]:
             pairs = load_pairs(source, self.model, self.config.prepare.bos)
             check_origin(self.model, pairs.header, f"pairs {source}")
             return self._save_pairs(folder, pairs)
 
-        load_pairs_settings = {**self._identity, "path": str(source), "bos": self.config.prepare.bos}
+        load_pairs_settings = {**self._identity, "path": self.config.model.path, "bos": self.config.prepare.bos}
         if not source.is_file():
             raise FileNotFoundError(f"no file of pairs at {source}")
         return self._stage(f"{task}/pairs", load_pairs_settings, [source], make) / "pairs.json"
@@ -301,47 +312,16 @@ class Pipeline:
     def verify(self, task: str, name: str = "verify") -> Path:
         """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
         config, folder = self.config.verify, self.discover(task)
-        given = [Path(path) for path in (config.prune_scores_path, config.dataset_path) if path]
-        missing = [path for path in given if not path.is_file()]
-        if missing:
-            raise FileNotFoundError(f"no file at {missing[0]}")
-        if config.prune_scores_path and not config.edge_count:
-            raise ValueError("prune_scores_path without edge_count: say how many edges of that ranking to verify")
         circuits_found = [folder / self._circuit_name(mode) for mode in config.modes]
-        inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given]
+        inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
 
         def make(out: Path) -> tuple[list[Path], str]:
-            *others, pairs = self.splits(task)
-            if config.dataset_path:
-                pairs = load_pairs(config.dataset_path, self.model, self.config.prepare.bos)
-            material = self._material(others, pairs)
-            scores = load_scores(config.prune_scores_path) if config.prune_scores_path else self.edge_scores(task)
-            rule = self.config.discover.by, self.config.discover.selection
-            circuits = {
-                mode: scores.first(config.edge_count, *rule) if config.edge_count else self.circuit(task, mode)
-                for mode in config.modes
-            }
-            result = verify_circuits(self.model, material, scores, circuits, config)
+            result = verified(Run(self.run_dir, self.config), task, self.model)
             write_json(out / "verification.json", result.to_json())
-            return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {len(pairs)} pairs"
+            n_pairs = result.statement["n_pairs"]
+            return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {n_pairs} pairs"
 
         return self._stage(f"{task}/{name}", {**self._identity, **asdict(config)}, inputs, make) / "verification.json"
-
-    def _material(self, others: Sequence[Pairs], pairs: Pairs) -> Material:
-        """What a task's circuits are verified with; passages where the run has scores."""
-        config, scores = self.config, self.run_dir / "score" / "scores.parquet"
-        passages = None
-        if scores.is_file():
-            choice = Choice(
-                config.prepare.prompt_tokens,
-                {pair.doc_id for pair in pairs},
-                config.verify.passages,
-                config.verify.seed,
-                SCORE_COLUMN[config.pairs.metric],
-                config.pairs.threshold,
-            )
-            passages = cache(partial(passages_from, scores, choice))
-        return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)
 
     def transfer(self) -> Path:
         """Every finished task's circuits on every data set; in the full verification also between subsets."""
@@ -353,7 +333,6 @@ class Pipeline:
         }
         settings["tasks"] = tasks
         inputs += [self.pairs(task) for task in tasks]
-        settings["hashes"] = {str(path.relative_to(self.run_dir)): file_hash(path) for path in inputs}
 
         def make(folder: Path) -> tuple[list[Path], str]:
             content = transfer_table(self, tasks, full)
@@ -361,11 +340,12 @@ class Pipeline:
             return [folder / "transfer.json"], f"{len(content['cells'])} cells"
 
         name = "transfer-full" if full else "transfer"
-        return self._stage(name, {**self._identity, **settings}, [], make) / "transfer.json"
+        return self._stage(name, {**self._identity, **settings}, inputs, make) / "transfer.json"
 
     def report(self) -> Path:
         """The page and its figures and tables, from the artifacts alone."""
-        return write_report(self.run_dir, self.finished, self.absent, asdict(self.config))
+        write_absent(self.run_dir, self.absent)
+        return write_report(Run(self.run_dir, self.config).files(), self.run_dir / "report")
 
     def everything(self) -> Path:
         """All stages of all tasks, then the report. A task for which there are too few pairs is reported as absent, as

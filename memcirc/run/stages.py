@@ -111,7 +111,7 @@ class Stages:
 
     def _begun(self, name: str, config: Mapping[str, Any], inputs: list[Path]) -> StageFolder | None:
         """The stage's folder, made ready; None when the stage is done, or was begun by this process before."""
-        folder = StageFolder(self._run_dir / name)
+        folder = StageFolder(self._run_dir / name, self._run_dir)
         if name in self._settled:
             return None
         self._settled.add(name)

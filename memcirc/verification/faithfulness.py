@@ -124,7 +124,8 @@ def measure(
 
 def pair_ratios(runner: CircuitRunner, per_pair: Tensor, metric: str) -> np.ndarray:
     """float64 [pairs]: each pair's own faithfulness, NaN where its own ends coincide."""
-    return normalised(per_pair.cpu(), *runner.end_values(metric).cpu(), runner.ends(metric).resolution)
+    nothing, everything = runner.end_values(metric).cpu()
+    return normalised(per_pair.cpu(), nothing, everything, runner.ends(metric).resolution)
 
 
 def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff") -> Distribution:

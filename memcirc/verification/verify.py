@@ -139,7 +139,8 @@ def verify(
 
     Raises:
         ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
-            tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is listed in ``refused``; the rest is still measured.
+            tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
+            listed in ``refused``; the rest is still measured.
     """
     unknown = [check for check in checks if check not in CHECKS]
     if unknown:

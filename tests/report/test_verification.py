@@ -7,10 +7,10 @@ import pytest
 
 from memcirc.report.card import COLUMNS, verification_card
 from memcirc.report.findings import Finding
-from memcirc.report.page import newest
 from memcirc.report.verification_figures import panels, random_comparison, transfer_matrices
 from memcirc.report.verification_findings import transfer_findings, verification_findings
 from memcirc.report.verification_tables import CARD, card_line, tables_of
+from memcirc.run.reading import Run
 
 
 @pytest.fixture(scope="module")
@@ -163,28 +163,11 @@ def test_transfer_is_told_beside_the_circuits_own_number() -> None:
 def test_the_terminal_card_has_a_line_for_each_way_and_the_numbers_of_the_file(
     finished_run: Path, verification: dict[str, list[dict[str, object]]]
 ) -> None:
-    card = verification_card(finished_run, ["branch"]).splitlines()
+    card = verification_card({"branch": Run(finished_run).files().tasks["branch"]}).splitlines()
     assert card[0].split() == list(COLUMNS)
     assert len(card) == 2 + 4 + 1
     assert f"{verification['faithfulness'][0]['faithfulness']:.3f}" in card[2]
     assert card[-1].startswith("branch: model: ")
-
-
-def test_the_full_artifact_is_shown_while_it_is_the_newer_one(tmp_path: Path) -> None:
-    plain, full = tmp_path / "verify" / "v.json", tmp_path / "verify-full" / "v.json"
-    for path in (plain, full):
-        path.parent.mkdir()
-        path.write_text("{}")
-    assert newest(tmp_path, "verify", "v.json") == full
-    import os
-
-    os.utime(plain, (full.stat().st_mtime + 10,) * 2)
-    assert newest(tmp_path, "verify", "v.json") == plain
-    other = tmp_path / "verify-full-0a1b" / "v.json"
-    other.parent.mkdir()
-    other.write_text("{}")
-    os.utime(other, (plain.stat().st_mtime + 10,) * 2)
-    assert newest(tmp_path, "verify", "v.json") == other
 
 
 def test_figures_with_missing_numbers_are_drawn() -> None:

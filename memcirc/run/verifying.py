@@ -1,0 +1,64 @@
+"""Verify a task of a run: its circuits on held-out pairs, from the artifacts that the run holds."""
+
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+
+from memcirc.attribution.scores import load_scores
+from memcirc.models import Model
+from memcirc.pairs.make import SCORE_COLUMN
+from memcirc.pairs.record import Pairs, joined, load_pairs
+from memcirc.run.config import RunConfig
+from memcirc.run.reading import Run
+from memcirc.verification.passages import Choice, passages_from
+from memcirc.verification.stage import Material, verify_circuits
+from memcirc.verification.verify import Verification
+
+
+def given_files(config: RunConfig) -> list[Path]:
+    """The files that a verification is asked to use in place of the run's own.
+
+    Raises:
+        FileNotFoundError: one is not there.
+        ValueError: a ranking without a size.
+    """
+    settings = config.verify
+    given = [Path(config.located(path)) for path in (settings.prune_scores_path, settings.dataset_path) if path]
+    missing = [path for path in given if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"no file at {missing[0]}")
+    if settings.prune_scores_path and not settings.edge_count:
+        raise ValueError("prune_scores_path without edge_count: say how many edges of that ranking to verify")
+    return given
+
+
+def verified(run: Run, task: str, model: Model) -> Verification:
+    """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
+    config, settings = run.config, run.config.verify
+    *others, pairs = run.splits(task)
+    if settings.dataset_path:
+        pairs = load_pairs(config.located(settings.dataset_path), model, config.prepare.bos)
+    scores_path = config.located(settings.prune_scores_path)
+    scores = load_scores(scores_path) if scores_path else run.edge_scores(task)
+    rule = config.discover.by, config.discover.selection
+    circuits = {
+        mode: scores.first(settings.edge_count, *rule) if settings.edge_count else run.circuit(task, mode)
+        for mode in settings.modes
+    }
+    return verify_circuits(model, _material(run, others, pairs), scores, circuits, settings)
+
+
+def _material(run: Run, others: Sequence[Pairs], pairs: Pairs) -> Material:
+    """What a task's circuits are verified with; passages where the run has scores."""
+    config, passages = run.config, None
+    if run.has("score"):
+        choice = Choice(
+            config.prepare.prompt_tokens,
+            {pair.doc_id for pair in pairs},
+            config.verify.passages,
+            config.verify.seed,
+            SCORE_COLUMN[config.pairs.metric],
+            config.pairs.threshold,
+        )
+        passages = cache(partial(passages_from, run.artifact("score", "scores.parquet"), choice))
+    return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)

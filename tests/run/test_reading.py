@@ -1,0 +1,225 @@
+"""A finished run, read: every artifact as its stage left it, or a line that names it; nothing is run or written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import memcirc
+from memcirc.artifacts import DONE
+from memcirc.cli import MISTAKE, main
+from memcirc.interop.mib import load_circuit
+from memcirc.run.reading import Run
+
+
+@pytest.fixture
+def copy(finished_run: Path, tmp_path: Path) -> Path:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    return run_dir
+
+
+def tree(run_dir: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(run_dir)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in run_dir.rglob("*")
+    }
+
+
+def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(argv) == MISTAKE
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("memcirc: ")]
+    return line
+
+
+def no_model(*_: object, **__: object) -> None:
+    raise AssertionError("a model was loaded")
+
+
+def test_a_run_gives_every_artifact_and_changes_nothing(finished_run: Path) -> None:
+    before, run = tree(finished_run), memcirc.Run(str(finished_run))
+    assert run.tasks == ("branch", "memorization")
+    assert len(run.windows.ids) == len(run.scores)
+    train, validation, test = run.splits("branch")
+    assert len(train) + len(validation) + len(test) == len(run.pairs("branch"))
+    scores, circuit = run.edge_scores("branch"), run.circuit("branch", "edge")
+    assert circuit.edges == scores.top(len(circuit)).edges
+    assert run.circuit("branch").origin["mode"] == "tree"
+    statement = run.verification("memorization")["statement"]
+    assert statement["circuits"]["tree"]["n_edges"] == len(run.circuit("memorization", "tree"))
+    assert run.report == finished_run / "report" / "report.html"
+    assert tree(finished_run) == before
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda run: run.pairs("cooking"), "no task 'cooking'; it has branch, memorization"),
+        (lambda run: run.circuit("branch", "leaf"), "mode 'leaf' is not known"),
+        (lambda run: run.artifact("branch/discover", "x.json"), "holds no x.json; it holds edge_scores"),
+        (lambda run: run.artifact("memorization@x/verify", "v"), "is not finished; `memcirc verify --run_dir"),
+        (lambda _: Run("/no/run").config, "no run in /no/run"),
+    ],
+)
+def test_what_is_not_there_is_said(finished_run: Path, ask: Callable[[Run], object], message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        ask(Run(finished_run))
+
+
+def switch_off(path: Path, n: int = 10) -> None:
+    """Edit a circuit by hand."""
+    content = json.loads(path.read_text())
+    for edge in [edge for edge in content["edges"].values() if edge["in_graph"]][:n]:
+        edge["in_graph"] = False
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_an_edited_circuit_is_not_the_runs_own(copy: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy / "branch" / "discover" / "circuit.json"
+    switch_off(path, 3)
+    options = ["--format", "csv"] if command == "export" else []
+    line = refusal([command, str(copy), *options], capsys)
+    assert f"{path} is damaged, or was changed by hand; `memcirc discover --run_dir {copy}` makes it" in line
+    assert not (copy / "export").exists()
+
+
+def test_another_runs_artifacts_are_not_this_runs(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(copy / "memorization" / "discover", copy / "branch" / "discover", dirs_exist_ok=True)
+    line = refusal(["export", str(copy), "--format", "csv"], capsys)
+    assert "branch/discover: made from memorization/pairs/pairs.json" in line
+
+
+def test_what_was_made_from_something_else_is_stale(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(copy / "memorization" / "verify")
+    marker = copy / "branch" / "pairs" / DONE
+    content = json.loads(marker.read_text())
+    content["outputs"]["pairs.json"] = "0" * 16
+    marker.write_text(json.dumps(content))
+    line = refusal(["export", str(copy), "--format", "csv"], capsys)
+    assert "branch/discover: made from another branch/pairs/pairs.json" in line
+
+
+def test_a_configuration_edited_by_hand_is_not_that_of_the_artifacts(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "config.yaml"
+    path.write_text(path.read_text().replace("ig: 5", "ig: 4"))
+    assert "branch/discover: ig was 5, now 4" in refusal(["report", str(copy)], capsys)
+
+
+def test_a_report_needs_no_model_and_not_the_folder_that_the_run_was_made_in(
+    run_options: list[str], finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made with relative paths in one folder, moved, and reported from another where the model is not."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    model, corpus = Path(run_options[1]), Path(run_options[3])
+    shutil.copytree(model, project / "model")
+    shutil.copy(corpus, project / "corpus.jsonl")
+    elsewhere.mkdir()
+    monkeypatch.chdir(project)
+    options = ["--model_name", "model", "--dataset", "corpus.jsonl", *run_options[4:], "--contrastive_mode"]
+    assert main(["run", *options, "divergence", "--run_dir", "run"]) == 0
+    page = (project / "run" / "report" / "report.md").read_text()
+    monkeypatch.chdir(elsewhere)
+    assert main(["verify", "../project/run"]) == 0
+    (project / "model").rename(project / "gone")
+    monkeypatch.setattr("memcirc.run.loading.load_model", no_model)
+    (project / "run").rename(elsewhere / "moved")
+    assert main(["report", "moved"]) == 0
+    assert (elsewhere / "moved" / "report" / "report.md").read_text() == page
+
+
+def test_a_model_folder_that_is_gone_is_called_absent(
+    run_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run_options[1], tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert main(["score", "--model_name", "model", *run_options[2:8], "--run_dir", "run"]) == 0
+    (tmp_path / "model").rename(tmp_path / "gone")
+    line = refusal(["score", "--run_dir", "run"], capsys)
+    assert f"the model folder 'model' that this run was made with is not there (nor {tmp_path / 'model'})" in line
+    assert "--force" not in line
+
+
+def test_options_are_meant_from_where_they_are_typed(
+    finished_run: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(finished_run / "branch" / "pairs" / "pairs.json", tmp_path / "own.json")
+    assert (
+        main(["verify", "copy", "--dataset_path", "own.json", "--checks", "faithfulness", "--dataset_size", "2"]) == 0
+    )
+
+
+@pytest.mark.parametrize("argv", [["report"], ["verify", "--checks", "faithfulness"]])
+def test_with_a_folder_of_its_own_a_command_leaves_the_run_alone(copy: Path, tmp_path: Path, argv: list[str]) -> None:
+    before = tree(copy)
+    assert main([*argv, str(copy), "--out", str(tmp_path / "out")]) == 0
+    assert tree(copy) == before
+    name = "report.html" if argv[0] == "report" else "memorization/verification.json"
+    assert (tmp_path / "out" / name).is_file()
+
+
+@pytest.mark.parametrize("argv", [["report", "RUN"], ["export", "RUN", "--format", "csv"], ["run", "--run_dir", "RUN"]])
+def test_a_directory_that_cannot_be_written_is_one_line(
+    copy: Path, argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_only(*_: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system", str(options["dir"]))
+
+    monkeypatch.setattr("memcirc.artifacts.tempfile.mkstemp", read_only)
+    line = refusal([str(copy) if word == "RUN" else word for word in argv], capsys)
+    assert "Read-only file system" in line
+    assert str(copy) in line
+
+
+def test_damaged_artifacts_that_are_made_anew_are_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    circuit = copy / "branch" / "discover" / "circuit.json"
+    expected = circuit.read_bytes()
+    circuit.write_bytes(expected[:100])
+    (copy / "memorization" / "verify" / DONE).write_text("[]")
+    (copy / "manifest.json").write_text("[")
+    assert main(["run", "--run_dir", str(copy)]) == 0
+    told = capsys.readouterr().err
+    assert f"{circuit} is damaged, or was changed by hand; branch/discover is made anew" in told
+    assert "memorization/verify/done.json: not a stage's marker" in told
+    assert "manifest.json cannot be read" in told
+    assert circuit.read_bytes() == expected
+    assert json.loads((copy / "manifest.json").read_text())["argv"]
+
+
+def test_a_report_of_a_run_that_is_not_finished_names_the_command_and_scores_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("memcirc.run.loading.load_model", no_model)
+    scores = copy / "score" / "scores.parquet"
+    scores.write_bytes(scores.read_bytes()[:-1])
+    assert f"{scores} is damaged" in refusal(["report", str(copy)], capsys)
+    for task in ("branch", "memorization"):
+        shutil.rmtree(copy / task / "verify")
+    line = refusal(["report", str(copy)], capsys)
+    assert f"{copy} has no verified circuit; `memcirc verify --run_dir {copy}` makes it" in line
+
+
+def test_the_full_verification_is_shown_while_it_is_of_the_circuits_that_are_there(copy: Path) -> None:
+    run, plain, full = Run(copy), copy / "branch" / "verify", copy / "branch" / "verify-full"
+    shutil.copytree(plain, full)
+    assert run.files().tasks["branch"].verification == full / "verification.json"
+    later = copy / "branch" / "verify-full-0a1b"
+    shutil.copytree(plain, later)
+    content = json.loads((later / DONE).read_text())
+    (later / DONE).write_text(json.dumps({**content, "finished": content["finished"] + 1}))
+    assert run.files().tasks["branch"].verification == later / "verification.json"
+    stale = {**content, "inputs": dict.fromkeys(content["inputs"], "0" * 16)}
+    for folder in (full, later):
+        (folder / DONE).write_text(json.dumps(stale))
+    assert run.files().tasks["branch"].verification == plain / "verification.json"
+
+
+def test_the_runs_circuit_is_read_by_name_of_its_mode(finished_run: Path) -> None:
+    path = Run(finished_run).circuit_file("branch", "edge")
+    assert path.name == "circuit_edge.json"
+    assert load_circuit(path)[0].origin["mode"] == "edge"
