@@ -14,7 +14,8 @@ class PrepareConfig:
     dataset: str = field(
         default="timaeus/pile-wikipedia_en",
         metadata={
-            "help": "local file or folder (jsonl, jsonl.zst, json, parquet, txt), Pile subset, or data set on the hub"
+            "help": "local file or folder (jsonl, json, txt, each also .zst or .gz, parquet), Pile subset, or data set "
+            "on the hub"
         },
     )
     subset: str | None = field(default=None, metadata={"help": "keep documents of this Pile subset only"})
@@ -22,6 +23,9 @@ class PrepareConfig:
         default=None, metadata={"help": "split of a hub data set (default: train, or the only one)"}
     )
     text_column: str = field(default="text", metadata={"help": "column that holds the text"})
+    tokens_column: str | None = field(
+        default=None, metadata={"help": "column that holds token ids, in place of text (default: tokens, if no text)"}
+    )
     prompt_tokens: int = field(default=50, metadata={"help": "tokens of the prompt"})
     generation_tokens: int = field(default=50, metadata={"help": "tokens of the continuation"})
     windows: str = field(default="first", metadata={"help": "windows of a document: first, or all that do not overlap"})

@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerBase
 
 from memcirc.artifacts import atomic
 from memcirc.corpus.config import PrepareConfig
-from memcirc.corpus.sources import Document, documents
+from memcirc.corpus.sources import Document, documents, local_files
 from memcirc.corpus.subsets import licence_note
 from memcirc.corpus.windows import METADATA_KEY, cut, schema_of
 
@@ -39,7 +39,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PrepareStats:
-    """What became of the documents. `fingerprint` is a SHA-256 over config, tokens and counts."""
+    """What became of the documents. `fingerprint` is a SHA-256 over config, tokens and counts; `passed_over` says what
+    lies among the files of a local corpus and was not read, a line for each reason."""
 
     documents: int
     other_subset: int
@@ -48,6 +49,7 @@ class PrepareStats:
     distinct: int
     fingerprint: str
     licence_note: str | None
+    passed_over: tuple[str, ...] = ()
 
 
 def prepare(
@@ -61,6 +63,7 @@ def prepare(
     """
     if config.bos and tokenizer.bos_token_id is None:
         raise ValueError("bos is asked for, but the tokenizer has no BOS token")
+    files = local_files(config.dataset)
     tally: Counter[str] = Counter()
     counts = array("q")
     bar = tqdm(
@@ -85,6 +88,7 @@ def prepare(
             distinct=len(counts),
             fingerprint=digest.hexdigest(),
             licence_note=licence_note(config.only_subset) if config.only_subset else None,
+            passed_over=() if files is None else files.remarks,
         )
         write_counted(whole, draft, counts, {"config": asdict(config), "stats": asdict(stats)})
     return stats
@@ -93,7 +97,7 @@ def prepare(
 def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
     """Documents of the subset asked for and of the sample; the others are counted."""
     rng = random.Random(config.seed)
-    found = documents(config.dataset, config.subset, config.split, config.text_column)
+    found = documents(config.dataset, config.subset, config.split, config.text_column, config.tokens_column)
     for document in found:
         if config.only_subset and document.subset and document.subset != config.only_subset:
             tally["other_subset"] += 1
@@ -132,15 +136,14 @@ def distinct_rows(
                 counts[row] += 1
                 continue
             counts.append(1)
-            copies, family = document.meta.get("copies"), document.meta.get("family")
             yield {
                 "window_id": row,
                 "doc_id": document.doc_id,
                 "subset": document.subset or config.only_subset,
                 "offset": offset,
                 "tokens": window,
-                "copies": copies if isinstance(copies, int) else None,
-                "family": None if family is None else str(family),
+                "copies": document.copies,
+                "family": document.family,
             }
         tally["too_short"] += offset is None
 

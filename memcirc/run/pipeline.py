@@ -116,6 +116,8 @@ class Pipeline:
                 self.config.prepare, load_tokenizer(self.config.model.model_name), folder / "windows.parquet"
             )
             write_json(folder / "stats.json", asdict(stats))
+            for remark in stats.passed_over:
+                say(f"windows: {remark}")
             return [folder / "windows.parquet", folder / "stats.json"], f"{stats.distinct} distinct windows"
 
         name = {"tokenizer": self.config.model.model_name}
