@@ -123,12 +123,13 @@ def distinct_rows(
     tally: "Counter[str]",
     counts: "array[int]",
 ) -> Iterator[dict[str, Any]]:
-    """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences."""
+    """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences. A
+    document that begins with BOS by itself is cut behind it where BOS is asked for."""
     row_of: dict[bytes, int] = {}
     for document, ids in source:
         tally["documents"] += 1
-        offset = None
-        for offset, window in cut(ids, config.tokens, config.windows == "all", bos if config.bos else None):
+        offset, own = None, int(config.bos and len(ids) > 0 and ids[0] == bos)
+        for offset, window in cut(ids[own:], config.tokens, config.windows == "all", bos if config.bos else None):
             tally["windows"] += 1
             key = blake2b(np.asarray(window, np.int32).tobytes(), digest_size=16).digest()
             row = row_of.setdefault(key, len(row_of))
@@ -140,7 +141,7 @@ def distinct_rows(
                 "window_id": row,
                 "doc_id": document.doc_id,
                 "subset": document.subset or config.only_subset,
-                "offset": offset,
+                "offset": own + offset,
                 "tokens": window,
                 "copies": document.copies,
                 "family": document.family,

@@ -38,7 +38,11 @@ class ScoreConfig:
     samples: int = field(default=100, metadata={"help": "n of (n, p)-extraction: samples drawn"})
     probability: float = field(default=0.5, metadata={"help": "p of (n, p)-extraction: how likely one of them hits"})
     prefix_lengths: str = field(
-        default="", metadata={"help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32"}
+        default="",
+        metadata={
+            "help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32; with --bos, "
+            "behind BOS and the last L - 1"
+        },
     )
     rerun_near_ties: bool = field(default=False, metadata={"help": "score passages with a near-tie again, each alone"})
     unit_windows: int = field(
