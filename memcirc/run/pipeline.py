@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers.utils.logging import disable_progress_bar
 
-from memcirc.artifacts import file_hash, write_json
+from memcirc.artifacts import StageFolder, file_hash, read_json, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
 from memcirc.corpus.preparing import prepare
+from memcirc.corpus.sources import local_files, looks_local
 from memcirc.corpus.windows import WindowsFile
 from memcirc.graph import graph_of
 from memcirc.interop.mib import load_circuit, save_circuit
@@ -31,7 +32,7 @@ from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, load_model, load_tokenizer, resolve_device, weights_stamp
+from memcirc.models import Model, load_model, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, joined, load_pairs
 from memcirc.report.page import write_report
@@ -46,6 +47,7 @@ from memcirc.work.executors import Make
 from memcirc.work.parts import Parts
 
 POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")
+DATA_FILE = "data file "
 TASK_MODES = {"branch": "divergence", "memorization": "dataset"}
 
 
@@ -90,7 +92,12 @@ class Pipeline:
     def _identity(self) -> dict[str, Any]:
         """What every stage's marker says of the model."""
         name, dtype = self.config.model.model_name, self.config.model.dtype
-        return {"model_name": name, "dtype": dtype, "weights": weights_stamp(name)}
+        return {
+            "model_name": name,
+            "dtype": dtype,
+            "weights": weights_stamp(name),
+            "tokenizer_files": tokenizer_stamp(name),
+        }
 
     def _stage(
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
@@ -120,8 +127,23 @@ class Pipeline:
                 say(f"windows: {remark}")
             return [folder / "windows.parquet", folder / "stats.json"], f"{stats.distinct} distinct windows"
 
-        name = {"tokenizer": self.config.model.model_name}
-        return self._stage("windows", {**name, **asdict(self.config.prepare)}, [], make) / "windows.parquet"
+        name = self.config.model.model_name
+        settings = {"tokenizer": name, "tokenizer_files": tokenizer_stamp(name), **asdict(self.config.prepare)}
+        return self._stage("windows", {**settings, **self._corpus}, [], make) / "windows.parquet"
+
+    @cached_property
+    def _corpus(self) -> dict[str, str]:
+        """Hashes of a local corpus's files by name; where the corpus is gone, those with which windows were cut."""
+        path = Path(self.config.prepare.dataset).expanduser()
+        marker = StageFolder(self.run_dir / "windows").marker
+        if marker.is_file() and looks_local(str(path)) and not (path.exists() or path.is_symlink()):
+            say(f"windows: {path} is not there any more; whether it had changed is not known")
+            return {key: digest for key, digest in read_json(marker)["config"].items() if key.startswith(DATA_FILE)}
+        found = local_files(self.config.prepare.dataset)
+        files = () if found is None else found.files
+        return {
+            f"{DATA_FILE}{file.relative_to(path) if path.is_dir() else file.name}": file_hash(file) for file in files
+        }
 
     def score(self) -> Path:
         """Memorization scores of all windows."""
