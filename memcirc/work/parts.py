@@ -1,5 +1,5 @@
-"""The finished units of a plan: one parquet part each, which appears under its name when it is whole and stands beside
-the SHA-256 of its bytes; a part that these do not give any more is not finished.
+"""The finished units of a plan: one parquet part each, which appears under its name when it is whole. Its footer
+holds a seal, the SHA-256 of all its bytes (with zeros in the seal's place); a part with a broken seal is not finished.
 
 A plan is everything that the units' contents depend on (settings, input hashes, how the work is cut); its hash is part
 of every part's name, and ``plan.json`` says it in full. Parts of another plan are never taken for this one's.
@@ -14,9 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, write_json, write_text
+from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, write_json
 
 PLAN = "plan.json"
+SEAL_KEY = b"memcirc.seal"
+SEAL = b"memcirc part, sha256 "
+BLANK = b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Parts:
 
     def clear(self) -> None:
         """Remove all parts and the plan."""
-        for path in [*self.folder.glob("*.parquet"), *self.folder.glob("*.sha256"), self.folder / PLAN]:
+        for path in [*self.folder.glob("*.parquet"), self.folder / PLAN]:
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -61,17 +64,18 @@ class Parts:
         return self.folder / f"{content_hash(plain(self.plan))[:8]}-{unit:07d}.parquet"
 
     def write(self, unit: int, table: pa.Table) -> None:
-        """Keep a unit's table, atomically; the hash comes first, so that no part is ever without."""
-        path, whole = self.path(unit), pa.BufferOutputStream()
-        pq.write_table(table, whole)
-        content = whole.getvalue()
-        write_text(_hash_beside(path), sha256(content).hexdigest() + "\n")
-        with atomic(path) as partial:
-            partial.write_bytes(content)
+        """Keep a unit's table, sealed, atomically."""
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({SEAL_KEY: SEAL + BLANK})
+        content = sink.getvalue().to_pybytes()
+        with atomic(self.path(unit)) as partial:
+            partial.write_bytes(content.replace(SEAL + BLANK, SEAL + _digest(content)))
 
     def missing(self) -> list[int]:
         """Units without a whole part: none yet, or one that is damaged, which its successor will replace."""
-        return [unit for unit in range(self.units) if _content(self.path(unit)) is None]
+        return [unit for unit in range(self.units) if _sealed(self.path(unit)) is None]
 
     def tables(self) -> Iterator[pa.Table]:
         """All parts in the order of their units, one at a time.
@@ -80,10 +84,12 @@ class Parts:
             ValueError: a part is not there or damaged.
         """
         for unit in range(self.units):
-            content = _content(self.path(unit))
+            content = _sealed(self.path(unit))
             if content is None:
                 raise ValueError(f"{self.path(unit)} is damaged or gone; the same command makes it anew")
-            yield pq.read_table(pa.BufferReader(content))
+            table = pq.read_table(pa.BufferReader(content))
+            own = {key: value for key, value in (table.schema.metadata or {}).items() if key != SEAL_KEY}
+            yield table.replace_schema_metadata(own or None)
 
     def merge(self, path: Path) -> None:
         """All parts as one file, a row group a unit, in flat memory."""
@@ -96,14 +102,16 @@ class Parts:
             writer.close()
 
 
-def _hash_beside(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
-def _content(path: Path) -> bytes | None:
-    """The bytes of a part; None where there is none, or where they are not those that were written."""
+def _sealed(path: Path) -> bytes | None:
+    """The bytes of a part; None where there is none, or where its seal is broken."""
     try:
-        content, expected = path.read_bytes(), _hash_beside(path).read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    return content if sha256(content).hexdigest().encode() == expected.strip() else None
+    start = content.rfind(SEAL) + len(SEAL)
+    stop = start + len(BLANK)
+    return content if content[start:stop] == _digest(content[:start] + BLANK + content[stop:]) else None
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()

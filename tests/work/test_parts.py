@@ -76,14 +76,21 @@ def test_a_bit_that_flipped_in_a_part_is_noticed_said_and_mended(
     assert before == after
 
 
-def test_a_part_without_its_hash_or_with_another_is_not_finished(tmp_path: Path) -> None:
+def test_a_part_without_a_seal_is_not_finished(tmp_path: Path) -> None:
     parts = parts_of(tmp_path)
     for unit in range(5):
         parts.write(unit, table(unit))
-    first, second = (parts.path(unit).with_suffix(".sha256") for unit in (0, 1))
-    first.unlink()
-    second.write_text("0" * 64)
-    assert parts.missing() == [0, 1]
+    pq.write_table(table(1), parts.path(1))
+    assert parts.missing() == [1]
+
+
+def test_a_sealed_part_is_parquet_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path, units=2)
+    plain, told = table(0), table(1).replace_schema_metadata({"bos": "true"})
+    for unit, own in enumerate((plain, told)):
+        parts.write(unit, own)
+        assert pq.read_table(parts.path(unit)).equals(own)
+    assert [own.schema.metadata for own in parts.tables()] == [None, {b"bos": b"true"}]
 
 
 def test_a_plan_that_changed_under_finished_parts_is_refused(tmp_path: Path) -> None:
