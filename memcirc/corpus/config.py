@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from memcirc.config import LARGEST, at_least
 from memcirc.corpus.subsets import is_subset, subset_name
 
 WINDOWS_OF_A_DOCUMENT = ("first", "all")
@@ -44,6 +45,9 @@ class PrepareConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} {value}: accepted is 1 or more")
+        if self.tokens > LARGEST:
+            raise ValueError(f"windows of {self.tokens} tokens: accepted are {LARGEST} at most")
+        at_least(self, 0, "seed")
         if not 0 < self.sample <= 1:
             raise ValueError(f"sample {self.sample}: accepted is more than 0 and at most 1")
 
