@@ -1,6 +1,7 @@
 """From a corpus to a file of distinct windows, in two passes and flat memory.
 
-1. Documents are streamed, filtered by subset, tokenized once (no BOS unless asked) and cut; too short ones are counted.
+1. Documents are streamed, filtered by subset, tokenized once (no BOS unless asked; as far as the windows need it) and
+   cut; too short ones are counted.
 2. A window that was seen before (by a 128-bit hash of its tokens) only raises its count; a new one is appended to a
    temporary file. Memory holds a hash and a count per distinct window, and one row group.
 3. A second pass over that file adds the column of counts. The result appears under its name when it is whole.
@@ -29,6 +30,7 @@ from memcirc.artifacts import atomic
 from memcirc.corpus.config import PrepareConfig
 from memcirc.corpus.sources import Document, documents, local_files
 from memcirc.corpus.subsets import licence_note
+from memcirc.corpus.tokenizing import first_ids, ids_of
 from memcirc.corpus.windows import METADATA_KEY, cut, schema_of
 
 ROW_GROUP = 4096
@@ -75,7 +77,8 @@ def prepare(
     with atomic(out_path) as whole, tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".windows-") as folder:
         draft = Path(folder) / "draft.parquet"
         digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
-        rows = distinct_rows(config, tokenized(iter(bar), tokenizer), tokenizer.bos_token_id, tally, counts)
+        most = config.tokens + 1 if config.windows == "first" else None  # one more: BOS of the document's own
+        rows = distinct_rows(config, tokenized(iter(bar), tokenizer, most), tokenizer.bos_token_id, tally, counts)
         write_draft(draft, config, islice(rows, config.max_windows), digest)
         if not counts:
             raise ValueError(nothing_left(config, tally))
@@ -106,12 +109,12 @@ def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
 
 
 def tokenized(
-    source: Iterable[Document], tokenizer: PreTrainedTokenizerBase
+    source: Iterable[Document], tokenizer: PreTrainedTokenizerBase, most: int | None = None
 ) -> Iterator[tuple[Document, Sequence[int]]]:
-    """Documents with their ids; those that come as ids keep them."""
+    """Documents with their ids, the first `most` of them where that is given; those that come as ids keep them."""
     for block in blocks(source, TOKENIZED_AT_ONCE):
         texts = [document.text for document in block if document.text is not None]
-        encoded = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else ())
+        encoded = iter(ids_of(tokenizer, texts) if most is None else first_ids(tokenizer, texts, most))
         for document in block:
             yield document, document.tokens if document.tokens is not None else next(encoded)
 
