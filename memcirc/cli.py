@@ -3,13 +3,15 @@
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from memcirc.options import add_options
+from memcirc.options import add_options, whole_number
+from memcirc.run.process import outlets, stoppable
 
 INTERRUPTED = 130
 MISTAKE = 2
@@ -89,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="configuration of a run, as RUN/config.yaml"
     )
     run.add_argument(
-        "--global_batch_size", type=int, default=argparse.SUPPRESS, metavar="N",
+        "--global_batch_size", type=whole_number, default=argparse.SUPPRESS, metavar="N",
         help="every batch size that is not given by itself",
     )  # fmt: skip
     for name, text in (
@@ -147,26 +149,50 @@ def _add_studies(commands: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C."""
+    """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C, 143 when terminated,
+    1 where memory or disk end."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl when others use the cores
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = vars(parser().parse_args(arguments))
-    try:
-        COMMANDS[options.pop("command")](options, ["memcirc", *arguments])
-    except KeyboardInterrupt:
-        print("memcirc: interrupted; finished stages are kept, the same command goes on from them", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, FileNotFoundError) as error:
-        print(f"memcirc: {' '.join(str(error).split())}", file=sys.stderr)
-        return MISTAKE
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        if error.errno in OUT_OF_SPACE:
-            print(f"memcirc: no space left ({reason}); finished work is kept", file=sys.stderr)
-            return FAILURE
-        print(f"memcirc: {reason}", file=sys.stderr)
-        return MISTAKE
+    with outlets(), stoppable() as arrived:
+        try:
+            options = vars(parser().parse_args(arguments))
+            for name in ("run_dir", "run"):
+                _check_folder(name, options.get(name))
+            COMMANDS[options.pop("command")](options, ["memcirc", *arguments])
+            sys.stdout.flush()
+        except BaseException as error:
+            status, line = _in_words(error, arrived)
+            print(f"memcirc: {' '.join(line.split())}", file=sys.stderr)
+            return status
     return 0
+
+
+def _in_words(error: BaseException, arrived: Sequence[int]) -> tuple[int, str]:
+    """Exit status and line of what can go wrong without a fault of ours; what is one is raised again.
+
+    Args:
+        arrived: signals that have asked for an end.
+    """
+    if arrived or isinstance(error, KeyboardInterrupt):
+        asked = arrived[0] if arrived else signal.SIGINT
+        word = "interrupted" if asked == signal.SIGINT else "terminated"
+        return 128 + asked, f"{word}; finished stages are kept, the same command goes on from them"
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        return FAILURE, f"no space left ({error}); finished work is kept"
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return FAILURE, f"no memory left ({error}); finished work is kept, smaller batches need less"
+    if isinstance(error, ValueError | OverflowError | FileNotFoundError):
+        return MISTAKE, str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return MISTAKE, f"{error.filename}: {error.strerror}"
+    raise error
+
+
+def _check_folder(name: str, folder: Path | None) -> None:
+    """Raises ValueError for a run directory that cannot become one, since a file is in its place or above it."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None) if folder else None
+    if there is not None and not there.is_dir():
+        raise ValueError(f"{name} {str(folder)!r}: {there} is a file, accepted is a folder")
 
 
 def _stages(command: str, last_stage: str) -> Callable[[dict[str, Any], list[str]], None]:

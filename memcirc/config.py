@@ -3,6 +3,9 @@
 from dataclasses import fields
 from typing import Any
 
+LARGEST = 2**31 - 1
+"""What a whole number may be at most: it fits every seed, count and array."""
+
 
 def check_choices(config: Any) -> None:
     """Raises ValueError unless every field whose metadata lists ``choices`` holds one of them."""

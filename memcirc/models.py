@@ -21,10 +21,15 @@ from transformer_lens import HookedTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from memcirc.architectures import hooked_twin
+from memcirc.artifacts import content_hash, file_hash
 
 Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CONFIGURATIONS = ("config.json", "generation_config.json")
+TOKENIZER_FILES = (
+    "*token*.json", "*token*.model", "*vocab*", "merges.txt", "spiece.model", "sentencepiece*.model", "*.tiktoken",
+)  # fmt: skip
 _AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
 
 
@@ -169,19 +174,22 @@ def load_tokenizer(name: str) -> Any:
 
 
 def weights_stamp(name: str) -> str | None:
-    """A cheap identity of a local folder's weights: names, sizes, first and last megabyte; None for a hub name."""
+    """A cheap identity of what a local folder's model computes: hashes of weights and configurations
+    (:func:`memcirc.artifacts.file_hash`); None for a hub name."""
+    return _stamp(name, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGURATIONS)
+
+
+def tokenizer_stamp(name: str) -> str | None:
+    """A cheap identity of a local folder's tokenizer: hashes of its files; None for a hub name."""
+    return _stamp(name, *TOKENIZER_FILES)
+
+
+def _stamp(name: str, *patterns: str) -> str | None:
     folder = Path(name)
     if not folder.is_dir():
         return None
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]):
-        size = path.stat().st_size
-        digest.update(f"{path.name}{size}".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(2**20))
-            file.seek(max(0, size - 2**20))
-            digest.update(file.read())
-    return digest.hexdigest()[:16]
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    return content_hash({path.name: file_hash(path) for path in paths})
 
 
 def resolve_device(device: str) -> torch.device:

@@ -5,10 +5,13 @@ stays absent, so that a run's stored configuration fills the gaps.
 """
 
 import argparse
+import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin
+
+from memcirc.config import LARGEST
 
 Config = TypeVar("Config")
 
@@ -32,7 +35,45 @@ def _kind(f: "Field[Any]") -> dict[str, Any]:
         return {"help": text, "action": _Switch}
     if "choices" in f.metadata:
         return {"help": text, "metavar": "{" + ",".join(f.metadata["choices"]) + "}"}
-    return {"help": text, "type": kind, "metavar": "N" if kind is int else "X" if kind is float else "TEXT"}
+    if kind in (int, float):
+        number = whole_number if kind is int else finite_number
+        return {"help": text, "type": number, "metavar": "N" if kind is int else "X"}
+    return {"help": text, "type": kind, "metavar": "TEXT"}
+
+
+def whole_number(text: str) -> int:
+    """The number that an option is given.
+
+    Raises:
+        argparse.ArgumentTypeError: no whole number, or one that fits no array, seed or count.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = LARGEST + 1
+    if abs(number) > LARGEST:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no whole number between -{LARGEST} and {LARGEST}")
+    return number
+
+
+def finite_number(text: str) -> float:
+    """The number that an option is given.
+
+    Raises:
+        argparse.ArgumentTypeError: no number, or not a finite one.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no finite number")
+    return number
+
+
+def shortened(text: str) -> str:
+    """What a message says of a value that may be long."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 class _Switch(argparse.Action):

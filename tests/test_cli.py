@@ -1,8 +1,18 @@
+import io
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from memcirc.cli import COMMANDS, main, parser
+from memcirc.cli import COMMANDS, FAILURE, INTERRUPTED, MISTAKE, main, parser
+from memcirc.options import finite_number, whole_number
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
@@ -42,3 +52,206 @@ def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> N
 def test_doctor_names_versions_and_devices(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert re.search(r"torch 2\..*\n(.*\n)*devices: cpu", capsys.readouterr().out)
+
+
+def subcommands(of: ArgumentParser) -> dict[str, ArgumentParser]:
+    return of._subparsers._group_actions[0].choices if of._subparsers else {}  # type: ignore[union-attr,return-value]
+
+
+def numeric_options() -> Iterator[tuple[list[str], str, type]]:
+    """(command, option, int or float) for every option of every command that takes a number."""
+    for name, command in subcommands(parser()).items():
+        for words, one in [([name], command), *(([name, study], own) for study, own in subcommands(command).items())]:
+            for action in one._actions:
+                kind = {"N": int, "X": float}.get(str(action.metavar))
+                if kind is not None:
+                    assert action.type is (whole_number if kind is int else finite_number), action.dest
+                    yield words, action.option_strings[0], kind
+
+
+HUGE = [
+    "99999999999999999999",
+    "-99999999999999999999",
+    "1" + "0" * 30,
+    "9" * 5000,
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "x",
+    "",
+]
+
+
+def test_a_number_that_is_none_or_too_large_is_one_line_for_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    options = list(numeric_options())
+    assert len(options) > 60
+    for words, option, kind in options:
+        for value in HUGE if kind is int else HUGE[-6:]:
+            with pytest.raises(SystemExit) as stop:
+                main([*words, f"{option}={value}"])
+            assert stop.value.code == MISTAKE
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1
+            assert len(said) < 200
+            assert f"argument {option}" in said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--mem_batch_size=1" + "0" * 30, "--mem_batch_size=" + "9" * 5000, "--prefix_lengths=" + "9" * 30,
+     "--prefix_lengths=" + "9" * 5000, "--global_batch_size=-1", "--seed=-1", "--split_seed=-1", "--sample=2",
+     "--prompt_tokens=2147483647", "--device=cuda:99999999999999999999", "--shard=0/" + "9" * 5000],
+)  # fmt: skip
+def test_numbers_within_words_are_one_line_too(wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "--model_name", "no/model", "--dataset", "/none.txt", "--run_dir", str(tmp_path / "run")]
+    assert main([*command, wrong]) == MISTAKE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("study", ["ioi", "pii", "latent"])
+def test_a_seed_below_0_is_refused_by_the_studies(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["patch", study, "--seed=-1"]) == MISTAKE
+    assert "seed is -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_run_directory_is_one_line(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / place)
+    for words in (
+        "score --model_name m --run_dir",
+        "verify",
+        "demo --run_dir",
+        "patch ioi --run_dir",
+        "export --format csv",
+    ):
+        command = [*words.split(), folder]
+        assert main(command) == MISTAKE
+        assert f"{tmp_path / 'file'} is a file, accepted is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (KeyboardInterrupt(), INTERRUPTED, "interrupted; finished stages are kept"),
+        (MemoryError("too much"), FAILURE, "no memory left (too much)"),
+        (OverflowError("too large"), MISTAKE, "too large"),
+        (PermissionError(13, "Permission denied", "/there"), MISTAKE, "/there: Permission denied"),
+        (IsADirectoryError(21, "Is a directory", "/there"), MISTAKE, "/there: Is a directory"),
+    ],
+)
+def test_an_end_that_is_no_fault_of_ours_is_one_line(
+    error: BaseException, status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*_: object) -> None:
+        raise error
+
+    for name in ("_check_folder", "parser"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"memcirc.cli.{name}", end)
+            assert main(["doctor"]) == status
+        assert capsys.readouterr().err.startswith(f"memcirc: {line}")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_interruption_that_a_library_swallows_or_makes_an_error_of_is_one(
+    number: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tidied = []
+
+    def swallowing(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        try:
+            time.sleep(30)
+        finally:
+            time.sleep(1)  # what is being tidied up is left in peace
+            tidied.append(True)
+
+    def turning(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ImportError("could not be loaded") from None
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
+    for command in (swallowing, turning):
+        monkeypatch.setitem(COMMANDS, "doctor", command)
+        assert main(["doctor"]) == status
+        assert capsys.readouterr().err.count("\n") == 1
+    assert tidied
+    assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setitem(COMMANDS, "doctor", end)
+    with pytest.raises(AssertionError):
+        main(["doctor"])
+
+
+def test_output_that_the_encoding_does_not_hold_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setitem(COMMANDS, "doctor", lambda *_: print("1 \u2013 2 \ud83d"))
+    assert main(["doctor"]) == 0
+    assert raw.getvalue() == b"1 ? 2 ?\n"
+
+
+TABLE = """
+import sys
+from memcirc import cli
+def table(*_):
+    for _ in range(20_000):
+        print("a \u2013 b", "x" * 100)
+    print("end", file=sys.stderr)
+cli.COMMANDS["doctor"] = table
+sys.exit(cli.main(["doctor"]))
+"""
+FULL = "[Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("shell", "out", "err"),
+    [
+        ("COMMAND | head -1 | sed 's/ x*$//'", "a \u2013 b\n", "end\n0\n"),
+        ("PYTHONIOENCODING=ascii COMMAND | head -1 | sed 's/ x*$//'", "a ? b\n", "end\n0\n"),
+        ("PYTHONIOENCODING=latin-1 LC_ALL=C COMMAND | head -1 | sed 's/ x*$//'", "a ? b\n", "end\n0\n"),
+        ("COMMAND >&-", "", "end\n0\n"),
+        ("COMMAND 2>&- | head -1 | sed 's/ x*$//'", "a \u2013 b\n", "0\n"),
+        ("COMMAND > /dev/full", "", f"memcirc: no space left ({FULL}); finished work is kept\n1\n"),
+    ],
+)
+def test_a_command_ends_well_whoever_reads_it(shell: str, out: str, err: str) -> None:
+    ended = subprocess.run(
+        ["bash", "-c", shell.replace("COMMAND", '"$0" -c "$1"') + "; echo ${PIPESTATUS[0]} >&2", sys.executable, TABLE],
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert (ended.stdout, ended.stderr) == (out, err)
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.3, 0.6, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143)])
+def test_a_signal_while_modules_are_loaded_is_one_line(delay: float, number: int, status: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "memcirc", "patch", "latent", "--run_dir", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        time.sleep(delay)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == status
+    assert [line for line in said.splitlines() if line.startswith("memcirc: ")] == said.splitlines()[-1:]
+    assert "Traceback" not in said

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from memcirc.graph import graph_of
-from memcirc.models import load_model, weights_stamp
+from memcirc.models import load_model, tokenizer_stamp, weights_stamp
 from tests.models import HF_MODELS, config
 
 
@@ -103,3 +103,33 @@ def test_the_stamp_of_a_folder_changes_with_its_weights(tmp_path: Path) -> None:
     hf.save_pretrained(tmp_path)
     assert before != weights_stamp(str(tmp_path))
     assert weights_stamp("some/hub-name") is None
+
+
+def test_the_stamp_of_a_folder_sees_every_byte_of_its_weights_and_its_configuration(tmp_path: Path) -> None:
+    random_hf("gpt2").save_pretrained(tmp_path)
+    stamps = {weights_stamp(str(tmp_path))}
+    weights, configuration = tmp_path / "model.safetensors", tmp_path / "config.json"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    stamps.add(weights_stamp(str(tmp_path)))
+    configuration.write_text(
+        configuration.read_text().replace('"layer_norm_epsilon": 1e-05', '"layer_norm_epsilon": 1')
+    )
+    stamps.add(weights_stamp(str(tmp_path)))
+    (tmp_path / "generation_config.json").write_text("{}")
+    stamps.add(weights_stamp(str(tmp_path)))
+    assert len(stamps) == 4
+    (tmp_path / "README.md").touch()
+    assert weights_stamp(str(tmp_path)) in stamps
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt",
+             "vocab.json", "tokenizer.model", "spiece.model"],
+)  # fmt: skip
+def test_the_stamp_of_a_tokenizer_sees_its_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = tokenizer_stamp(str(tmp_path))
+    (tmp_path / name).write_text("{}")
+    assert before != tokenizer_stamp(str(tmp_path)) != tokenizer_stamp("some/hub-name")

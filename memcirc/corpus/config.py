@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from memcirc.config import LARGEST, at_least
 from memcirc.corpus.subsets import is_subset, subset_name
 
 WINDOWS_OF_A_DOCUMENT = ("first", "all")
@@ -14,7 +15,8 @@ class PrepareConfig:
     dataset: str = field(
         default="timaeus/pile-wikipedia_en",
         metadata={
-            "help": "local file or folder (jsonl, jsonl.zst, json, parquet, txt), Pile subset, or data set on the hub"
+            "help": "local file or folder (jsonl, json, txt, each also .zst or .gz, parquet), Pile subset, or data set "
+            "on the hub"
         },
     )
     subset: str | None = field(default=None, metadata={"help": "keep documents of this Pile subset only"})
@@ -22,6 +24,9 @@ class PrepareConfig:
         default=None, metadata={"help": "split of a hub data set (default: train, or the only one)"}
     )
     text_column: str = field(default="text", metadata={"help": "column that holds the text"})
+    tokens_column: str | None = field(
+        default=None, metadata={"help": "column that holds token ids, in place of text (default: tokens, if no text)"}
+    )
     prompt_tokens: int = field(default=50, metadata={"help": "tokens of the prompt"})
     generation_tokens: int = field(default=50, metadata={"help": "tokens of the continuation"})
     windows: str = field(default="first", metadata={"help": "windows of a document: first, or all that do not overlap"})
@@ -40,6 +45,9 @@ class PrepareConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} {value}: accepted is 1 or more")
+        if self.tokens > LARGEST:
+            raise ValueError(f"windows of {self.tokens} tokens: accepted are {LARGEST} at most")
+        at_least(self, 0, "seed")
         if not 0 < self.sample <= 1:
             raise ValueError(f"sample {self.sample}: accepted is more than 0 and at most 1")
 

@@ -29,7 +29,8 @@ def rows_of_dataset(name: str, split: str | None = None, subset: str | None = No
 
     Raises:
         FileNotFoundError: the data set is not found, or the hub is not reached.
-        ValueError: a split that it does not have, a broken file, or a data set that cannot serve what is asked.
+        ValueError: a split that it does not have, a broken file, a data set that cannot serve what is asked, or a cache
+            that cannot be written.
     """
     refusal = DEAD_DATASETS.get(name) or (WITHOUT_SUBSETS.get(name) if subset else None)
     if refusal:
@@ -43,6 +44,11 @@ def rows_of_dataset(name: str, split: str | None = None, subset: str | None = No
     try:
         splits = datasets.load_dataset(name, streaming=True)
     except (OSError, HFValidationError) as error:
+        if is_of_the_cache(error, name):
+            raise ValueError(
+                f"data set {name!r}: the cache cannot be written ({in_one_line(error)}); set HF_HOME, or "
+                "HF_DATASETS_CACHE, to a folder that can"
+            ) from None
         raise FileNotFoundError(f"data set {name!r} not found ({in_one_line(error)}): {ACCEPTED}") from None
     except broken as error:
         raise ValueError(f"data set {name!r} cannot be read ({in_one_line(error)})") from None
@@ -58,6 +64,12 @@ def rows_of_dataset(name: str, split: str | None = None, subset: str | None = No
     except broken as error:
         cause = in_one_line(error.__cause__ or error)
         raise ValueError(f"data set {name!r} cannot be read after row {number} ({cause})") from None
+
+
+def is_of_the_cache(error: Exception, name: str) -> bool:
+    """Whether the system refused a file, and not one of the data set itself, which may be a folder of this name."""
+    place = getattr(error, "filename", None)
+    return place is not None and not Path(str(place)).is_relative_to(name)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """From a corpus to a file of distinct windows, in two passes and flat memory.
 
-1. Documents are streamed, filtered by subset, tokenized once (no BOS unless asked) and cut; too short ones are counted.
+1. Documents are streamed, filtered by subset, tokenized once (no BOS unless asked; as far as the windows need it) and
+   cut; too short ones are counted.
 2. A window that was seen before (by a 128-bit hash of its tokens) only raises its count; a new one is appended to a
    temporary file. Memory holds a hash and a count per distinct window, and one row group.
 3. A second pass over that file adds the column of counts. The result appears under its name when it is whole.
@@ -27,8 +28,9 @@ from transformers import PreTrainedTokenizerBase
 
 from memcirc.artifacts import atomic
 from memcirc.corpus.config import PrepareConfig
-from memcirc.corpus.sources import Document, documents
+from memcirc.corpus.sources import Document, documents, local_files
 from memcirc.corpus.subsets import licence_note
+from memcirc.corpus.tokenizing import first_ids, ids_of
 from memcirc.corpus.windows import METADATA_KEY, cut, schema_of
 
 ROW_GROUP = 4096
@@ -39,7 +41,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PrepareStats:
-    """What became of the documents. `fingerprint` is a SHA-256 over config, tokens and counts."""
+    """What became of the documents. `fingerprint` is a SHA-256 over config, tokens and counts; `passed_over` says what
+    lies among the files of a local corpus and was not read, a line for each reason."""
 
     documents: int
     other_subset: int
@@ -48,6 +51,7 @@ class PrepareStats:
     distinct: int
     fingerprint: str
     licence_note: str | None
+    passed_over: tuple[str, ...] = ()
 
 
 def prepare(
@@ -61,6 +65,7 @@ def prepare(
     """
     if config.bos and tokenizer.bos_token_id is None:
         raise ValueError("bos is asked for, but the tokenizer has no BOS token")
+    files = local_files(config.dataset)
     tally: Counter[str] = Counter()
     counts = array("q")
     bar = tqdm(
@@ -72,7 +77,8 @@ def prepare(
     with atomic(out_path) as whole, tempfile.TemporaryDirectory(dir=out_path.parent, prefix=".windows-") as folder:
         draft = Path(folder) / "draft.parquet"
         digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
-        rows = distinct_rows(config, tokenized(iter(bar), tokenizer), tokenizer.bos_token_id, tally, counts)
+        most = config.tokens + 1 if config.windows == "first" else None  # one more: BOS of the document's own
+        rows = distinct_rows(config, tokenized(iter(bar), tokenizer, most), tokenizer.bos_token_id, tally, counts)
         write_draft(draft, config, islice(rows, config.max_windows), digest)
         if not counts:
             raise ValueError(nothing_left(config, tally))
@@ -85,6 +91,7 @@ def prepare(
             distinct=len(counts),
             fingerprint=digest.hexdigest(),
             licence_note=licence_note(config.only_subset) if config.only_subset else None,
+            passed_over=() if files is None else files.remarks,
         )
         write_counted(whole, draft, counts, {"config": asdict(config), "stats": asdict(stats)})
     return stats
@@ -93,7 +100,7 @@ def prepare(
 def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
     """Documents of the subset asked for and of the sample; the others are counted."""
     rng = random.Random(config.seed)
-    found = documents(config.dataset, config.subset, config.split, config.text_column)
+    found = documents(config.dataset, config.subset, config.split, config.text_column, config.tokens_column)
     for document in found:
         if config.only_subset and document.subset and document.subset != config.only_subset:
             tally["other_subset"] += 1
@@ -102,12 +109,12 @@ def chosen(config: PrepareConfig, tally: "Counter[str]") -> Iterator[Document]:
 
 
 def tokenized(
-    source: Iterable[Document], tokenizer: PreTrainedTokenizerBase
+    source: Iterable[Document], tokenizer: PreTrainedTokenizerBase, most: int | None = None
 ) -> Iterator[tuple[Document, Sequence[int]]]:
-    """Documents with their ids; those that come as ids keep them."""
+    """Documents with their ids, the first `most` of them where that is given; those that come as ids keep them."""
     for block in blocks(source, TOKENIZED_AT_ONCE):
         texts = [document.text for document in block if document.text is not None]
-        encoded = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else ())
+        encoded = iter(ids_of(tokenizer, texts) if most is None else first_ids(tokenizer, texts, most))
         for document in block:
             yield document, document.tokens if document.tokens is not None else next(encoded)
 
@@ -119,12 +126,13 @@ def distinct_rows(
     tally: "Counter[str]",
     counts: "array[int]",
 ) -> Iterator[dict[str, Any]]:
-    """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences."""
+    """A row for each window at its first occurrence; `counts` grows with the rows and counts all occurrences. A
+    document that begins with BOS by itself is cut behind it where BOS is asked for."""
     row_of: dict[bytes, int] = {}
     for document, ids in source:
         tally["documents"] += 1
-        offset = None
-        for offset, window in cut(ids, config.tokens, config.windows == "all", bos if config.bos else None):
+        offset, own = None, int(config.bos and len(ids) > 0 and ids[0] == bos)
+        for offset, window in cut(ids[own:], config.tokens, config.windows == "all", bos if config.bos else None):
             tally["windows"] += 1
             key = blake2b(np.asarray(window, np.int32).tobytes(), digest_size=16).digest()
             row = row_of.setdefault(key, len(row_of))
@@ -132,15 +140,14 @@ def distinct_rows(
                 counts[row] += 1
                 continue
             counts.append(1)
-            copies, family = document.meta.get("copies"), document.meta.get("family")
             yield {
                 "window_id": row,
                 "doc_id": document.doc_id,
                 "subset": document.subset or config.only_subset,
-                "offset": offset,
+                "offset": own + offset,
                 "tokens": window,
-                "copies": copies if isinstance(copies, int) else None,
-                "family": None if family is None else str(family),
+                "copies": document.copies,
+                "family": document.family,
             }
         tally["too_short"] += offset is None
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_choices
+from memcirc.config import LARGEST, at_least, check_choices
 
 LEVELS = {
     "exact": ("exact",),
@@ -38,7 +38,11 @@ class ScoreConfig:
     samples: int = field(default=100, metadata={"help": "n of (n, p)-extraction: samples drawn"})
     probability: float = field(default=0.5, metadata={"help": "p of (n, p)-extraction: how likely one of them hits"})
     prefix_lengths: str = field(
-        default="", metadata={"help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32"}
+        default="",
+        metadata={
+            "help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32; with --bos, "
+            "behind BOS and the last L - 1"
+        },
     )
     rerun_near_ties: bool = field(default=False, metadata={"help": "score passages with a near-tie again, each alone"})
     unit_windows: int = field(
@@ -49,13 +53,15 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         if self.mem_batch_size != "auto" and not self.mem_batch_size.isdecimal():
             raise ValueError(f"mem_batch_size {self.mem_batch_size!r} is neither 'auto' nor a number")
+        if self.mem_batch_size != "auto" and (len(self.mem_batch_size) > 10 or self.batch_size > LARGEST):
+            raise ValueError(f"mem_batch_size {self.mem_batch_size[:40]!r}: accepted are auto and 1 to {LARGEST}")
         at_least(self, 1, "batch_size", "samples", "unit_windows")
         at_least(self, 0, "top_k")
         check_choices(self)
         if not 0 < self.probability < 1:
             raise ValueError(f"probability is {self.probability}; accepted: between 0 and 1, both excluded")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}; accepted: above 0")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}; accepted: above 0, and finite")
         _ = self.lengths
 
     @property

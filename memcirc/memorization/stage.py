@@ -27,9 +27,9 @@ def score_windows(
     and completion as text.
 
     Columns besides those of :func:`memcirc.score`: ``extractable``, whether ``samples`` samples contain the completion
-    with ``probability``; ``prefix_matches``, its ``prefix_match`` behind the last L prompt tokens, for each L asked
-    for; ``pattern`` and ``taxonomy`` (:mod:`memcirc.memorization.taxonomy`); ``induction``
-    (:mod:`memcirc.memorization.controls`).
+    with ``probability``; ``prefix_matches``, its ``prefix_match`` behind shorter prompts (:func:`prefix_matches`), for
+    each length asked for; ``pattern`` and ``taxonomy`` of the text, without its BOS
+    (:mod:`memcirc.memorization.taxonomy`); ``induction`` (:mod:`memcirc.memorization.controls`).
     """
     n_completion = ids.shape[1] - prompt_tokens
     sampling = Sampling(config.top_k, config.temperature)
@@ -43,8 +43,9 @@ def score_windows(
         sampling=sampling,
         rerun_near_ties=config.rerun_near_ties,
     )
-    texts = [model.decode(row) if model.tokenizer is not None else "" for row in ids]
-    patterns = [pattern(row.tolist(), text) for row, text in zip(ids, texts, strict=True)]
+    own = ids[:, int(bos) :]
+    texts = [model.decode(row) if model.tokenizer is not None else "" for row in own]
+    patterns = [pattern(row.tolist(), text) for row, text in zip(own, texts, strict=True)]
     added: dict[str, Any] = {
         "pattern": pa.array(patterns, pa.string()),
         "taxonomy": [kind(n, found) for n, found in zip(windows["duplicates"].to_pylist(), patterns, strict=True)],
@@ -58,7 +59,7 @@ def score_windows(
         hit = extraction_probability(scored["extraction_logprob"].to_numpy(), config.samples)
         added["extractable"] = hit >= config.probability
     if config.lengths:
-        matches = prefix_matches(model, ids, prompt_tokens, config.lengths, config.batch_size)
+        matches = prefix_matches(model, ids, prompt_tokens, config.lengths, config.batch_size, bos)
         added["prefix_matches"] = pa.array(list(matches), pa.list_(pa.int32()))
     carried = {name: windows[name] for name in CARRIED if name in windows.column_names}
     columns = {**carried, **{name: scored[name] for name in scored.column_names}, **added}
@@ -71,9 +72,12 @@ def score_windows(
 
 
 def prefix_matches(
-    model: Model, ids: np.ndarray, prompt_tokens: int, lengths: Sequence[int], batch_size: int
+    model: Model, ids: np.ndarray, prompt_tokens: int, lengths: Sequence[int], batch_size: int, bos: bool = False
 ) -> np.ndarray:
     """int64 [passages, lengths]: leading tokens of the completion that are recited behind the last L prompt tokens.
+
+    With ``bos``, passages begin with BOS, which stays in front and counts, as it does in ``prompt_tokens``: L tokens
+    are BOS and the last L - 1 of the prompt.
 
     Raises:
         ValueError: a length beyond the prompt.
@@ -85,8 +89,11 @@ def prefix_matches(
     for column, length in enumerate(lengths):
         for start in range(0, len(ids), batch_size):
             rows = slice(start, start + batch_size)
-            shorter = score(model, ids[rows, prompt_tokens - length :], length, n_completion, batch_size, level="exact")
-            found[rows, column] = shorter["prefix_match"].to_numpy()
+            shorter = ids[rows, prompt_tokens - length :].copy()
+            if bos:
+                shorter[:, 0] = ids[rows, 0]
+            scored = score(model, shorter, length, n_completion, batch_size, level="exact")
+            found[rows, column] = scored["prefix_match"].to_numpy()
     return found
 
 
@@ -101,7 +108,8 @@ def summary(path: Path) -> str:
         shares = (matches == int(stated[b"generation_tokens"])).mean(0)
         lengths = stated[b"prefix_lengths"].decode().split(",")
         behind = ", ".join(f"{length}: {share:.1%}" for length, share in zip(lengths, shares, strict=True))
-        line += f"; behind the last tokens of the prompt alone: {behind}"
+        kept = "BOS and the last tokens" if stated[b"bos"] == b"true" else "the last tokens"
+        line += f"; behind {kept} of the prompt alone: {behind}"
     return line
 
 

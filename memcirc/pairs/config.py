@@ -48,4 +48,4 @@ class PairsConfig:
         if self.low_threshold >= self.threshold:
             raise ValueError(f"low_threshold {self.low_threshold} must be below threshold {self.threshold}")
         at_least(self, 1, "contrastive_batch_size", "max_candidates")
-        at_least(self, 0, "prior_prompts")
+        at_least(self, 0, "prior_prompts", "split_seed")

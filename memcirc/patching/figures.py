@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, STYLE
+from memcirc.report.plotting import Figure, style
 
 DIVERGING, RISING = "RdBu_r", "Blues"
 Numbers = Sequence[Any] | np.ndarray
@@ -30,7 +29,7 @@ def heat_maps(
     height = max(1.5, 0.22 * len(y_labels) + 0.8 + 0.045 * max(map(len, x_labels)))
     limit = max((float(np.nanmax(np.abs(m))) for m in panels.values() if np.isfinite(m).any()), default=1.0) or 1.0
     width = min(11.5, columns * max(2.6, 0.24 * len(x_labels) + 1.0) + 0.9)
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(width, n_rows * height + 0.3), layout="constrained")
         grid = figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes in grid.flat[len(panels) :]:
@@ -65,7 +64,7 @@ def bars(
 ) -> Figure:
     """Labelled horizontal bars, the first on top, with intervals where they are given."""
     names = list(values)
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(6.4, 0.6 + 0.23 * len(names)))
         axes = figure.subplots()
         heights = [values[name] for name in names]
@@ -83,7 +82,7 @@ def bars(
 
 def lines(curves: Mapping[str, tuple[Numbers, Numbers]], x_name: str, y_name: str, zero: bool = True) -> Figure:
     """Curves over a common axis."""
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(6.4, 3.1))
         axes = figure.subplots()
         for i, (name, (x, y)) in enumerate(curves.items()):
@@ -102,7 +101,7 @@ def points(
     diagonal: bool = False,
 ) -> Figure:
     """Clouds of points, a panel each; ``diagonal`` draws where both axes agree."""
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(min(11.5, 3.6 * len(panels)), 3.3), layout="constrained")
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (title, clouds) in zip(grid, panels.items(), strict=True):

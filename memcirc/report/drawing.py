@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from memcirc.artifacts import write_text
 from memcirc.report.figures import svg
+from memcirc.report.plotting import Figure
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+
+from memcirc.report.plotting import Figure, style
 
 FOUND, CHANCE, INK, MUTED = "#1b5e8c", "#c26a1a", "#1d2329", "#8a939c"
 EDGE_COLOURS = {"q": "#1b5e8c", "k": "#2f8f6b", "v": "#c26a1a", "m": "#7a4fa3", "logits": "#a8324a"}
@@ -29,7 +29,7 @@ STYLE: Any = {
 def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element that scales with the page; the same bytes for the same figure."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -43,7 +43,7 @@ def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence
     means = [float(np.mean([scores[i] for i in rows])) for rows in groups]
     bounds = [wilson(sum(exact[i] for i in rows), len(rows)) for rows in groups]
     errors = np.abs(np.array([[s - low, high - s] for s, (low, high) in zip(shares, bounds, strict=True)]).T)
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(5.2, 3.1))
         axes = figure.subplots()
         x = np.arange(len(levels))
@@ -67,7 +67,7 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 def divergence_histogram(points: Sequence[int]) -> Figure:
     """After how many tokens of context do passages diverge?"""
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(5.2, 2.4))
         axes = figure.subplots()
         axes.hist(points, bins=[n + 0.5 for n in range(max(points) + 1)], color=FOUND, rwidth=0.85)
@@ -77,7 +77,7 @@ def divergence_histogram(points: Sequence[int]) -> Figure:
 
 def faithfulness_curves(curves: Sequence[Mapping[str, Any]], sizes: Mapping[str, int], target: float) -> Figure:
     """Faithfulness of the ranking's prefixes against random circuits, a panel for each mode and direction."""
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(8.6, 2.9 * ((len(curves) + 1) // 2)), layout="constrained")
         grid = figure.subplots((len(curves) + 1) // 2, 2, squeeze=False, sharey=True)
         for axes in grid.flat[len(curves) :]:
@@ -125,7 +125,7 @@ def circuit_diagram(shape: Mapping[str, Any], edges: Mapping[str, float]) -> Fig
     drawn = sorted(edges.items(), key=lambda item: -abs(item[1]))[:MOST_EDGES_DRAWN]
     strongest = max((abs(score) for _, score in drawn), default=1.0) or 1.0
     touched = {"input", "logits"}
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure = Figure(figsize=(8.6, 1.0 + 0.95 * (2 * shape["n_layers"] + 1) / 1.6))
         axes = figure.subplots()
         axes.axis("off")

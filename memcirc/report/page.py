@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, select_autoescape
-from matplotlib.figure import Figure
 
 from memcirc.artifacts import read_json, write_json, write_text
 from memcirc.report import figures, verification_figures
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.files import RunFiles, TaskFiles
 from memcirc.report.findings import Finding, recall_findings, task_findings
+from memcirc.report.plotting import Figure
 from memcirc.report.tables import markdown_table
 from memcirc.report.verification_findings import transfer_findings, verification_findings
 from memcirc.report.verification_tables import Table, card_line, tables_of

@@ -4,13 +4,10 @@ tokens."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, STYLE
+from memcirc.report.plotting import Axes, ConstrainedLayoutEngine, Figure, style
 
 Rows = Sequence[Mapping[str, Any]]
 ABLATION_COLOURS = {"resample": FOUND, "zero": "#2f8f6b", "mean-clean": CHANCE, "mean-corrupt": "#7a4fa3"}
@@ -40,7 +37,7 @@ def heatmap(axes: Axes, values: np.ndarray, lowest: float) -> None:
 def ablation_curves(curves: Rows, target: float) -> Figure:
     """Faithfulness of the ranking's prefixes under every ablation, a panel for each mode and direction."""
     keys = list(dict.fromkeys((c["mode"], c["direction"]) for c in curves))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(len(keys), sharey=True)
         for axes, (mode, direction) in zip(grid, keys, strict=True):
             axes.axhline(target, color=MUTED, linewidth=0.8, linestyle=":")
@@ -57,7 +54,7 @@ def ablation_curves(curves: Rows, target: float) -> Figure:
 def random_comparison(rows: Rows) -> Figure:
     """Where random circuits of each kind lie, beside the found one."""
     keys = list(dict.fromkeys((r["mode"], r["direction"]) for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(len(keys), height=2.2, sharex=True)
         for axes, (mode, direction) in zip(grid, keys, strict=True):
             some = [r for r in rows if (r["mode"], r["direction"]) == (mode, direction)]
@@ -79,7 +76,7 @@ def transfer_matrices(cells: Rows) -> Figure:
     keys = list(dict.fromkeys((c["mode"], c["direction"]) for c in cells))
     circuits = list(dict.fromkeys(c["circuit"] for c in cells))
     data = list(dict.fromkeys(c["data"] for c in cells))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         width = 1.7 + 0.62 * len(data)
         figure, grid = panels(len(keys), width=width, height=1.9 + 0.42 * len(circuits), columns=2 if width < 5 else 1)
         for axes, (mode, direction) in zip(grid, keys, strict=True):
@@ -106,7 +103,7 @@ def transfer_matrices(cells: Rows) -> Figure:
 def stability_figure(rows: Rows, methods: Rows) -> Figure:
     """Intervals of faithfulness over documents, and overlaps of re-discovered circuits."""
     modes = list(dict.fromkeys(r["mode"] for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(2, height=2.6)
         labels = [f"{r['mode']}, {r['direction']}" for r in rows]
         y = np.arange(len(rows))[::-1]
@@ -138,7 +135,7 @@ def stability_figure(rows: Rows, methods: Rows) -> Figure:
 def dissociation(rows: Rows) -> Figure:
     """What knocking the circuit out adds to the loss of each kind of text, beside random circuits of its size."""
     modes = list(dict.fromkeys(r["mode"] for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(len(modes), sharey=True)
         for axes, mode in zip(grid, modes, strict=True):
             some = [r for r in rows if r["mode"] == mode]
@@ -164,7 +161,7 @@ def dissociation(rows: Rows) -> Figure:
 def recitation(rows: Rows) -> Figure:
     """Share of right tokens and of exact completions under each way to keep edges."""
     modes = list(dict.fromkeys(r["mode"] for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(len(modes), height=2.5, sharex=True)
         for axes, mode in zip(grid, modes, strict=True):
             some = [r for r in rows if r["mode"] == mode and r["copies"] is None]
@@ -180,7 +177,7 @@ def recitation(rows: Rows) -> Figure:
 def later_tokens(rows: Rows) -> Figure:
     """Faithfulness of the onset's circuit and of each delay's own, and the overlap of circuits between delays."""
     modes = list(dict.fromkeys(r["mode"] for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(2 * len(modes), height=2.7)
         for index, mode in enumerate(modes):
             some = [r for r in rows if r["mode"] == mode]
@@ -208,7 +205,7 @@ def later_tokens(rows: Rows) -> Figure:
 def dose_figure(rows: Rows) -> Figure:
     """Mean metric with nothing, the circuit and everything, against copies."""
     modes = list(dict.fromkeys(r["mode"] for r in rows))
-    with matplotlib.rc_context(STYLE):
+    with style(STYLE):
         figure, grid = panels(len(modes), height=2.5, sharey=True)
         for axes, mode in zip(grid, modes, strict=True):
             some = [r for r in rows if r["mode"] == mode]

@@ -18,18 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from memcirc.artifacts import Changed, write_json
+from memcirc.artifacts import Changed, Marker, StageFolder, file_hash, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
 from memcirc.corpus.preparing import prepare
+from memcirc.corpus.sources import local_files, looks_local
 from memcirc.corpus.windows import WindowsFile
 from memcirc.interop.mib import ScoredCircuit, load_circuit, save_circuit
 from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, load_tokenizer, resolve_device, weights_stamp
+from memcirc.models import Model, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
 from memcirc.report.page import write_report
@@ -45,6 +46,7 @@ from memcirc.work.executors import Make
 from memcirc.work.parts import Parts
 
 POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")
+DATA_FILE = "data file "
 TASK_MODES = {"branch": "divergence", "memorization": "dataset"}
 
 
@@ -85,7 +87,13 @@ class Pipeline:
     def _identity(self) -> dict[str, Any]:
         """What every stage's marker says of the model."""
         name, dtype = self.config.model.model_name, self.config.model.dtype
-        return {"model_name": name, "dtype": dtype, "weights": weights_stamp(self.config.located(name))}
+        where = self.config.located(name)
+        return {
+            "model_name": name,
+            "dtype": dtype,
+            "weights": weights_stamp(where),
+            "tokenizer_files": tokenizer_stamp(where),
+        }
 
     def _stage(
         self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
@@ -104,7 +112,7 @@ class Pipeline:
         try:
             yield
         except Changed as change:
-            if "weights" in change.keys and self._identity["weights"] is None:
+            if {"weights", "tokenizer_files"} & {*change.keys} and self._identity["weights"] is None:
                 name, folder = self.config.model.model_name, self.config.folder
                 raise FileNotFoundError(
                     f"the model folder {name!r} that this run was made with is not there (nor {folder / name})"
@@ -122,14 +130,40 @@ class Pipeline:
         """Windows of token ids, cut once."""
 
         def make(folder: Path) -> tuple[list[Path], str]:
-            config = replace(self.config.prepare, dataset=self.config.located(self.config.prepare.dataset))
+            config = replace(self.config.prepare, dataset=self._dataset)
             tokenizer = load_tokenizer(self.config.located(self.config.model.model_name))
             stats = prepare(config, tokenizer, folder / "windows.parquet")
             write_json(folder / "stats.json", asdict(stats))
+            for remark in stats.passed_over:
+                say(f"windows: {remark}")
             return [folder / "windows.parquet", folder / "stats.json"], f"{stats.distinct} distinct windows"
 
-        name = {"tokenizer": self.config.model.model_name}
-        return self._stage("windows", {**name, **asdict(self.config.prepare)}, [], make) / "windows.parquet"
+        name = self.config.model.model_name
+        stamp = tokenizer_stamp(self.config.located(name))
+        settings = {"tokenizer": name, "tokenizer_files": stamp, **asdict(self.config.prepare)}
+        return self._stage("windows", {**settings, **self._corpus}, [], make) / "windows.parquet"
+
+    @property
+    def _dataset(self) -> str:
+        return self.config.located(self.config.prepare.dataset)
+
+    @cached_property
+    def _corpus(self) -> dict[str, str]:
+        """Hashes of a local corpus's files by name; where the corpus is gone, those with which windows were cut."""
+        path = Path(self._dataset).expanduser()
+        marker = StageFolder(self.run_dir / "windows").marker
+        if marker.is_file() and looks_local(str(path)) and not (path.exists() or path.is_symlink()):
+            say(f"windows: {path} is not there any more; whether it had changed is not known")
+            try:
+                was = Marker.read(marker).config
+            except ValueError:
+                was = {}
+            return {key: digest for key, digest in was.items() if key.startswith(DATA_FILE)}
+        found = local_files(self._dataset)
+        files = () if found is None else found.files
+        return {
+            f"{DATA_FILE}{file.relative_to(path) if path.is_dir() else file.name}": file_hash(file) for file in files
+        }
 
     def score(self) -> Path:
         """Memorization scores of all windows."""

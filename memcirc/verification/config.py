@@ -49,6 +49,7 @@ class VerifyConfig:
 
         check_metric(self.optimize_metric)
         at_least(self, 1, "random_circuits", "curve_points", "resamples", "passages")
+        at_least(self, 0, "seed")
         unknown = [name for name in self.chosen_checks if name not in CHECK_NAMES]
         if unknown:
             raise ValueError(f"check {unknown[0]!r} is not known; accepted: default, full, {', '.join(CHECK_NAMES)}")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ def run_units(
     label: str,
     done: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do what is missing.
+    """Do what is missing, and say on stderr what of it was there and is damaged.
 
     Args:
         make: this process's own function from unit to table.
@@ -45,6 +46,9 @@ def run_units(
     missing = parts.missing()
     shard = execution.part
     own = [unit for unit in missing if shard is None or shard.has(unit)]
+    damaged = [unit for unit in own if parts.path(unit).is_file()]
+    if damaged:
+        print(f"{label}: {len(damaged)} finished units are damaged on disk and made anew", file=sys.stderr, flush=True)
     bar = tqdm(
         total=parts.units, initial=parts.units - len(missing), desc=label, unit="unit", disable=None, leave=False
     )

@@ -1,4 +1,5 @@
-"""The finished units of a plan: one parquet part each, which appears under its name when it is whole.
+"""The finished units of a plan: one parquet part each, which appears under its name when it is whole. Its footer
+holds a seal, the SHA-256 of all its bytes (with zeros in the seal's place); a part with a broken seal is not finished.
 
 A plan is everything that the units' contents depend on (settings, input hashes, how the work is cut); its hash is part
 of every part's name, and ``plan.json`` says it in full. Parts of another plan are never taken for this one's.
@@ -6,6 +7,7 @@ of every part's name, and ``plan.json`` says it in full. Parts of another plan a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import pyarrow.parquet as pq
 from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, write_json
 
 PLAN = "plan.json"
+SEAL_KEY = b"memcirc.seal"
+SEAL = b"memcirc part, sha256 "
+BLANK = b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -59,18 +64,32 @@ class Parts:
         return self.folder / f"{content_hash(plain(self.plan))[:8]}-{unit:07d}.parquet"
 
     def write(self, unit: int, table: pa.Table) -> None:
-        """Keep a unit's table, atomically."""
+        """Keep a unit's table, sealed, atomically."""
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({SEAL_KEY: SEAL + BLANK})
+        content = sink.getvalue().to_pybytes()
         with atomic(self.path(unit)) as partial:
-            pq.write_table(table, partial)
+            partial.write_bytes(content.replace(SEAL + BLANK, SEAL + _digest(content)))
 
     def missing(self) -> list[int]:
-        """Units without a whole part: none yet, or one that was cut short, which its successor will replace."""
-        return [unit for unit in range(self.units) if not _is_whole(self.path(unit))]
+        """Units without a whole part: none yet, or one that is damaged, which its successor will replace."""
+        return [unit for unit in range(self.units) if _sealed(self.path(unit)) is None]
 
     def tables(self) -> Iterator[pa.Table]:
-        """All parts in the order of their units, one at a time."""
+        """All parts in the order of their units, one at a time.
+
+        Raises:
+            ValueError: a part is not there or damaged.
+        """
         for unit in range(self.units):
-            yield pq.read_table(self.path(unit))
+            content = _sealed(self.path(unit))
+            if content is None:
+                raise ValueError(f"{self.path(unit)} is damaged or gone; the same command makes it anew")
+            table = pq.read_table(pa.BufferReader(content))
+            own = {key: value for key, value in (table.schema.metadata or {}).items() if key != SEAL_KEY}
+            yield table.replace_schema_metadata(own or None)
 
     def merge(self, path: Path) -> None:
         """All parts as one file, a row group a unit, in flat memory."""
@@ -83,10 +102,16 @@ class Parts:
             writer.close()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a parquet file has its footer, which stands at its end."""
+def _sealed(path: Path) -> bytes | None:
+    """The bytes of a part; None where there is none, or where its seal is broken."""
     try:
-        pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    start = content.rfind(SEAL) + len(SEAL)
+    stop = start + len(BLANK)
+    return content if content[start:stop] == _digest(content[:start] + BLANK + content[stop:]) else None
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()

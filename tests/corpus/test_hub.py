@@ -132,3 +132,10 @@ def test_an_unknown_data_set_is_refused_in_one_line_with_what_is_accepted(monkey
     with pytest.raises(FileNotFoundError, match=rf"data set '{name}' not found .*accepted are a local file") as error:
         next(rows_of_dataset(name))
     assert "\n" not in str(error.value)
+
+
+def test_a_cache_that_cannot_be_written_is_not_a_data_set_that_is_not_there(clone, rows, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "file" / "datasets"))
+    with pytest.raises(ValueError, match=r"the cache cannot be written .*file.*set HF_HOME"):
+        next(documents(clone({"README.md": "", "data/train.parquet": rows})))

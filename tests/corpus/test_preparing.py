@@ -61,6 +61,17 @@ def test_bos_takes_the_place_of_a_prompt_token(config, tokenizer, out):
     assert read_windows(out).ids.tolist() == [[0, *words(*range(9))], [0, *words(*range(20, 29))]]
 
 
+def test_bos_that_a_document_has_itself_is_not_doubled(config, tokenizer, tmp_path, out):
+    ids = [0, *range(2, 30)]
+    path = write(tmp_path / "tokens.jsonl", [{"tokens": ids}])
+    config = dataclasses.replace(config, dataset=str(path), windows="all")
+    prepare(dataclasses.replace(config, bos=True), tokenizer, out)
+    assert read_windows(out).ids.tolist() == [[0, *ids[1:10]], [0, *ids[10:19]], [0, *ids[19:28]]]
+    assert read_windows(out).table["offset"].to_pylist() == [1, 10, 19]
+    prepare(config, tokenizer, out)
+    assert read_windows(out).ids.tolist() == [ids[:10], ids[10:20]]
+
+
 def test_bos_of_a_tokenizer_without_one_is_refused(config, tokenizer, out, monkeypatch):
     monkeypatch.setattr(type(tokenizer), "bos_token_id", None, raising=False)
     with pytest.raises(ValueError, match="the tokenizer has no BOS token"):

@@ -53,6 +53,35 @@ def test_scores_behind_shorter_prompts(model: Model, ids: np.ndarray) -> None:
         prefix_matches(model, ids, PROMPT, (7,), batch_size=4)
 
 
+def test_bos_stays_in_front_of_shorter_prompts(model: Model, ids: np.ndarray, tmp_path: Path) -> None:
+    first, length = 0, 4
+    rows = ids.copy()
+    rows[:, 0] = first
+    behind = np.concatenate([rows[:, :1], rows[:, PROMPT - length + 1 : PROMPT]], axis=1)
+    rows[:4, PROMPT:] = greedy(model, torch.from_numpy(behind[:4]), COMPLETION).numpy()
+    found = prefix_matches(model, rows, PROMPT, (1, length, PROMPT), batch_size=4, bos=True)
+    shortened = np.concatenate([behind, rows[:, PROMPT:]], axis=1)
+    assert found[:4, 1].tolist() == [COMPLETION] * 4
+    assert found[:, 1].tolist() == score(model, shortened, length, COMPLETION)["prefix_match"].to_pylist()
+    assert found[:, 2].tolist() == score(model, rows, PROMPT, COMPLETION)["prefix_match"].to_pylist()
+    alone = np.concatenate([rows[:, :1], rows[:, PROMPT:]], axis=1)
+    assert found[:, 0].tolist() == score(model, alone, 1, COMPLETION)["prefix_match"].to_pylist()
+    table = score_windows(model, windows(10), rows, PROMPT, ScoreConfig(prefix_lengths="4"), bos=True)
+    assert table["prefix_matches"].to_pylist() == found[:, 1:2].tolist()
+    pq.write_table(table, tmp_path / "scores.parquet")
+    assert "behind BOS and the last tokens of the prompt alone: 4: " in summary(tmp_path / "scores.parquet")
+
+
+def test_bos_is_no_part_of_the_text_whose_kind_is_told(model: Model) -> None:
+    rows = np.tile([7, 8], (1, 5))
+    with_bos = np.concatenate([[[0]], rows], axis=1)
+    seen = [
+        score_windows(model, windows(1), passages, PROMPT, ScoreConfig(), bos)["pattern"].to_pylist()
+        for passages, bos in ((rows, False), (with_bos, True), (with_bos, False))
+    ]
+    assert seen == [["repeat"], ["repeat"], [None]]
+
+
 def test_a_stages_table_says_what_kind_of_text_it_is(model: Model, ids: np.ndarray, tmp_path: Path) -> None:
     config = ScoreConfig(prefix_lengths="6,3", samples=10, probability=0.2)
     table = score_windows(model, windows(10), ids, PROMPT, config, bos=False)

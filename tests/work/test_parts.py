@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +45,52 @@ def test_a_part_cut_short_is_not_taken_for_finished(tmp_path: Path, kept: int) -
     assert parts.missing() == [2]
     parts.write(2, table(2))
     assert parts.missing() == []
+
+
+def test_a_bit_that_flipped_in_a_part_is_noticed_said_and_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts, made = parts_of(tmp_path), []
+
+    def make(unit: int) -> pa.Table:
+        made.append(unit)
+        return table(unit)
+
+    run_units(parts, make, lambda: make, Execution(), "score")
+    parts.merge(tmp_path / "before" / "merged.parquet")
+    path, whole = parts.path(2), parts.path(2).read_bytes()
+    for bit in random.Random(0).sample(range(8 * len(whole)), 200):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert parts.missing() == [2]
+    with pytest.raises(ValueError, match="is damaged or gone; the same command makes it anew"):
+        list(parts.tables())
+    made.clear()
+    capsys.readouterr()
+    run_units(parts, make, lambda: make, Execution(), "score")
+    assert capsys.readouterr().err == "score: 1 finished units are damaged on disk and made anew\n"
+    assert made == [2]
+    parts.merge(tmp_path / "after" / "merged.parquet")
+    before, after = ((tmp_path / name / "merged.parquet").read_bytes() for name in ("before", "after"))
+    assert before == after
+
+
+def test_a_part_without_a_seal_is_not_finished(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path)
+    for unit in range(5):
+        parts.write(unit, table(unit))
+    pq.write_table(table(1), parts.path(1))
+    assert parts.missing() == [1]
+
+
+def test_a_sealed_part_is_parquet_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path, units=2)
+    plain, told = table(0), table(1).replace_schema_metadata({"bos": "true"})
+    for unit, own in enumerate((plain, told)):
+        parts.write(unit, own)
+        assert pq.read_table(parts.path(unit)).equals(own)
+    assert [own.schema.metadata for own in parts.tables()] == [None, {b"bos": b"true"}]
 
 
 def test_a_plan_that_changed_under_finished_parts_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class IoiConfig:
     def __post_init__(self) -> None:
         at_least(self, 2, "pairs")
         at_least(self, 1, "top_heads", "steps")
+        at_least(self, 0, "seed")
         self.chosen_heads()
         own = [bool(text) for text in (self.clean_prompt, self.corrupt_prompt, self.answer, self.wrong_answer)]
         if any(own) and not all(own):

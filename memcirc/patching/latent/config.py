@@ -24,6 +24,7 @@ class LatentConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "pairs")
+        at_least(self, 0, "seed")
         if not 0 < self.half_width < 0.5:
             raise ValueError(f"half_width {self.half_width} is outside (0, 0.5)")
         if self.adapter and ":" not in self.adapter:

@@ -31,6 +31,7 @@ class PiiConfig:
         if any(given) and not all(given):
             raise ValueError("models of your own need all of --target, --control and --samples")
         at_least(self, 1, "tokens")
+        at_least(self, 0, "seed")
 
     @property
     def own_models(self) -> bool:
