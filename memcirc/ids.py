@@ -21,17 +21,19 @@ def plain_ids(ids: Any, what: str = "token ids") -> Any:
         return ids
     if isinstance(ids, Sequence) and not isinstance(ids, str | bytes):
         return [i if type(i) is int else plain_ids(i, what) for i in ids]
-    raise ValueError(f"{what}: whole numbers are needed, not {ids!r:.60} ({type(ids).__name__})")
+    raise ValueError(f"{what} are whole numbers, not {ids!r:.60} ({type(ids).__name__})")
 
 
 def integers(ids: Any, what: str = "token ids") -> np.ndarray:
-    """int64 array of a tensor's or an array's shape; ValueError for elements that are not integers."""
+    """int64 array of the shape of a tensor, an array or lists; ValueError for elements that are not integers."""
+    if not isinstance(ids, Tensor | np.ndarray | np.generic):
+        return np.array(plain_ids(ids, what), np.int64)
     if isinstance(ids, Tensor):
         dtype, whole = str(ids.dtype).removeprefix("torch."), "int" in str(ids.dtype)
     else:
         dtype, whole = str(ids.dtype), ids.dtype.kind in "iu"
     if not whole and ids.size:
-        raise ValueError(f"{what}: whole numbers are needed, not {dtype}")
+        raise ValueError(f"{what} are whole numbers, not {dtype}")
     return np.asarray(ids.detach().cpu() if isinstance(ids, Tensor) else ids).astype(np.int64)
 
 

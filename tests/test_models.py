@@ -108,7 +108,7 @@ def test_logits_are_of_lists_arrays_and_tensors(ids: object) -> None:
 
 @pytest.mark.parametrize("ids", [[[1.0, 2.0]], [[True]], "12", [[1], [1, 2]], [[31]], [[-1]], np.ones((1, 2)), [[[1]]]])
 def test_logits_of_what_are_no_ids_are_refused(ids: object) -> None:
-    with pytest.raises(ValueError, match=r"needed|outside the vocabulary"):
+    with pytest.raises(ValueError, match=r"needed|whole numbers|outside the vocabulary"):
         load_model(random_hf("gpt2"), device="cpu").logits(ids)
 
 
