@@ -1,7 +1,8 @@
 """From transformers' weights to a ``HookedTransformer``: what each supported architecture needs.
 
 For every architecture there is a reader of its configuration and TransformerLens' converter of its weights. What the
-hooked form would drop without a word (biases of a Llama, a sliding window, a rope variant) is refused instead.
+hooked form would drop without a word (biases of a Llama, a rope variant) is refused instead, and the context ends where
+a sliding window would begin to hide what came before.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
             "original_architecture": type(hf).__name__,
             "dtype": hf.dtype,
             "device": str(hf.device),
-            "n_ctx": hf.config.max_position_embeddings,
+            "n_ctx": min(hf.config.max_position_embeddings, _window(hf.config)),
             "d_vocab": hf.config.vocab_size,
             "n_layers": hf.config.num_hidden_layers,
             "n_heads": hf.config.num_attention_heads,
@@ -106,10 +107,6 @@ def _llama(config: Any) -> dict[str, Any]:
     for switch in ("attention_bias", "mlp_bias"):
         if getattr(config, switch, False):
             raise ValueError(f"{config.model_type} with {switch}=True is not supported: its biases would be dropped")
-    if getattr(config, "sliding_window", None) and getattr(
-        config, "use_sliding_window", config.model_type == "mistral"
-    ):
-        raise ValueError(f"{config.model_type} with a sliding window ({config.sliding_window}) is not supported")
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = _rope(config)
     settings = {
@@ -137,6 +134,13 @@ def _llama(config: Any) -> dict[str, Any]:
     return settings
 
 
+def _window(config: Any) -> int:
+    """How far back a mistral or qwen2 attends: within that many tokens its sliding window hides nothing, and the twin,
+    which has none, is the same model; so it reads no more."""
+    sliding = config.model_type in _SLIDING and getattr(config, "use_sliding_window", True)
+    return (sliding and config.sliding_window) or config.max_position_embeddings
+
+
 def _key_value_heads(config: Any) -> int | None:
     """Number of K/V heads; None means one a head, except where TransformerLens' converter always needs a number."""
     heads: int = config.num_key_value_heads
@@ -160,6 +164,7 @@ def _activation(name: str) -> str:
     return known[name]
 
 
+_SLIDING = ("mistral", "qwen2")
 _ARCHITECTURES: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Any, Any], dict[str, Tensor]]]] = {
     "gpt2": (_gpt2, convert_gpt2_weights),
     "gpt_neo": (_gpt_neo, convert_neo_weights),

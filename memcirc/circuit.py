@@ -10,21 +10,34 @@ from torch import Tensor
 
 from memcirc.graph import Graph
 
+REPR = 160
+
 
 @dataclass(frozen=True)
 class Circuit:
     """A set of edges by name (``input->a0.h1<q>``).
 
     ``origin`` says where it came from: method, objective, selection, data fingerprint, ...
+
+    Raises:
+        ValueError: a single string, or anything that is no name, in place of names.
     """
 
     edges: frozenset[str]
     origin: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edges", edge_names(self.edges))
+
+    def __repr__(self) -> str:
+        facts = [f"{key}={value!r}" for key, value in self.origin.items() if isinstance(value, str | int | float)]
+        told = ", ".join([f"{len(self)} edges", *facts])
+        return f"Circuit({told[:REPR]}{'...' * (len(told) > REPR)})"
+
     @classmethod
     def from_edges(cls, names: Iterable[str], **origin: Any) -> "Circuit":
         """A circuit of the given edge names; they are checked against a graph when it is run."""
-        return cls(frozenset(names), origin)
+        return cls(edge_names(names), origin)
 
     def __len__(self) -> int:
         return len(self.edges)
@@ -40,16 +53,25 @@ class Circuit:
         return edge_mask(graph, self.edges)
 
 
+def edge_names(names: Iterable[str]) -> frozenset[str]:
+    """Names of edges as a set; ValueError for a single string, or anything that is no name."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ValueError(f"a collection of edge names is needed, not the single {type(names).__name__} {names!r:.60}")
+    found = frozenset(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r:.60} is no name of an edge, such as input->a0.h1<q>")
+    return found
+
+
 def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Tensor:
     """bool [n_edges] in canonical order of a circuit or a collection of edge names.
 
     Raises:
         ValueError: an edge that the graph does not have (with the nearest names), or a string in place of a set.
     """
-    if isinstance(circuit, str):
-        raise ValueError(f"a collection of edge names is needed, not the single string {circuit!r}")
     mask = torch.zeros(graph.n_edges, dtype=torch.bool)
-    mask[graph.indices(frozenset(circuit.edges if isinstance(circuit, Circuit) else circuit))] = True
+    mask[graph.indices(circuit.edges if isinstance(circuit, Circuit) else edge_names(circuit))] = True
     return mask
 
 

@@ -13,6 +13,7 @@ alternatives are averaged. Then
 A leading ``neg_`` flips the sign.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,13 +60,24 @@ class Answers:
 
     @classmethod
     def of(cls, pairs: Pairs, d_vocab: int, device: torch.device | str = "cpu") -> "Answers":
-        """Raises ValueError for an id outside the vocabulary."""
-        width = max(len(p.answer_ids) + len(p.wrong_answer_ids) for p in pairs)
-        columns = torch.zeros(len(pairs), width, dtype=torch.int64)
-        answer, wrong = torch.zeros(2, len(pairs), width, dtype=torch.float64)
-        for row, pair in enumerate(pairs):
-            n, m = len(pair.answer_ids), len(pair.wrong_answer_ids)
-            columns[row, : n + m] = torch.tensor(pair.answer_ids + pair.wrong_answer_ids)
+        """Those of pairs; raises as :meth:`of_ids`."""
+        return cls.of_ids([p.answer_ids for p in pairs], [p.wrong_answer_ids for p in pairs], d_vocab, device)
+
+    @classmethod
+    def of_ids(
+        cls,
+        answers: Sequence[Sequence[int]],
+        wrong_answers: Sequence[Sequence[int]],
+        d_vocab: int,
+        device: torch.device | str = "cpu",
+    ) -> "Answers":
+        """Those of a row of alternatives a pair; ValueError for an id outside the vocabulary."""
+        width = max(map(len, answers)) + max(map(len, wrong_answers))
+        columns = torch.zeros(len(answers), width, dtype=torch.int64)
+        answer, wrong = torch.zeros(2, len(answers), width, dtype=torch.float64)
+        for row, (right, other) in enumerate(zip(answers, wrong_answers, strict=True)):
+            n, m = len(right), len(other)
+            columns[row, : n + m] = torch.tensor([*right, *other])
             answer[row, :n] = 1 / n
             wrong[row, n : n + m] = 1 / m
         if columns.min() < 0 or columns.max() >= d_vocab:

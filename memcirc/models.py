@@ -10,6 +10,8 @@ both are compared before the model is handed out.
 import copy
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +21,20 @@ import torch
 from torch import Tensor
 from transformer_lens import HookedTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from memcirc.architectures import hooked_twin
 from memcirc.artifacts import content_hash, file_hash
+from memcirc.checkpoints import (
+    check_finite,
+    check_fit,
+    check_folder,
+    check_tokenizer_files,
+    in_one_line,
+    vocabulary_files,
+)
+from memcirc.hub import cached_revision, only_cached
+from memcirc.ids import Ids, id_rows
 
 Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 
@@ -85,13 +98,24 @@ class Model:
         vocabulary = sorted(self.tokenizer.get_vocab().items())
         return hashlib.sha256(repr(vocabulary).encode()).hexdigest()[:16]
 
-    def logits(self, ids: Tensor) -> Tensor:
-        """One plain forward pass: int64 [batch, pos] -> [batch, pos, d_vocab], in the model's dtype."""
+    def logits(self, ids: Ids) -> Tensor:
+        """One plain forward pass: token ids [batch, pos], or [pos] of one prompt, as a tensor, an array or lists ->
+        [batch, pos, d_vocab], in the model's dtype.
+
+        Raises:
+            ValueError: prompts of several lengths, ids that are not whole numbers or outside the vocabulary.
+        """
+        rows = id_rows(ids)
+        if len({len(row) for row in rows}) != 1:
+            raise ValueError(f"{len(rows)} prompts of {len({len(row) for row in rows})} lengths; one length is needed")
+        tokens = torch.tensor(rows, device=self.device)
+        outside = tokens[(tokens < 0) | (tokens >= self.d_vocab)]
+        if len(outside):
+            raise ValueError(f"token id {int(outside[0])} is outside the vocabulary 0..{self.d_vocab - 1}")
         with torch.inference_mode():
-            ids = ids.to(self.device)
             if self.hf is not None:
-                return self.hf(input_ids=ids, use_cache=False).logits
-            return self.hooked(ids, return_type="logits", prepend_bos=False)
+                return self.hf(input_ids=tokens, use_cache=False).logits
+            return self.hooked(tokens, return_type="logits", prepend_bos=False)
 
     def decode(self, ids: Any) -> str:
         """Text of token ids; the ids themselves where there is no tokenizer."""
@@ -131,25 +155,31 @@ def load_model(
 
     Raises:
         FileNotFoundError: a folder without weights, or a name that is neither a folder nor on the hub.
-        ValueError: unsupported architecture (names the supported ones), unknown dtype or device, logits that disagree
-            with transformers.
+        ValueError: unsupported architecture (names the supported ones), unknown dtype or device; a file that cannot be
+            read; weights that do not fit the configuration, an adapter, NaN or an infinity in a weight; logits that
+            disagree with transformers.
     """
     torch_dtype = _dtype(dtype)
     torch_device = resolve_device(device)
     if isinstance(source, HookedTransformer):
         hooked = _moved(source, torch_device, torch_dtype)
+        check_finite(source.cfg.model_name or "custom", hooked.named_parameters())
         return Model(source.cfg.model_name or "custom", hooked, None, _tokenizer(tokenizer))
     if isinstance(source, PreTrainedModel):
         hf, name, found = source, source.config._name_or_path or type(source).__name__, tokenizer
+        revision = None
     elif not isinstance(source, str | Path):
         raise ValueError(f"a {type(source).__name__} is no model; accepted: a name, a folder, a model object")
     else:
         name = str(source)
         hf, found = _from_pretrained(name, torch_dtype), tokenizer or name
+        revision = None if Path(name).is_dir() else cached_revision(name)
+    if getattr(hf, "_hf_peft_config_loaded", False):
+        raise ValueError(f"model {name!r} carries an adapter, which would be passed over; merge it first")
     hf = _moved(hf, torch_device, torch_dtype)
+    check_finite(name, hf.named_parameters())
     hooked = hooked_twin(hf, grouped_kv)
     _check_agreement(name, hf, hooked)
-    revision = getattr(hf.config, "_commit_hash", None)
     return Model(name, hooked, hf, _tokenizer(found, optional=tokenizer is None), revision)
 
 
@@ -213,38 +243,80 @@ def _dtype(name: str) -> torch.dtype:
 
 def _from_pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
     folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(f"model folder {name!r} has no config.json")
-        if not [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
-            raise FileNotFoundError(f"model folder {name!r} has no weights (*.safetensors or pytorch_model*.bin)")
+    local = folder.is_dir()
+    if local:
+        check_folder(folder)
     try:
-        return AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager")
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(
-            f"model {name!r} is neither a local folder nor to be had from the hub ({reason})"
-        ) from None
+        cached = local or only_cached(name)
+        adapter = None if local else find_adapter_config_file(name, local_files_only=cached)
+        if adapter is None:
+            with _without_report():
+                hf, info = AutoModelForCausalLM.from_pretrained(
+                    name,
+                    dtype=dtype,
+                    attn_implementation="eager",
+                    local_files_only=cached,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
+    except Exception as error:  # transformers raises what the files make it raise
+        if isinstance(error, OSError) and not local:
+            raise FileNotFoundError(
+                f"model {name!r} is neither a local folder nor to be had from the hub ({in_one_line(error)})"
+            ) from None
+        raise ValueError(f"model {name!r} cannot be loaded ({in_one_line(error)})") from None
+    if adapter is not None:
+        raise ValueError(f"model {name!r} holds an adapter, which would be passed over; merge it into its base first")
+    check_fit(name, info)
+    return hf
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from printing a table of the weights that do not fit; :func:`check_fit` names them."""
+    report = logging.getLogger("transformers.utils.loading_report")
+    level = report.level
+    report.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        report.setLevel(level)
 
 
 def _tokenizer(source: Any, optional: bool = True) -> Any:
     """A tokenizer object as it is, or one loaded from a name; None where there is none and none is needed."""
-    if source is None or not isinstance(source, str | Path):
+    if not isinstance(source, str | Path):
         return source
+    if Path(source).is_dir():
+        return _tokenizer_of_folder(Path(source), optional)
+    name = str(source)
     try:
-        return AutoTokenizer.from_pretrained(str(source))
+        return AutoTokenizer.from_pretrained(name, local_files_only=only_cached(name))
     except (OSError, ValueError, KeyError) as error:
         if optional:
             return None
-        reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"{str(source)!r} is neither a local folder with a tokenizer nor a model to be had from the hub ({reason})"
+            f"{name!r} is neither a local folder with a tokenizer nor a model to be had from the hub "
+            f"({in_one_line(error)})"
         ) from None
+
+
+def _tokenizer_of_folder(folder: Path, optional: bool) -> Any:
+    files = vocabulary_files(folder)
+    if not files:
+        if optional:
+            return None
+        raise FileNotFoundError(f"folder {str(folder)!r} has no tokenizer (tokenizer.json, vocab.json or the like)")
+    check_tokenizer_files(folder)
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # tokenizers raises Exception itself
+        raise ValueError(f"{files[0]}: no tokenizer can be read from it ({in_one_line(error)})") from None
 
 
 def _check_agreement(name: str, hf: PreTrainedModel, hooked: HookedTransformer) -> None:
     """Compare both forms' logits on fixed pseudo-random ids, relative to the spread of the logits."""
-    length = min(16, hf.config.max_position_embeddings)
+    length = min(16, hooked.cfg.n_ctx)
     ids = (torch.arange(2 * length, device=hf.device) * 7919 + 13).view(2, length) % hf.config.vocab_size
     with torch.inference_mode():
         expected = hf(input_ids=ids, use_cache=False).logits.float()

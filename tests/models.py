@@ -1,6 +1,9 @@
 """Small random models of every architecture, and random pairs for them."""
 
+from collections.abc import Sequence
+
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformers import (
     AutoModelForCausalLM,
@@ -11,6 +14,7 @@ from transformers import (
     MistralConfig,
     PretrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     Qwen2Config,
 )
 
@@ -156,6 +160,20 @@ def _shake(model: torch.nn.Module, seed: int) -> None:
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.add_(0.25 * noise.to(parameter.dtype))
+
+
+def llama_style_tokenizer(words: Sequence[str], bos: bool = True) -> PreTrainedTokenizerFast:
+    """SentencePiece as Llama has it: a space goes before every text, so a word with a space of its own is one token
+    behind a text and two alone."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,"
+    pieces = ["<unk>", "<s>", *dict.fromkeys(["▁", *letters, *(f"▁{word}" for word in words)])]
+    scores = [0.0, 0.0, *(-10.0 if len(piece) == 1 else -1.0 for piece in pieces[2:])]
+    tokenizer = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=0))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", **({"bos_token": "<s>"} if bos else {})
+    )
 
 
 def random_pairs(

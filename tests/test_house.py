@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = [
     ("config", "statistics", "interventions", "study", "options", "artifacts"),
     ("work",),
-    ("architectures",),
+    ("architectures", "checkpoints", "hub", "ids"),
     ("models",),
     ("demo",),
     ("corpus",),

@@ -1,9 +1,21 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BertConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
+import memcirc
 from memcirc.graph import graph_of
 from memcirc.models import load_model, tokenizer_stamp, weights_stamp
 from tests.models import HF_MODELS, config
@@ -84,8 +96,45 @@ def test_broken_weights_are_refused() -> None:
     hf = random_hf("gpt2")
     with torch.no_grad():
         hf.lm_head.weight[0, 0] = float("nan")
-    with pytest.raises(ValueError, match="NaN or infinite logits"):
+    with pytest.raises(ValueError, match=r"NaN or infinite values in the weight transformer\.wte\.weight"):
         load_model(hf, device="cpu")
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2, 3]], np.array([[1, 2, 3]], np.uint16), torch.tensor([[1, 2, 3]])])
+def test_logits_are_of_lists_arrays_and_tensors(ids: object) -> None:
+    model = load_model(random_hf("gpt2"), device="cpu")
+    torch.testing.assert_close(model.logits(ids), model.logits(torch.tensor([[1, 2, 3]])))
+
+
+@pytest.mark.parametrize("ids", [[[1.0, 2.0]], [[True]], "12", [[1], [1, 2]], [[31]], [[-1]], np.ones((1, 2)), [[[1]]]])
+def test_logits_of_what_are_no_ids_are_refused(ids: object) -> None:
+    with pytest.raises(ValueError, match=r"needed|whole numbers|outside the vocabulary"):
+        load_model(random_hf("gpt2"), device="cpu").logits(ids)
+
+
+def windowed(model_type: str, context: int, window: int) -> PreTrainedModel:
+    torch.manual_seed(0)
+    kind = {"mistral": MistralConfig, "qwen2": Qwen2Config}[model_type]
+    told = {"use_sliding_window": True, "max_window_layers": 0} if model_type == "qwen2" else {}
+    given = config(model_type).to_dict() | told | {"sliding_window": window, "max_position_embeddings": context}
+    given.pop("layer_types", None)
+    return AutoModelForCausalLM.from_config(kind(**given), attn_implementation="eager").eval()
+
+
+@pytest.mark.parametrize("model_type", ["mistral", "qwen2"])
+@pytest.mark.parametrize(("context", "window", "read"), [(24, 64, 24), (24, 24, 24), (24, 8, 8)])
+def test_a_sliding_window_ends_what_is_read(model_type: str, context: int, window: int, read: int) -> None:
+    """Up to the window the twin, which attends to everything, is the same model; beyond it, it would be another."""
+    hf = windowed(model_type, context, window)
+    model = load_model(hf, device="cpu")
+    assert model.n_ctx == read
+    ids = torch.randint(0, model.d_vocab, (2, read), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model.hooked(ids, prepend_bos=False), model.logits(ids), atol=1e-5, rtol=1e-4)
+    longer = [[1] * (read + 1)]
+    with pytest.raises(ValueError, match=f"context of {read}"):
+        memcirc.score(model, longer, read, 1)
+    with pytest.raises(ValueError, match=f"reads at most {read}"):
+        memcirc.patch_sweep(model, longer, longer, [1], [2])
 
 
 @pytest.mark.parametrize(("option", "value"), [("dtype", "float8"), ("device", "tpu9")])

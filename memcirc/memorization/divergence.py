@@ -14,13 +14,12 @@ differs from the truth: the continuation from L is the truth up to j, then what 
    as its point is found.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from memcirc.ids import Ids, integers
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.generation import check_ids, check_length, continue_from, teacher_forced
 from memcirc.memorization.scores import as_passages
@@ -42,7 +41,7 @@ class DivergencePoint:
 
 def divergence_points(
     model: Model,
-    ids: Any,
+    ids: Ids,
     prompt_tokens: int = 50,
     generation_tokens: int = 50,
     metric: str = "bleu",
@@ -52,7 +51,7 @@ def divergence_points(
     """The divergence point of each passage, None where there is none.
 
     Args:
-        ids: int [passages, >= prompt_tokens + generation_tokens].
+        ids: int tensor, array or list [passages, >= prompt_tokens + generation_tokens].
         metric: score of a continuation, BLEU-4 or the share of equal tokens.
         drop: relative drop that counts as breaking off, in 0..1.
 
@@ -137,13 +136,13 @@ def _ints(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(v) for v in values)
 
 
-def next_tokens(model: Model, ids: Sequence[Any] | np.ndarray, batch_size: int = 64) -> np.ndarray:
+def next_tokens(model: Model, ids: Ids, batch_size: int = 64) -> np.ndarray:
     """What the model says greedily after each prefix of each passage.
 
     Returns:
         int64 [passages, pos]; entry L is the token said after the first L tokens (entry 0 is -1).
     """
-    passages = np.asarray(ids, dtype=np.int64)
+    passages = integers(ids)
     check_length(model, passages.shape[1])
     check_ids(model, passages)
     return _next_tokens(model, passages, batch_size)

@@ -14,7 +14,7 @@ second, by one teacher-forced pass; ``completion``, with the third, which decode
 and ``full``, all. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from transformers import DynamicCache
 
+from memcirc.ids import Ids, id_rows, integers, plain_ids
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.config import LEVELS
 from memcirc.memorization.extraction import Sampling
@@ -76,7 +77,7 @@ def schema_of(level: str) -> pa.Schema:
 
 def score(
     model: Model,
-    ids: Any,
+    ids: Ids,
     prompt_tokens: int = 50,
     generation_tokens: int = 50,
     batch_size: int = 64,
@@ -121,26 +122,26 @@ def score(
     return pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(lengths)
 
 
-def as_passages(ids: Any, prompt_tokens: int, generation_tokens: int) -> np.ndarray:
+def as_passages(ids: Ids, prompt_tokens: int, generation_tokens: int) -> np.ndarray:
     """int64 [passages, prompt_tokens + generation_tokens]; ValueError for passages that are shorter."""
     for name, value in (("prompt_tokens", prompt_tokens), ("generation_tokens", generation_tokens)):
         if value < 1:
             raise ValueError(f"{name} is {value}; at least 1 is needed")
     width = prompt_tokens + generation_tokens
-    if isinstance(ids, Sequence):
-        if any(not hasattr(row, "__len__") for row in ids):
+    if not isinstance(ids, Tensor | np.ndarray):
+        rows = plain_ids(ids)
+        if isinstance(rows, int) or any(isinstance(row, int) for row in rows):
             raise ValueError("a list of passages is needed, each a list of token ids; put a single passage into a list")
-        shortest = min((len(row) for row in ids), default=width)
+        shortest = min((len(row) for row in rows), default=width)
         if shortest < width:
             raise ValueError(f"a passage has {shortest} tokens; {prompt_tokens} + {generation_tokens} are needed")
-        ids = [list(row[:width]) for row in ids]
-    ids = np.asarray(ids)
-    if ids.dtype.kind not in "iu" and ids.size:
-        raise ValueError(f"token ids are whole numbers, not {ids.dtype}")
-    passages = ids.astype(np.int64).reshape(len(ids), -1 if len(ids) else width)[:, :width]
+        ids = np.array([row[:width] for row in id_rows(rows)], np.int64).reshape(-1, width)
+    passages = integers(ids)
+    if passages.ndim != 2:
+        raise ValueError(f"passages are [passages, tokens]; these have the shape {list(passages.shape)}")
     if passages.shape[1] < width:
         raise ValueError(f"passages have {passages.shape[1]} tokens; {prompt_tokens} + {generation_tokens} are needed")
-    return passages
+    return passages[:, :width]
 
 
 def _scored(

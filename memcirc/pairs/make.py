@@ -99,7 +99,8 @@ class _Scored:
         self.bos = meta.get(b"bos") == b"true"
         self.tokens = token_array(table)
         self.scores = table[SCORE_COLUMN[config.metric]].to_numpy()
-        self.doc_ids = _column(table, "doc_id", [str(i) for i in range(len(table))])
+        named = _column(table, "doc_id", list(range(len(table))))
+        self.doc_ids = ["" if name is None else str(name) for name in named]
         self.subsets = _column(table, "subset", [""] * len(table))
         self.families = _column(table, "family", [""] * len(table))
         self.copies = _column(table, "copies", [None] * len(table))
@@ -162,7 +163,7 @@ class _Scored:
     def origin(self, row: int) -> dict[str, Any]:
         return {
             "doc_id": self.doc_ids[row],
-            "subset": self.subsets[row],
+            "subset": self.subsets[row] or "",
             "family": self.families[row] or "",
             "copies": self.copies[row],
             "taxonomy": self.taxonomy[row] or "",

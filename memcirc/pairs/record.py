@@ -7,13 +7,22 @@ added, so its users' files load here and ours load there.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, overload
 
-from memcirc.artifacts import write_json
+from memcirc.artifacts import read_json, write_json
+from memcirc.ids import plain_ids
+from memcirc.pairs.tokenizing import answer_id, check_text, prompt_ids
+
+SHAPE = '{"prompts": [{"clean": "A b", "corrupt": "A c", "answers": [" d"], "wrong_answers": [" e"]}, ...]}'
+REPR = 160
+_IDS = ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids")
+_TEXTS = ("clean", "corrupt", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
+_COUNTS = ("copies", "divergence", "position")
+_NUMBERS = ("score_before", "score_after", "similarity", "induction", "prior_lift")
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,9 @@ class Pair:
     position: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids"):
-            object.__setattr__(self, name, tuple(int(i) for i in getattr(self, name)))
+        """Raises ValueError for a field of another type, prompts of unequal length, no answer, a position outside."""
+        for name in _FIELDS:
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
         label = self.doc_id or self.clean[:40] or f"{len(self.clean_ids)} tokens"
         if not self.clean_ids or len(self.clean_ids) != len(self.corrupt_ids):
             raise ValueError(
@@ -81,6 +91,51 @@ class Pair:
         return next(differs, len(self))
 
 
+def _checked(name: str, value: Any) -> Any:
+    """A field's value as the record keeps it; ValueError, naming the field, for one of another type."""
+    if name in _IDS:
+        return _checked_ids(name, value)
+    if name in _TEXTS:
+        return _checked_text(name, value)
+    if name in _COUNTS or name in _NUMBERS:
+        return _checked_number(name, value)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"{name} is {value!r:.60}; a list of texts is needed")
+    return tuple(_checked_text(name, text) for text in value)
+
+
+def _checked_ids(name: str, ids: Any) -> tuple[int, ...]:
+    found = plain_ids(ids, name)
+    if isinstance(found, int):
+        raise ValueError(f"{name} is the number {found}; a list of token ids is needed")
+    for i in found:
+        if isinstance(i, list) or i < 0:
+            raise ValueError(f"{name}: a flat list of token ids from 0 is needed, not one with {i!r:.40}")
+    return tuple(found)
+
+
+def _checked_text(name: str, text: Any) -> str:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is {text!r:.60}; text is needed")
+    check_text(text)
+    return text
+
+
+def _checked_number(name: str, value: Any) -> int | float | None:
+    if value is None:
+        return None
+    whole = name in _COUNTS
+    kind: Any = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"{name} is {value!r:.60}; a {'whole number' if whole else 'number'} is needed")
+    if whole and value < 0:
+        raise ValueError(f"{name} is {value}; at least 0 is needed")
+    return int(value) if whole else float(value)
+
+
+_FIELDS = tuple(f.name for f in fields(Pair))
+
+
 class TooFewPairs(ValueError):
     """A task cannot go on for want of pairs; another task of the same run may."""
 
@@ -98,7 +153,15 @@ class Pairs(Sequence[Pair]):
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.items, Sequence) or not all(isinstance(item, Pair) for item in self.items):
+            raise ValueError(f"a list of pairs is needed, not {self.items!r:.60}; load_pairs reads a file of them")
         object.__setattr__(self, "items", tuple(self.items))
+
+    def __repr__(self) -> str:
+        facts = [f"{key}={value!r}" for key, value in self.header.items()]
+        facts += [f"dropped={sum(self.dropped.values())}"] * bool(self.dropped)
+        told = ", ".join([f"{len(self)} pairs", *facts])
+        return f"Pairs({told[:REPR]}{'...' * (len(told) > REPR)})"
 
     def __len__(self) -> int:
         return len(self.items)
@@ -125,6 +188,24 @@ class Pairs(Sequence[Pair]):
             )
         return digest.hexdigest()[:16]
 
+    def where(self, **wanted: Any) -> "Pairs":
+        """The pairs whose fields are as wanted, in order, under the same header: ``where(subset="arxiv")``.
+
+        Args:
+            wanted: by the name of a field of :class:`Pair` the value it has, a list or set of values it may have, or a
+                function that says of a value whether it is wanted.
+
+        Raises:
+            ValueError: a field that pairs do not have.
+        """
+        for name in wanted:
+            if name not in _FIELDS:
+                raise ValueError(f"pairs have no field {name!r}; they have {', '.join(_FIELDS)}")
+        tests = {name: _test(value) for name, value in wanted.items()}
+        return replace(
+            self, items=tuple(pair for pair in self if all(test(getattr(pair, name)) for name, test in tests.items()))
+        )
+
     def split(self, fractions: tuple[float, float, float] = (0.5, 0.25, 0.25), seed: int = 0) -> "tuple[Pairs, ...]":
         """Train, validation and test, none of which shares a document or a context with another
         (:func:`memcirc.pairs.splits.split`)."""
@@ -148,32 +229,48 @@ def joined(*parts: Pairs) -> Pairs:
     return Pairs(tuple(pair for part in parts for pair in part), header)
 
 
-_TEXT_FIELDS = ("clean", "corrupt", "answers", "wrong_answers")
-_FIELDS = {f.name for f in fields(Pair)}
+def _test(wanted: Any) -> Callable[[Any], bool]:
+    if callable(wanted):
+        return wanted
+    if isinstance(wanted, list | set | frozenset):
+        return lambda value: value in wanted
+    return lambda value: value == wanted
+
+
+_IDS_OF = {"clean": "clean_ids", "corrupt": "corrupt_ids", "answers": "answer_ids", "wrong_answers": "wrong_answer_ids"}
+_ALTERNATIVES = ("answer_ids", "wrong_answer_ids", "answers", "wrong_answers")
+_PROMPT_OF = {"answers": "clean", "wrong_answers": "corrupt"}
 
 
 def load_pairs(path_or_dict: str | Path | Mapping[str, Any], model: Any = None, bos: bool = False) -> Pairs:
-    """Read a file of pairs, ours or AutoCircuit's.
+    """Read a file of pairs, ours or AutoCircuit's, in text or in ids.
 
     Args:
         path_or_dict: JSON file, or its content.
-        model: a loaded model; needed for pairs that hold text alone, which is tokenized here, once.
+        model: a loaded model; needed for pairs that hold text alone, which is tokenized here, once: an answer behind
+            the clean prompt, a wrong answer behind the corrupt one.
         bos: put the tokenizer's BOS token before text that is tokenized here (recorded in the header).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of pairs; no pair in it; text without a tokenizer; prompts of unequal length (names the
-            pair); an answer of text that is not one token.
+        ValueError: not a file of pairs; no pair in it; text without a tokenizer, or BOS without a BOS token; and, with
+            the pair's number, a field of another type, prompts of unequal length, an answer of text that is not one
+            token behind its prompt.
     """
+    if not isinstance(path_or_dict, str | Path | Mapping):
+        raise ValueError(f"a file of pairs or its content is needed, not a {type(path_or_dict).__name__}")
     content = path_or_dict if isinstance(path_or_dict, Mapping) else _read(Path(path_or_dict))
-    prompts = content.get("prompts")
+    name = "pairs" if isinstance(path_or_dict, Mapping) else str(path_or_dict)
+    prompts, header = content.get("prompts"), content.get("memcirc", {})
     if not isinstance(prompts, list):
-        raise ValueError(f"{_name(path_or_dict)}: no list 'prompts' in it; a file of pairs has one")
+        raise ValueError(f"{name}: no list 'prompts' in it; a file of pairs is {SHAPE}")
     if not prompts:
-        raise ValueError(f"{_name(path_or_dict)}: the pair set is empty; at least one pair is needed")
-    header = dict(content.get("memcirc", {}))
-    dropped = header.pop("dropped", {})
-    if any("clean_ids" not in prompt for prompt in prompts):
+        raise ValueError(f"{name}: the pair set is empty; at least one pair is needed")
+    dropped = header.get("dropped", {}) if isinstance(header, Mapping) else None
+    if not isinstance(dropped, Mapping):
+        raise ValueError(f"{name}: 'memcirc' is an object with, if any, an object 'dropped' in it")
+    header = {key: value for key, value in header.items() if key != "dropped"}
+    if any("clean_ids" not in p and isinstance(p.get("clean"), str) for p in prompts if isinstance(p, Mapping)):
         header["bos"] = bos
     return Pairs(tuple(_pair(prompt, i, model, bos) for i, prompt in enumerate(prompts)), header, dropped)
 
@@ -181,50 +278,52 @@ def load_pairs(path_or_dict: str | Path | Mapping[str, Any], model: Any = None, 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no file of pairs at {path}")
-    try:
-        content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a JSON object with 'prompts' is needed, not a {type(content).__name__}")
     return content
 
 
-def _name(path_or_dict: Any) -> str:
-    return "pairs" if isinstance(path_or_dict, Mapping) else str(path_or_dict)
-
-
-def _pair(prompt: Mapping[str, Any], index: int, model: Any, bos: bool) -> Pair:
-    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in prompt.items() if k in _FIELDS}
-    if "clean_ids" not in known:
-        missing = [name for name in _TEXT_FIELDS if name not in known]
-        if missing:
-            raise ValueError(f"pair {index}: no {missing[0]!r}; a pair has ids, or {', '.join(_TEXT_FIELDS)}")
-        known |= _tokenized(known, index, model, bos)
+def _pair(prompt: Any, index: int, model: Any, bos: bool) -> Pair:
     try:
-        return Pair(**known)
-    except (ValueError, TypeError) as error:
+        if not isinstance(prompt, Mapping):
+            raise ValueError(f"an object is needed, not {prompt!r:.60}")
+        return Pair(**_in_ids({k: v for k, v in prompt.items() if k in _FIELDS and v is not None}, model, bos))
+    except ValueError as error:
         raise ValueError(f"pair {index}: {error}") from None
 
 
-def _tokenized(text: Mapping[str, Any], index: int, model: Any, bos: bool) -> dict[str, tuple[int, ...]]:
+def _in_ids(given: dict[str, Any], model: Any, bos: bool) -> dict[str, Any]:
+    """The fields of a pair with all its ids, be they in their own fields, in those of the text (as AutoCircuit has
+    them), or tokenized here. An answer that stands alone is the only alternative."""
+    known = {name: _only_one(name, value) for name, value in given.items()}
+    for text, ids in _IDS_OF.items():
+        if text not in known and ids not in known:
+            raise ValueError(f"no {text!r}; a pair has ids, or {', '.join(_IDS_OF)}")
+        if ids not in known and not _holds_text(known[text]):
+            known[ids] = known.pop(text)
+    lacking = [text for text, ids in _IDS_OF.items() if ids not in known]
+    known |= {_IDS_OF[name]: _tokenized(name, known, model, bos) for name in lacking}
+    return {name: _checked(name, value) for name, value in known.items()}
+
+
+def _only_one(name: str, value: Any) -> Any:
+    """An answer that stands alone, as a list of it; anything else as it is."""
+    return [value] if name in _ALTERNATIVES and (isinstance(value, str) or type(value) is int) else value
+
+
+def _holds_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list | tuple) and any(isinstance(v, str) for v in value))
+
+
+def _tokenized(name: str, given: Mapping[str, Any], model: Any, bos: bool) -> tuple[int, ...]:
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
-        raise ValueError(f"pair {index}: holds text alone, so a model with a tokenizer is needed to read it")
-    prefix = (tokenizer.bos_token_id,) if bos else ()
-
-    def encode(string: str) -> tuple[int, ...]:
-        return tuple(tokenizer(string, add_special_tokens=False)["input_ids"])
-
-    def one_token(string: str) -> int:
-        ids = encode(string)
-        if len(ids) != 1:
-            raise ValueError(f"pair {index}: answer {string!r} is {len(ids)} tokens; an alternative is one token")
-        return ids[0]
-
-    return {
-        "clean_ids": prefix + encode(text["clean"]),
-        "corrupt_ids": prefix + encode(text["corrupt"]),
-        "answer_ids": tuple(one_token(a) for a in text["answers"]),
-        "wrong_answer_ids": tuple(one_token(a) for a in text["wrong_answers"]),
-    }
+        raise ValueError("holds text alone, so a model with a tokenizer is needed to read it")
+    prompt = _PROMPT_OF.get(name, name)
+    if _IDS_OF[prompt] in given:
+        raise ValueError(f"{name!r} is text, and the prompt it follows has ids; give both alike")
+    text = _checked_text(prompt, given[prompt])
+    if name == prompt:
+        return prompt_ids(tokenizer, text, bos)
+    return tuple(answer_id(tokenizer, text, _checked_text(name, answer)) for answer in given[name])

@@ -126,15 +126,9 @@ class Question:
 def token_answers(
     answers: Sequence[Sequence[int]], wrong: Sequence[Sequence[int]], d_vocab: int, device: torch.device
 ) -> Answers:
-    """Answers and wrong answers of one token each as columns; ``wrong`` may be empty where no metric reads it.
+    """Alternatives of one token each, a row an example, as columns; ``wrong`` may be empty where no metric reads it.
 
     Raises:
         ValueError: an id outside the vocabulary.
     """
-    rows = list(zip(answers, wrong or answers, strict=True))
-    columns = torch.tensor([[right[0], other[0]] for right, other in rows], dtype=torch.int64)
-    outside = columns[(columns < 0) | (columns >= d_vocab)]
-    if len(outside):
-        raise ValueError(f"answer id {int(outside[0])} is outside the vocabulary 0..{d_vocab - 1}")
-    weights = torch.eye(2, dtype=torch.float64)
-    return Answers(columns.to(device), *(w.expand(len(rows), 2).to(device) for w in weights))
+    return Answers.of_ids(answers, wrong or answers, d_vocab, device)

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from memcirc.engine.weights import refuse_unsupported
+from memcirc.ids import Ids, id_rows, plain_ids
 from memcirc.models import Model
 from memcirc.patching.grids import SWEEPS, Grid, grid
 from memcirc.patching.measures import METRICS, Question, check_known, takes_sequence, token_answers
@@ -33,7 +34,6 @@ from memcirc.patching.sites import check_site, site
 Direction = Literal["denoise", "noise"]
 DIRECTIONS = ("denoise", "noise")
 SMALLEST_SPAN = 1e-6
-Ids = Tensor | Sequence[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,30 +172,33 @@ def patch_sweep(
     wrong_answer_ids: Ids | None = None,
     sites: str | Sequence[str | Patch] = "resid_pre",
     direction: str = "denoise",
-    metrics: Sequence[str] = ("logit_diff",),
+    metrics: str | Sequence[str] = ("logit_diff",),
     source_model: Model | None = None,
     normalize: bool = True,
     full_passes: bool = False,
     progress: bool = False,
-    read_at: Sequence[int] | None = None,
+    read_at: Ids | None = None,
+    alternatives: bool = False,
 ) -> Sweep:
     """Write activations of one run into another, place by place, and measure what changes.
 
     Args:
-        clean_ids, corrupt_ids: token ids [batch, pos] (or [pos] of a single prompt), or lists; the two prompts of an
-            example have the same length, examples may differ in theirs.
+        clean_ids, corrupt_ids: token ids [batch, pos] (or [pos] of a single prompt) as a tensor, an array or lists; the
+            two prompts of an example have the same length, examples may differ in theirs.
         answer_ids, wrong_answer_ids: [batch], one token an example; or, for the metrics ``sequence_logprob`` and
             ``exact_match``, a list of whole answers, teacher-forced behind both prompts (wrong answers are not read).
         sites: a sweep's name as in ``transformer_lens.patching`` (:func:`memcirc.patching.grids.grid`), or hook names,
             each written whole, or :class:`memcirc.patching.patches.Patch` records (several sites at once, single
             positions and heads, other operations).
         direction: ``denoise`` (clean values into the corrupt run) or ``noise`` (corrupt values into the clean run).
-        metrics: names of :mod:`memcirc.patching.measures`.
+        metrics: names of :mod:`memcirc.patching.measures`, or one of them.
         source_model: the values written come from this model (of the same shape); default: the model itself.
         normalize: also give normalised values; False for prompts without a contrast to normalise by.
         full_passes: one full forward pass a patch, as TransformerLens does it (a reference; slow).
         read_at: of each example the position whose logits predict the answer, counted from 0 (default: the prompt's
             last); not for whole answers, which stand behind the prompt.
+        alternatives: the lists of ``answer_ids`` and ``wrong_answer_ids`` hold alternatives of one token each, which
+            metrics average, as those of :class:`memcirc.Pair`.
 
     Raises:
         ValueError: prompts of unequal length; a sweep, hook, layer, position or head that does not exist, or a position
@@ -204,10 +207,17 @@ def patch_sweep(
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
-    clean, corrupt = listed(clean_ids), listed(corrupt_ids)
+    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    clean, corrupt = listed(clean_ids, "clean_ids"), listed(corrupt_ids, "corrupt_ids")
     sequence = any(takes_sequence(metric) for metric in metrics)
-    answers = answers_of(answer_ids, len(clean), metrics, "answer", sequence)
-    wrong = [] if wrong_answer_ids is None else answers_of(wrong_answer_ids, len(clean), metrics, "wrong answer", False)
+    if sequence and alternatives:
+        raise ValueError(f"metric {metrics[0]!r} reads a whole answer, and those given are alternatives of one token")
+    answers = answers_of(answer_ids, len(clean), metrics, "answer", sequence, alternatives)
+    wrong = (
+        []
+        if wrong_answer_ids is None
+        else answers_of(wrong_answer_ids, len(clean), metrics, "wrong answer", False, alternatives)
+    )
     check_wrong(metrics, wrong)
     source_model = source_model or model
     check_models(model, source_model)
@@ -217,7 +227,7 @@ def patch_sweep(
     comparison = Comparison(Side(model, base), Side(source_model, source))
     layout = layout_of(sites, model, max(map(len, clean)), int(base.lengths.max()))
     single = None if sequence else token_answers(answers, wrong, model.d_vocab, model.device)
-    question = Question(tuple(metrics), base, single)
+    question = Question(metrics, base, single)
     with (
         torch.no_grad(),
         tqdm(total=len(layout.patches) * len(clean), desc=layout.name, unit="patch", disable=not progress) as bar,
@@ -289,14 +299,12 @@ def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: i
     return Grid("patches", ("patch",), (len(patches),), patches, tuple((i,) for i in range(len(patches))))
 
 
-def listed(ids: Ids) -> list[list[int]]:
+def listed(ids: Ids, what: str = "token ids") -> list[list[int]]:
     """Prompts as lists of ids."""
-    rows: list[Any] = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-    if rows and isinstance(rows[0], int):
-        rows = [rows]
+    rows = id_rows(ids, what)
     if not rows or not all(rows):
         raise ValueError("there is no prompt, or an empty one; every prompt needs at least one token")
-    return [[int(i) for i in row] for row in rows]
+    return rows
 
 
 def _checked(clean: list[list[int]], corrupt: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
@@ -311,20 +319,28 @@ def _checked(clean: list[list[int]], corrupt: list[list[int]]) -> tuple[list[lis
     return clean, corrupt
 
 
-def answers_of(ids: Ids, n: int, metrics: Sequence[str], what: str, sequence: bool) -> list[list[int]]:
-    """Answers as lists of ids, of one token each unless a metric takes whole answers."""
-    rows = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-    answers = [[int(r)] if isinstance(r, int) else [int(i) for i in r] for r in rows]
+def answers_of(
+    ids: Ids, n: int, metrics: Sequence[str], what: str, sequence: bool, alternatives: bool = False
+) -> list[list[int]]:
+    """Answers as lists of ids, of one token each unless a metric takes whole answers or they are alternatives."""
+    rows = plain_ids(ids, f"{what}s")
+    answers = [[row] if isinstance(row, int) else row for row in ([rows] if isinstance(rows, int) else rows)]
+    if any(not isinstance(i, int) for answer in answers for i in answer):
+        raise ValueError(f"{what}s: a token id or a list of them for each example is needed")
     if len(answers) != n:
         raise ValueError(f"there are {len(answers)} {what}s for {n} examples; each example has one")
     for i, answer in enumerate(answers):
         if not answer:
             raise ValueError(f"example {i}: the {what} is empty")
-        if len(answer) > 1 and not (sequence and all(takes_sequence(metric) for metric in metrics)):
+        if (
+            len(answer) > 1
+            and not alternatives
+            and not (sequence and all(takes_sequence(metric) for metric in metrics))
+        ):
             single = next((m for m in metrics if not takes_sequence(m)), metrics[0])
             raise ValueError(
                 f"example {i}: the {what} is {len(answer)} tokens, and {single!r} reads one; whole answers are read by "
-                "sequence_logprob and exact_match"
+                "sequence_logprob and exact_match, alternatives of one token with alternatives=True"
             )
     return answers
 
@@ -362,7 +378,7 @@ def prompts_of(
     model: Model,
     ids: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]] | None,
-    read_at: Sequence[int] | None = None,
+    read_at: Ids | None = None,
 ) -> Prompts:
     """Prompts as right-padded tensors; answers (all but their last token) are appended and read along.
 
@@ -397,13 +413,14 @@ def prompts_of(
     return Prompts(padded, lengths.to(device), read.to(device), targets, mask.to(device))
 
 
-def _checked_reading(read_at: Sequence[int], ids: Sequence[Sequence[int]]) -> Tensor:
-    if len(read_at) != len(ids):
-        raise ValueError(f"there are {len(read_at)} positions to read for {len(ids)} examples; each example has one")
-    for i, (position, prompt) in enumerate(zip(read_at, ids, strict=True)):
+def _checked_reading(read_at: Ids, ids: Sequence[Sequence[int]]) -> Tensor:
+    (positions,) = id_rows(read_at, "read_at")
+    if len(positions) != len(ids):
+        raise ValueError(f"there are {len(positions)} positions to read for {len(ids)} examples; each example has one")
+    for i, (position, prompt) in enumerate(zip(positions, ids, strict=True)):
         if not 0 <= position < len(prompt):
             raise ValueError(f"example {i}: position {position} is read, and the prompt has 0 to {len(prompt) - 1}")
-    return torch.tensor(list(read_at), dtype=torch.int64)
+    return torch.tensor(positions, dtype=torch.int64)
 
 
 def _padded(rows: Sequence[Sequence[int]], model: Model) -> Tensor:

@@ -1,8 +1,11 @@
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from memcirc.interop.compatibility import provide_moved_names
 from memcirc.pairs.batches import batches
 from memcirc.pairs.record import Pair, Pairs, joined, load_pairs
 
@@ -61,12 +64,151 @@ def test_ids_win_over_text() -> None:
             {"prompts": [{"clean": "ab", "corrupt": "ac", "answers": ["de"], "wrong_answers": ["e"]}]},
             "pair 0: answer 'de' is 2 tokens",
         ),
+        ({"pairs": []}, r'a file of pairs is \{"prompts": \[\{"clean":'),
+        ({"prompts": ["x"]}, "pair 0: an object is needed, not 'x'"),
+        ({"prompts": [None]}, "pair 0: an object is needed, not None"),
+        ({"prompts": "ab"}, "no list 'prompts'"),
+        ({"prompts": [{}], "memcirc": "x"}, "'memcirc' is an object"),
+        ({"prompts": [{}], "memcirc": {"dropped": 3}}, "'memcirc' is an object"),
         ({"prompts": [{"clean": "ab", "corrupt": "ac", "answers": ["d"]}]}, "pair 0: no 'wrong_answers'"),
     ],
 )
 def test_bad_pairs_are_refused_by_number(content: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_pairs(content, LetterModel())
+
+
+IDS = {"clean_ids": [1, 2], "corrupt_ids": [1, 3], "answer_ids": [4], "wrong_answer_ids": [5]}
+TEXT = {"clean": "ab", "corrupt": "ac", "answers": ["d"], "wrong_answers": ["e"]}
+
+
+def test_an_answer_alone_is_the_only_alternative() -> None:
+    expected = load_pairs({"prompts": [TEXT]}, LetterModel())
+    alone = load_pairs({"prompts": [TEXT | {"answers": "d", "wrong_answers": "e"}]}, LetterModel())
+    assert (alone, alone[0].answers, alone[0].answer_ids) == (expected, ("d",), (4,))
+    assert load_pairs({"prompts": [IDS | {"answer_ids": 4}]})[0].answer_ids == (4,)
+    with pytest.raises(ValueError, match="pair 0: answer 'de' is 2 tokens"):
+        load_pairs({"prompts": [TEXT | {"answers": "de"}]}, LetterModel())
+
+
+WRONG = {
+    "clean_ids": ["12", 5, [5.0], [5.5], [True], [-1], ["1"], [[1, 2]], {"a": 1}],
+    "corrupt_ids": ["12", 5, [5.0, 1], [1, None]],
+    "answer_ids": ["4", [4.0], True, [True], -4, [[4]], 4.0],
+    "wrong_answer_ids": ["5", [5.5], [-5], False],
+    "answer_sequence_ids": ["45", 4, [4.0], [[4]], [-1]],
+    "clean": [5, ["a", "b"], 1.5, "cut \ud83d", True],
+    "corrupt": [{"a": 1}, ["a"]],
+    "answers": [[1], 5, {"a": 1}, ["a", 2], ["\ud83d"]],
+    "wrong_answers": [[None], 5.5],
+    "doc_id": [17, ["a"], True],
+    "corrupt_doc_id": [0],
+    "subset": [["a"], 3],
+    "family": [3],
+    "taxonomy": [1.0],
+    "copies": ["3", 3.5, True, -1],
+    "divergence": ["1", 1.0, False, -1, [1]],
+    "position": ["1", 1.0, True, -1, 2],
+    "score_before": ["0.9", True, [0.9]],
+    "score_after": ["high"],
+    "similarity": ["0.5", {}],
+    "induction": [[]],
+    "prior_lift": ["x"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_field_of_another_type_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^pair 1: .*{name.removesuffix('_ids')[:7]}|^pair 1: text cut") as raised:
+        load_pairs({"prompts": [IDS, IDS | {name: value}]})
+    assert "\n" not in str(raised.value)
+    with pytest.raises((ValueError, TypeError)):
+        Pair(**{key: tuple(ids) for key, ids in IDS.items()} | {name: value})
+
+
+@pytest.mark.parametrize("name", [*IDS, "answer_sequence_ids", "answers", "wrong_answers"])
+def test_text_in_place_of_a_list_is_never_read_by_character(name: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=name):
+        Pair(**{key: tuple(ids) for key, ids in IDS.items()} | {name: "12"})
+
+
+def test_every_field_has_its_wrong_types_here() -> None:
+    assert set(WRONG) == {f.name for f in fields(Pair)}
+
+
+@pytest.mark.parametrize("items", ["ab", ("a",), PAIR, [1], {"prompts": []}])
+def test_a_set_of_pairs_holds_pairs(items: object) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"a list of pairs is needed|items"):
+        Pairs(items)
+
+
+def test_nothing_said_is_nothing_there() -> None:
+    assert load_pairs({"prompts": [IDS | {"doc_id": None, "copies": None, "similarity": 1}]})[0].similarity == 1.0
+
+
+def test_autocircuits_files_in_ids_are_read_as_its_loader_does(tmp_path: Path) -> None:
+    content = [
+        {"clean": [1, 2, 3], "corrupt": [1, 2, 4], "answers": [5, 6, 7], "wrong_answers": [8]},
+        {"clean": [3, 2, 3], "corrupt": [3, 2, 4], "answers": [5], "wrong_answers": [8, 9]},
+    ]
+    path = tmp_path / "ids.json"
+    path.write_text(json.dumps({"prompts": content, "seq_labels": ["a", "b", "c"]}), encoding="utf-8")
+    for pairs in (load_pairs(path), load_pairs(path, LetterModel(), bos=True)):
+        assert [(p.clean_ids, p.corrupt_ids, p.answer_ids, p.wrong_answer_ids) for p in pairs] == [
+            tuple(tuple(prompt[name]) for name in TEXT) for prompt in content
+        ]
+        assert "bos" not in pairs.header
+    provide_moved_names()
+    from auto_circuit.data import load_datasets_from_json
+
+    train, _ = load_datasets_from_json(
+        None, path, torch.device("cpu"), prepend_bos=False, batch_size=1, train_test_size=(2, 0), shuffle=False
+    )
+    for theirs, ours in zip(train.dataset, load_pairs(path), strict=True):
+        assert tuple(theirs.clean.tolist()) == ours.clean_ids
+        assert tuple(theirs.answers.tolist()) == ours.answer_ids
+
+
+@pytest.mark.parametrize("mixed", [{"clean": [1, 2]}, {"clean_ids": [1, 2]}])
+def test_an_answer_of_text_needs_its_prompt_as_text(mixed: dict[str, list[int]]) -> None:
+    with pytest.raises(ValueError, match="pair 0: 'answers' is text, and the prompt it follows has ids"):
+        load_pairs({"prompts": [TEXT | mixed]}, LetterModel())
+
+
+def test_answers_in_ids_stand_behind_prompts_of_text() -> None:
+    pair = load_pairs({"prompts": [TEXT | {"answers": [9, 8]}]}, LetterModel())[0]
+    assert (pair.clean_ids, pair.answer_ids) == ((1, 2), (9, 8))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_is_utf8_with_a_mark_or_without(mark: bytes, tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").write_bytes(
+        mark + json.dumps({"prompts": [IDS | {"clean": "Zoë"}]}, ensure_ascii=False).encode()
+    )
+    assert load_pairs(tmp_path / "pairs.json")[0].clean == "Zoë"
+    (tmp_path / "latin.json").write_bytes('{"prompts": "Zoë"}'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.json: not JSON"):
+        load_pairs(tmp_path / "latin.json")
+
+
+def test_pairs_are_chosen_by_their_fields() -> None:
+    pairs = Pairs(
+        tuple(replace(PAIR, subset=s, copies=n) for s, n in (("a", 1), ("b", None), ("c", 9))), {"bos": False}
+    )
+    assert pairs.where(subset="a") == Pairs(pairs.items[:1], {"bos": False})
+    assert pairs.where(subset={"a", "c"}).items == pairs.where(subset=["c", "a"]).items == pairs.items[::2]
+    assert pairs.where(copies=lambda n: n is not None and n > 3, subset="c").items == pairs.items[2:]
+    assert pairs.where(clean_ids=(1, 2), copies=None).items == pairs.items[1:2]
+    assert len(pairs.where(subset="d")) == 0
+    with pytest.raises(ValueError, match="pairs have no field 'subsets'; they have clean_ids, "):
+        pairs.where(subsets="a")
+
+
+def test_many_pairs_are_one_line() -> None:
+    pairs = Pairs((PAIR,) * 1000, {"mode": "divergence", "bos": False, "model": "m" * 500}, {"same pair twice": 3})
+    assert repr(pairs).startswith("Pairs(1000 pairs, mode='divergence', bos=False, model='mmm")
+    assert len(repr(pairs)) < 200
+    assert repr(Pairs((PAIR,), {}, {"a": 1, "b": 2})) == "Pairs(1 pairs, dropped=3)"
 
 
 def test_text_without_a_tokenizer_is_refused() -> None:

@@ -14,7 +14,7 @@ class IoiConfig:
         metadata={"help": "hub name or local folder; default: a small model trained here", "flags": ("--model",)},
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    pairs: int = field(default=24, metadata={"help": "pairs of prompts"})
+    n_pairs: int = field(default=24, metadata={"help": "pairs of prompts"})
     top_heads: int = field(default=4, metadata={"help": "heads of either sign whose attention is drawn"})
     heads: str = field(
         default="", metadata={"help": "further heads whose attention is drawn, LAYER.HEAD with commas between them"}
@@ -27,7 +27,7 @@ class IoiConfig:
     wrong_answer: str = field(default="", metadata={"help": "the corrupt prompt's answer, one token"})
 
     def __post_init__(self) -> None:
-        at_least(self, 2, "pairs")
+        at_least(self, 2, "n_pairs")
         at_least(self, 1, "top_heads", "steps")
         at_least(self, 0, "seed")
         self.chosen_heads()

@@ -12,6 +12,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from memcirc.pairs.tokenizing import is_one_token
+
 NAMES = (
     "Adam", "Alice", "Anna", "Ben", "Bill", "Carl", "Clara", "Dean", "Diana", "Emma", "Eric", "Frank", "Fred", "George",
     "Grace", "Helen", "Henry", "Ivan", "Jack", "Jane", "Kate", "Leo", "Mark", "Nina", "Oliver", "Paul", "Rose", "Sam",
@@ -58,8 +60,8 @@ def words_for(tokenizer: Any) -> Words:
         ValueError: the tokenizer leaves fewer than two words for some part of the template.
     """
 
-    def single(words: tuple[str, ...], prefix: str = " ") -> tuple[str, ...]:
-        kept = tuple(w for w in words if all(len(_ids(tokenizer, prefix + part)) == 1 for part in w.split()))
+    def single(words: tuple[str, ...], before: str = OPENINGS[0], space: str = " ") -> tuple[str, ...]:
+        kept = tuple(w for w in words if all(is_one_token(tokenizer, before, space + part) for part in w.split()))
         if len(kept) < 2:
             raise ValueError(
                 f"this tokenizer keeps {len(kept)} of {', '.join(words[:3])}, ... in one token; 2 are needed"
@@ -67,11 +69,7 @@ def words_for(tokenizer: Any) -> Words:
         return kept
 
     parts = (WALKS, PLACES, ACTS, OBJECTS)
-    return Words(single(NAMES), single(OPENINGS, ""), *(single(part) for part in parts))
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return Words(single(NAMES), single(OPENINGS, "", ""), *(single(part) for part in parts))
 
 
 def draw(words: Words, rng: random.Random, first: bool) -> IoiPair:
@@ -88,17 +86,3 @@ def drawn(words: Words, n: int, seed: int) -> list[IoiPair]:
     """``n`` pairs, in turn with the indirect object first and second."""
     rng = random.Random(seed)
     return [draw(words, rng, i % 2 == 0) for i in range(n)]
-
-
-def encoded(tokenizer: Any, text: str) -> list[int]:
-    """Ids with the tokenizer's first token (BOS) before them, where it has one."""
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return start + _ids(tokenizer, text)
-
-
-def one_token(tokenizer: Any, text: str) -> int:
-    """Raises ValueError unless the text is one token."""
-    ids = _ids(tokenizer, text)
-    if len(ids) != 1:
-        raise ValueError(f"answer {text!r} is {len(ids)} tokens; one is needed (a leading space often matters)")
-    return ids[0]

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model, load_model
+from memcirc.pairs.tokenizing import answer_id, prompt_ids
 from memcirc.patching.direct import DirectEffects, direct_effects
 from memcirc.patching.ioi.config import IoiConfig
 from memcirc.patching.ioi.page import write_ioi_page
-from memcirc.patching.ioi.prompts import IoiPair, drawn, encoded, one_token, words_for
+from memcirc.patching.ioi.prompts import IoiPair, drawn, words_for
 from memcirc.patching.ioi.training import train
 from memcirc.patching.measures import Question, token_answers
 from memcirc.patching.runs import run
@@ -100,7 +101,7 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
 
 def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     """Everything that is measured on one model."""
-    pairs = drawn(words_for(model.tokenizer), config.pairs, config.seed + 1)
+    pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
     data = _encoded(model, pairs)
     sweeps = {
         f"{name} ({direction})": patch_sweep(
@@ -117,7 +118,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     factual, labels = _factual(model, config, progress)
     tops = {pairs[0].clean: data.clean[0], pairs[0].corrupt: data.corrupt[0]}
     if config.clean_prompt:
-        tops |= {text: encoded(model.tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt)}
+        tops |= {text: list(prompt_ids(model.tokenizer, text)) for text in (config.clean_prompt, config.corrupt_prompt)}
     return IoiResults(
         pairs=pairs[:SHOWN_PAIRS],
         correct={
@@ -143,10 +144,10 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
 def _encoded(model: Model, pairs: Sequence[IoiPair]) -> Encoded:
     tokenizer = model.tokenizer
     return Encoded(
-        clean=[encoded(tokenizer, pair.clean) for pair in pairs],
-        corrupt=[encoded(tokenizer, pair.corrupt) for pair in pairs],
-        answers=[one_token(tokenizer, pair.answer) for pair in pairs],
-        wrong=[one_token(tokenizer, pair.wrong) for pair in pairs],
+        clean=[list(prompt_ids(tokenizer, pair.clean)) for pair in pairs],
+        corrupt=[list(prompt_ids(tokenizer, pair.corrupt)) for pair in pairs],
+        answers=[answer_id(tokenizer, pair.clean, pair.answer) for pair in pairs],
+        wrong=[answer_id(tokenizer, pair.corrupt, pair.wrong) for pair in pairs],
     )
 
 
@@ -224,8 +225,9 @@ def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | N
     if not config.clean_prompt:
         return None, ()
     tokenizer = model.tokenizer
-    clean, corrupt = (encoded(tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt))
-    answer, wrong = (one_token(tokenizer, text) for text in (config.answer, config.wrong_answer))
+    clean, corrupt = (list(prompt_ids(tokenizer, text)) for text in (config.clean_prompt, config.corrupt_prompt))
+    answer = answer_id(tokenizer, config.clean_prompt, config.answer)
+    wrong = answer_id(tokenizer, config.corrupt_prompt, config.wrong_answer)
     sweep = patch_sweep(
         model, clean, corrupt, [answer], [wrong], sites="block_every", normalize=False, progress=progress
     )

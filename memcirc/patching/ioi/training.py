@@ -11,8 +11,9 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from memcirc.demo.training import reproducible
+from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.ioi.config import IoiConfig
-from memcirc.patching.ioi.prompts import ACTS, NAMES, OBJECTS, OPENINGS, PIECES, PLACES, WALKS, Words, draw, encoded
+from memcirc.patching.ioi.prompts import ACTS, NAMES, OBJECTS, OPENINGS, PIECES, PLACES, WALKS, Words, draw
 from memcirc.patching.training import fit, save
 from memcirc.patching.words import word_tokenizer
 
@@ -29,7 +30,7 @@ def train(config: IoiConfig, folder: Path, progress: bool) -> None:
     def batches() -> Iterator[Tensor]:
         for _ in range(config.steps):
             pairs = [draw(Words(), rng, rng.random() < 0.5) for _ in range(BATCH)]
-            yield torch.tensor([encoded(tokenizer, pair.clean + pair.answer) for pair in pairs])
+            yield torch.tensor([prompt_ids(tokenizer, pair.clean + pair.answer) for pair in pairs])
 
     with reproducible(config.seed, THREADS):
         model = GPT2LMHeadModel(

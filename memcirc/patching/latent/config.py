@@ -16,14 +16,14 @@ class LatentConfig:
         },
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    pairs: int = field(default=40, metadata={"help": "pairs of questions for each operation they differ in"})
+    n_pairs: int = field(default=40, metadata={"help": "pairs of questions for each operation they differ in"})
     seed: int = field(default=0, metadata={"help": "seed of questions and training"})
     half_width: float = field(
         default=0.05, metadata={"help": "half width of a 95 %% interval to which sample sizes are computed"}
     )
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "pairs")
+        at_least(self, 1, "n_pairs")
         at_least(self, 0, "seed")
         if not 0 < self.half_width < 0.5:
             raise ValueError(f"half_width {self.half_width} is outside (0, 0.5)")

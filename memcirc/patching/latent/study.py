@@ -102,7 +102,7 @@ def _trained(run_dir: Path, config: LatentConfig, force: bool, progress: bool) -
     folder = run_dir / "model"
     made_once(folder, {"seed": config.seed}, force, lambda: train(config.seed, folder, progress))
     model = load_model(str(folder), device=config.device)
-    return small_task(model, load_projection(folder).to(model.device), config.pairs, config.seed + 1)
+    return small_task(model, load_projection(folder).to(model.device), config.n_pairs, config.seed + 1)
 
 
 def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResults, pa.Table]:

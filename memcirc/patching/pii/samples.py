@@ -7,6 +7,7 @@ from typing import Any
 
 from memcirc.artifacts import read_json
 from memcirc.models import Model
+from memcirc.pairs.tokenizing import answer_ids, prompt_ids
 from memcirc.patching.pii.corpus import PiiCorpus
 
 
@@ -53,33 +54,26 @@ def of_file(path: Path, model: Model) -> list[Sample]:
         for name in ("prompt", "answer"):
             if not isinstance(entry, dict) or not isinstance(entry.get(name), str) or not entry[name]:
                 raise ValueError(f"{path}: sample {i} has no {name!r}; each needs a 'prompt' and an 'answer'")
-        samples.append(
-            _encoded(
-                model, entry["prompt"], entry["answer"], kind=str(entry.get("type", "")), copies=entry.get("copies"),
-                injected=bool(entry.get("memorized", True)),
-            )
-        )  # fmt: skip
+        try:
+            samples.append(
+                _encoded(
+                    model, entry["prompt"], entry["answer"], kind=str(entry.get("type", "")),
+                    copies=entry.get("copies"), injected=bool(entry.get("memorized", True)),
+                )
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(f"{path}: sample {i}: {error}") from None
     if not any(sample.injected for sample in samples):
         raise ValueError(f"{path}: every sample says 'memorized': false; at least one that should be recited is needed")
     return samples
 
 
 def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
-    """Prompt and answer are tokenized apart, so that the answer's ids are the same behind any prompt."""
+    """The answer's ids are those it has behind its prompt."""
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise ValueError(f"model {model.name!r} has no tokenizer; samples are text")
-    return Sample(prompt, answer, prompt_ids(tokenizer, prompt), _ids(tokenizer, answer), **about)
-
-
-def prompt_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Ids of a prompt, after BOS where the tokenizer has one."""
-    start = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
-    return (*start, *_ids(tokenizer, text))
-
-
-def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return Sample(prompt, answer, prompt_ids(tokenizer, prompt), answer_ids(tokenizer, prompt, answer), **about)
 
 
 def ids_of(samples: Sequence[Sample]) -> tuple[list[list[int]], list[list[int]]]:

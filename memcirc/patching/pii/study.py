@@ -24,6 +24,7 @@ from torch import Tensor
 
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model, load_model
+from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
 from memcirc.patching.generation import patched_generation
 from memcirc.patching.measures import TOKEN, Question
@@ -34,7 +35,7 @@ from memcirc.patching.pii.config import PiiConfig
 from memcirc.patching.pii.corpus import make_corpus
 from memcirc.patching.pii.page import write_pii_page
 from memcirc.patching.pii.results import PiiResults, Recall, Separation, SiteEffect
-from memcirc.patching.pii.samples import Sample, ids_of, of_corpus, of_file, prompt_ids
+from memcirc.patching.pii.samples import Sample, ids_of, of_corpus, of_file
 from memcirc.patching.pii.training import train_all
 from memcirc.patching.projections import pca, silhouette, tsne
 from memcirc.patching.restoring import Restored, additivity, combined_patch, smallest_restoring

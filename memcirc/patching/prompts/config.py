@@ -13,7 +13,8 @@ class SweepConfig:
         default="", metadata={"help": "hub name or local folder of the model", "flags": ("--model",)}
     )
     path: str = field(
-        default="", metadata={"help": "file of pairs, as AutoCircuit's or memcirc's", "flags": ("--pairs",)}
+        default="",
+        metadata={"help": "JSON file of pairs, AutoCircuit's or memcirc's, in text or ids", "flags": ("--pairs",)},
     )
     sites: str = field(
         default="block_every", metadata={"help": "a sweep's name, or hook names with commas between them"}

@@ -47,9 +47,8 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     """The sweep that a configuration asks for.
 
     Raises:
-        ValueError: a pair of equal prompts, with several alternative answers, or without the whole answer that the
-            metric reads, or one to be read within its prompt where that metric reads behind it; and what
-            :func:`memcirc.patching.sweep.patch_sweep` refuses.
+        ValueError: a pair of equal prompts, or without the whole answer that the metric reads, or one to be read within
+            its prompt where that metric reads behind it; and what :func:`memcirc.patching.sweep.patch_sweep` refuses.
     """
     sequence = takes_sequence(config.metric)
     answers = [list(pair.answer_sequence_ids if sequence else pair.answer_ids) for pair in pairs]
@@ -71,6 +70,7 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
         None if sequence else [list(p.wrong_answer_ids) for p in pairs],
         sites=named, direction=config.direction, metrics=(config.metric,), source_model=source,
         normalize=config.normalize, progress=progress, read_at=None if sequence else [p.read_at for p in pairs],
+        alternatives=not sequence,
     )  # fmt: skip
 
 

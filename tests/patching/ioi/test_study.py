@@ -9,11 +9,12 @@ import torch
 
 from memcirc.cli import main
 from memcirc.models import load_model
-from memcirc.patching.ioi.prompts import ROLES, drawn, encoded, one_token, words_for
+from memcirc.pairs.tokenizing import answer_id, prompt_ids
+from memcirc.patching.ioi.prompts import ROLES, drawn, words_for
 from memcirc.patching.ioi.study import _metric_selftest
 from memcirc.patching.stages import made_once
 
-OPTIONS = ["--pairs", "2", "--top_heads", "1", "--device", "cpu"]
+OPTIONS = ["--n_pairs", "2", "--top_heads", "1", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_one_command_makes_table_json_and_page(finished: Path) -> None:
     page = (finished / "report" / "report.html").read_text()
     for title in ("Heads, five ways", "Direct logit attribution", "Next tokens", "Attribution patching as a screen"):
         assert title in page
-    assert json.loads((finished / "manifest.json").read_text())["config"]["ioi"]["pairs"] == 2
+    assert json.loads((finished / "manifest.json").read_text())["config"]["ioi"]["n_pairs"] == 2
 
 
 def test_a_finished_model_is_not_trained_again_and_other_settings_are_refused(
@@ -70,7 +71,7 @@ def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_pa
     [
         (["--clean_prompt", "a"], "needs all of --clean_prompt"),
         (["--heads", "9"], "head '9' is not LAYER.HEAD"),
-        (["--pairs", "1"], "pairs is 1; at least 2"),
+        (["--n_pairs", "1"], "n_pairs is 1; at least 2"),
         (["--model", "no/such"], "neither a local folder nor"),
     ],
 )
@@ -87,13 +88,13 @@ def test_a_mistake_is_one_line(
 def test_prompts_of_a_pair_differ_in_the_giver_alone(finished: Path) -> None:
     tokenizer = load_model(str(finished / "model"), device="cpu").tokenizer
     for pair in drawn(words_for(tokenizer), 10, 0):
-        clean, corrupt = encoded(tokenizer, pair.clean), encoded(tokenizer, pair.corrupt)
+        clean, corrupt = prompt_ids(tokenizer, pair.clean), prompt_ids(tokenizer, pair.corrupt)
         assert len(clean) == len(corrupt) == len(ROLES)
         assert [i for i, (a, b) in enumerate(zip(clean, corrupt, strict=True)) if a != b] == [ROLES.index("giver")]
-        assert clean[10] == one_token(tokenizer, pair.wrong)
-        assert corrupt[10] == one_token(tokenizer, pair.answer)
+        assert clean[10] == answer_id(tokenizer, pair.corrupt, pair.wrong)
+        assert corrupt[10] == answer_id(tokenizer, pair.clean, pair.answer)
     with pytest.raises(ValueError, match="' Rose Carl' is 2 tokens; one is needed"):
-        one_token(tokenizer, " Rose Carl")
+        answer_id(tokenizer, "After", " Rose Carl")
 
 
 def test_a_metric_that_is_not_what_it_says_fails_its_self_test() -> None:

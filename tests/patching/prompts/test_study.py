@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from memcirc.cli import main
 from memcirc.models import load_model
 from memcirc.pairs.record import load_pairs
 from memcirc.patching.sweep import patch_sweep
-from tests.models import config, random_pairs
+from tests.models import config, llama_style_tokenizer, random_pairs
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,72 @@ def test_a_pair_read_within_its_prompt_has_no_whole_answer_behind_it(
     more = ["--pairs", str(tmp_path / "pairs.json"), "--run_dir", str(tmp_path), "--metric", "sequence_logprob"]
     assert main([*options(given), *more]) == 2
     assert "pair 1 is read at position 2, and 'sequence_logprob' reads behind its 5 tokens" in capsys.readouterr().err
+
+
+def test_autocircuits_pairs_in_ids_and_alternatives_averaged(given: Path, tmp_path: Path) -> None:
+    """Files as its loader takes them: ids in the fields of the text, any number of alternatives."""
+    pairs = random_pairs(3, 5, alternatives=4)
+    names = {
+        "clean": "clean_ids",
+        "corrupt": "corrupt_ids",
+        "answers": "answer_ids",
+        "wrong_answers": "wrong_answer_ids",
+    }
+    prompts = [{name: list(getattr(pair, ids)) for name, ids in names.items()} for pair in pairs]
+    prompts[1]["answers"], prompts[2]["wrong_answers"] = prompts[1]["answers"][:1], prompts[2]["wrong_answers"][:2]
+    (tmp_path / "pairs.json").write_text(json.dumps({"prompts": prompts}), encoding="utf-8")
+    more = ["--pairs", str(tmp_path / "pairs.json"), "--sites", "resid_pre", "--run_dir", str(tmp_path)]
+    assert main([*options(given), *more]) == 0
+    results = json.loads((tmp_path / "sweep" / "results.json").read_text(encoding="utf-8"))
+    model = load_model(str(given / "model"), device="cpu")
+    ends = []
+    for name in ("corrupt", "clean"):
+        logits = model.logits([prompt[name] for prompt in prompts])[:, -1]
+        ends.append(
+            np.mean([
+                float(row[prompt["answers"]].mean() - row[prompt["wrong_answers"]].mean())
+                for row, prompt in zip(logits, prompts, strict=True)
+            ])
+        )  # fmt: skip
+    np.testing.assert_allclose(results["ends"]["logit_diff"], ends, atol=1e-5)
+
+
+def test_alternatives_are_no_whole_answer(given: Path) -> None:
+    model = load_model(str(given / "model"), device="cpu")
+    with pytest.raises(ValueError, match="'sequence_logprob' reads a whole answer, and those given are alternatives"):
+        patch_sweep(model, [1, 2], [1, 3], [[4, 5]], metrics="sequence_logprob", alternatives=True)
+    with pytest.raises(ValueError, match=r"'logit_diff' reads one; .* alternatives=True"):
+        patch_sweep(model, [1, 2], [1, 3], [[4, 5]], [6])
+
+
+def test_one_metric_may_be_named_without_a_list(given: Path) -> None:
+    model = load_model(str(given / "model"), device="cpu")
+    one, listed = (patch_sweep(model, [1, 2], [1, 3], [4], [5], metrics=m) for m in ("logit_diff", ["logit_diff"]))
+    assert one.table.equals(listed.table)
+    with pytest.raises(ValueError, match="metric 'speed' is not known"):
+        patch_sweep(model, [1, 2], [1, 3], [4], [5], metrics="speed")
+
+
+def test_bos_without_a_bos_token_and_text_without_a_tokenizer_are_one_line(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = {"clean": "a b", "corrupt": "a c", "answers": [" a"], "wrong_answers": [" b"]}
+    (tmp_path / "pairs.json").write_text(json.dumps({"prompts": [text]}), encoding="utf-8")
+    model = Path(shutil.copytree(given / "model", tmp_path / "model"))
+    line = [
+        *options(given),
+        "--model",
+        str(model),
+        "--pairs",
+        str(tmp_path / "pairs.json"),
+        "--run_dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(line) == 2
+    assert "pair 0: holds text alone, so a model with a tokenizer is needed" in capsys.readouterr().err
+    llama_style_tokenizer(["a", "b", "c"], bos=False).save_pretrained(model)
+    assert main([*line, "--bos"]) == 2
+    assert "pair 0: BOS is asked for, and this tokenizer has no BOS token" in capsys.readouterr().err
 
 
 def test_whole_answers_and_noising_without_normalising(given: Path, tmp_path: Path) -> None:

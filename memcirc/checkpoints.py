@@ -1,0 +1,164 @@
+"""What lies in a folder of weights, before and after transformers reads it: files that are whole, and weights that are
+the model's own, all of them, each a number.
+
+transformers draws a weight that it does not find at random, passes over one that it does not know, and sets an adapter
+aside; all of these measure another model without a word, so all of them are refused here.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from memcirc.artifacts import read_json
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+ADAPTERS = ("adapter_config.json", "adapter*.safetensors", "adapter*.bin")
+CONFIGS = ("config.json", "generation_config.json")
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "tekken.json")
+TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+FORMER_BUFFERS = re.compile(r"\.(attn|attention)\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
+NAMED = 4
+
+
+def check_folder(folder: Path) -> None:
+    """See that a local folder holds a whole model, of which transformers reads every file.
+
+    Raises:
+        FileNotFoundError: no configuration, no weights, or a part of them missing.
+        ValueError: an adapter; a file that is cut off, no JSON, a Git LFS pointer or not a plain state dict.
+    """
+    adapter = next((path for pattern in ADAPTERS for path in sorted(folder.glob(pattern))), None)
+    if adapter is not None:
+        raise ValueError(f"{adapter}: an adapter, which would be passed over; merge it into its base and save that")
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"model folder {str(folder)!r} has no config.json")
+    for name in CONFIGS:
+        if (folder / name).is_file():
+            read_object(folder / name)
+    for path in weight_files(folder):
+        check_whole(path)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers reads a folder's weights from.
+
+    Raises:
+        FileNotFoundError: there are none, or an index names one that is not there.
+        ValueError: the index is broken.
+    """
+    for single, index in WEIGHTS:
+        if (folder / single).is_file():
+            return [folder / single]
+        if (folder / index).is_file():
+            parts = read_object(folder / index).get("weight_map")
+            if not isinstance(parts, dict) or not parts:
+                raise ValueError(f"{folder / index}: no 'weight_map' in it; an index of weights has one")
+            files = [folder / str(name) for name in sorted({str(name) for name in parts.values()})]
+            missing = [path.name for path in files if not path.is_file()]
+            if missing:
+                raise FileNotFoundError(f"{folder / index} names {listed(missing)}, missing from the folder")
+            return files
+    found = sorted(path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    raise FileNotFoundError(
+        f"model folder {str(folder)!r} has no weights (model.safetensors or pytorch_model.bin, or an index of parts)"
+        + (f"; {listed(found)} go by other names" if found else "")
+    )
+
+
+def check_whole(path: Path) -> None:
+    """Raises ValueError, naming the file, for weights that cannot be read: cut off, an LFS pointer, no state dict."""
+    refuse_pointer(path)
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt"):
+                return
+        mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="meta", weights_only=True, mmap=mapped)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError) as error:
+        raise ValueError(f"{path}: not a whole file of weights ({in_one_line(error)})") from None
+    except Exception:  # pickle raises what the bytes make it raise
+        raise ValueError(f"{path}: not a file of weights alone") from None
+    odd = next((k for k, v in content.items() if not isinstance(v, Tensor)), None) if isinstance(content, dict) else ""
+    if odd is not None:
+        raise ValueError(
+            f"{path}: not a plain state dict of names and tensors" + (f" ({odd!r} is none)" if odd else "")
+        )
+
+
+def check_fit(name: str, info: Mapping[str, Any]) -> None:
+    """Compare what the files held with what the model has.
+
+    Args:
+        info: the ``output_loading_info`` of transformers; a tied unembedding is not missing there.
+
+    Raises:
+        ValueError: weights that are missing, unexpected or of another shape, by name.
+    """
+    unexpected = [key for key in info["unexpected_keys"] if not FORMER_BUFFERS.search(key)]
+    shapes = [f"{key} {list(ours)} for {list(needed)}" for key, ours, needed in info["mismatched_keys"]]
+    wrong = {"missing": info["missing_keys"], "unexpected": unexpected, "of another shape": shapes}
+    if any(wrong.values()):
+        told = "; ".join(f"{what}: {listed(keys)}" for what, keys in wrong.items() if keys)
+        raise ValueError(f"model {name!r}: the weights do not fit its config.json; {told}")
+
+
+def check_finite(name: str, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Raises ValueError, naming the first weight that holds NaN or an infinity."""
+    for key, weight in weights:
+        if weight.is_floating_point() and weight.numel():
+            low, high = torch.aminmax(weight.detach())
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                dtype = str(weight.dtype).removeprefix("torch.")
+                raise ValueError(f"model {name!r}: NaN or infinite values in the weight {key} (as {dtype})")
+
+
+def vocabulary_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold a tokenizer's vocabulary; none where it has no tokenizer."""
+    return [path for pattern in VOCABULARIES for path in sorted(folder.glob(pattern))]
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """Raises ValueError for a tokenizer's file that is an LFS pointer or, of those in JSON, cut off; names it."""
+    for path in [*vocabulary_files(folder), *(folder / name for name in TOKENIZER_CONFIGS)]:
+        if path.is_file():
+            refuse_pointer(path)
+            if path.suffix == ".json":
+                read_object(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; ValueError names a file that is none, or a Git LFS pointer."""
+    refuse_pointer(path)
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON object is needed, not a {type(content).__name__}")
+    return content
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises ValueError for a Git LFS pointer in place of a file."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise ValueError(f"{path}: a Git LFS pointer, not the file itself; `git lfs pull` fetches it")
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says first, or what it is."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
+    return ", ".join(ordered[:NAMED]) + more
