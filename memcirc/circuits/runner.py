@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memcirc.circuit import Circuit, edge_mask
+from memcirc.engine.memory import Memory
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings, takes_means
@@ -53,8 +54,9 @@ class CircuitRunner:
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
         means_over = reference if takes_means(settings.ablation) else None
         name, batch_size = engine.get("engine", "native"), engine.get("batch_size")
+        memory = engine.get("memory") or Memory(model.device)
         self._prepare = lambda sequence: engine_module(name).prepare(
-            model, pairs, settings, means_over, batch_size, sequence
+            model, pairs, settings, means_over, batch_size, sequence, memory
         )
         self._prepared: dict[bool, Any] = {}
         self._end_values: dict[str, tuple[Tensor, float]] = {}
@@ -156,18 +158,21 @@ def circuit_runner(
     dangling: str = "keep",
     engine: str = "native",
     batch_size: int | None = None,
+    memory: Memory | None = None,
 ) -> CircuitRunner:
     """A runner of circuits on pairs; see :class:`memcirc.interventions.RunSettings` for the words.
 
     Args:
         mode: ``tree`` (ablate the rest) or ``edge`` (patch the circuit's edges alone); always said.
         reference: pairs that mean ablations average over (others pass them over); default: ``pairs``.
+        memory: of :class:`memcirc.engine.memory.Memory`: one budget for this runner and others (512 MiB by default).
 
     Raises:
-        ValueError: an unknown word, no pairs, an answer outside the vocabulary, an unsupported combination.
+        ValueError: an unknown word, no pairs, pairs that do not contrast under the ablation, an answer outside the
+            vocabulary, an unsupported combination.
     """
     settings = RunSettings(mode, ablation, reverse, dangling)
-    return CircuitRunner(model, pairs, settings, reference, engine=engine, batch_size=batch_size)
+    return CircuitRunner(model, pairs, settings, reference, engine=engine, batch_size=batch_size, memory=memory)
 
 
 def run_circuit(model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Any) -> Tensor:

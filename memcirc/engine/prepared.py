@@ -1,12 +1,13 @@
 """Circuits on prepared pairs: what all runs share is computed once for each batch and kept.
 
 Shared are the prefix's keys and values, the base prompts' embeddings, the ablation values with their totals, and the
-queries, keys and values of branches at rest. Batches are kept as long as they fit ``KEPT_BYTES``, the others are
-computed anew for every call, so that memory does not grow with the number of pairs.
+queries, keys and values of branches at rest. Batches are kept as long as they fit the memory that runners share
+(:mod:`memcirc.engine.memory`), the others are computed anew for every call, so that memory grows neither with the
+number of pairs nor with that of runners.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_h
 from memcirc.engine.circuits import Ready, run_plan
 from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
 from memcirc.engine.layers import final_normed
+from memcirc.engine.memory import Memory
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
 from memcirc.engine.plan import plan
@@ -27,7 +29,6 @@ from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
-KEPT_BYTES = 512 << 20
 MANY_CIRCUITS = 16
 CACHE_BYTES = 16 << 20
 
@@ -43,8 +44,13 @@ class Prepared:
     slots: tuple[Slots, ...]
     answers: Answers
     sequence: bool
-    workspace: Workspace
-    kept: dict[int, Ready] = field(default_factory=dict)
+    memory: Memory
+    runner: int
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where passes put what they need for a moment."""
+        return self.memory.workspace
 
     def logits(self, kept: Tensor, answers_only: bool = False) -> Tensor:
         """Run circuits.
@@ -101,15 +107,17 @@ class Prepared:
 
     def _ready(self) -> Iterator[Ready]:
         """All batches, from memory or computed."""
-        for i, slots in enumerate(self.slots):
-            ready = self.kept.get(i)
-            if ready is None:
-                held = sum(map(_bytes, self.kept.values()))
-                keeps = held + slots_bytes(self.weights, self.pairs, slots, self.sequence) <= KEPT_BYTES
+        with self.memory.used_by(self.runner) as kept:
+            for i, slots in enumerate(self.slots):
+                if i in kept:
+                    yield kept[i][0]
+                    continue
+                size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
+                keeps = self.memory.has_room(self.runner, size)
                 ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
                 if keeps:
-                    self.kept[i] = ready
-            yield ready
+                    kept[i] = ready, _bytes(ready)
+                yield ready
 
     def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)
@@ -126,6 +134,7 @@ def prepare(
     reference: Pairs | None = None,
     batch_size: int | None = None,
     sequence: bool = False,
+    memory: Memory | None = None,
 ) -> Prepared:
     """Compute what all circuits share (batch by batch, when first used).
 
@@ -135,18 +144,21 @@ def prepare(
         batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on
             a GPU).
         sequence: teacher-force each pair's whole answer and read every step.
+        memory: shared with other runners; default: one of its own.
 
     Raises:
         ValueError: unusable pairs, or a reference where no mean is taken.
     """
     weights = weights_of(model)
-    workspace = Workspace(weights.device)
+    memory = memory or Memory(weights.device)
     share_prefix = settings.ablation == "resample"
     slots = batch_slots(weights, pairs, batch_size, share_prefix, sequence)
     answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
     with torch.inference_mode(False), torch.no_grad():
-        values_of = ablation_values(weights, pairs, settings.ablation, reference, settings.base, sequence, workspace)
-    prepared = Prepared(weights, pairs, settings, values_of, tuple(slots), answers, sequence, workspace)
+        values_of = ablation_values(
+            weights, pairs, settings.ablation, reference, settings.base, sequence, memory.workspace
+        )
+    prepared = Prepared(weights, pairs, settings, values_of, tuple(slots), answers, sequence, memory, memory.enter())
     with torch.inference_mode(False), torch.no_grad():
         for _ in prepared._ready():
             pass

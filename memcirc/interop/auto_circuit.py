@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from memcirc.circuit import connected
+from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.interventions import RunSettings
@@ -136,8 +137,9 @@ def prepare(
     reference: Pairs | None = None,
     batch_size: int | None = None,
     sequence: bool = False,
+    memory: Memory | None = None,
 ) -> Prepared:
-    """Compute once what all circuits share."""
+    """Compute once what all circuits share; the peer keeps all of it, whatever the ``memory`` of native runners."""
     peer = _Peer(model)
     means = peer.means(settings.ablation, reference or pairs, batch_size)
     other = "corrupt" if settings.base == "clean" else "clean"

@@ -21,6 +21,7 @@ from memcirc.attribution.scores import EdgeScores
 from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.circuits.search import smallest_size
+from memcirc.engine.memory import Memory
 from memcirc.interventions import MODES
 from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.report.tables import text_table
@@ -202,13 +203,14 @@ class _Runners:
         self.pipeline, self.splits = pipeline, pipeline.splits(task)
         config = pipeline.config.discover
         self.target, self.rule = config.target_performance, (config.by, config.selection)
+        self._memory = Memory(pipeline.model.device)
         self._made: dict[tuple[int, str, str, bool], CircuitRunner] = {}
 
     def __call__(self, part: int, mode: str, ablation: str, reverse: bool) -> CircuitRunner:
         key = (part, mode, ablation, reverse)
         if key not in self._made:
             pairs, reference = self.splits[part], joined(*self.splits)
-            self._made[key] = _runner(self.pipeline, pairs, reference, mode, ablation, reverse)
+            self._made[key] = _runner(self.pipeline, pairs, reference, mode, ablation, reverse, self._memory)
         return self._made[key]
 
 
@@ -252,11 +254,19 @@ def _combinations() -> list[tuple[str, str, bool]]:
     return [(mode, ablation, reverse) for mode in MODES for ablation in ABLATIONS for reverse in (False, True)]
 
 
-def _runner(pipeline: Pipeline, pairs: Pairs, reference: Pairs, mode: str, ablation: str, reverse: bool) -> Any:
-    engine = pipeline.config.verify.engine
+def _runner(
+    pipeline: Pipeline,
+    pairs: Pairs,
+    reference: Pairs,
+    mode: str,
+    ablation: str,
+    reverse: bool,
+    memory: Memory | None = None,
+) -> CircuitRunner:
     return circuit_runner(
-        pipeline.model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference, engine=engine
-    )
+        pipeline.model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference,
+        engine=pipeline.config.verify.engine, memory=memory,
+    )  # fmt: skip
 
 
 def _numbers(found: Measurement) -> dict[str, Any]:

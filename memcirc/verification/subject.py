@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -59,6 +61,11 @@ class Subject:
     engine: str = "native"
     _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict)
 
+    @cached_property
+    def memory(self) -> Memory:
+        """What all runners share, so that their number costs no memory."""
+        return Memory(self.model.device)
+
     @property
     def graph(self) -> Graph:
         return graph_of(self.model)
@@ -87,7 +94,7 @@ class Subject:
         if key not in self._runners:
             self._runners[key] = circuit_runner(
                 self.model, self.pairs, mode=self.mode, ablation=ablation, reverse=reverse, reference=self.reference,
-                engine=self.engine,
+                engine=self.engine, memory=self.memory,
             )  # fmt: skip
         return self._runners[key]
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from memcirc.engine import prepare
-from memcirc.engine import prepared as prepared_module
 from memcirc.graph import graph_of
 from memcirc.interop import auto_circuit
 from memcirc.interventions import ABLATIONS, MODES, RunSettings
@@ -152,17 +151,6 @@ def test_a_whole_answer_is_read_step_by_step() -> None:
     for i in range(3):
         ids = torch.tensor([pair.clean_ids + pair.answer_sequence_ids[:i] for pair in pairs])
         torch.testing.assert_close(logits[:, i], model.hooked(ids, prepend_bos=False)[:, -1])
-
-
-def test_batches_beyond_the_memory_limit_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, pairs = small_model("gpt2"), random_pairs(5, (4, 6, 5))
-    kept = circuits(model)
-    held = prepare(model, pairs, RunSettings("tree"), batch_size=2)
-    monkeypatch.setattr(prepared_module, "KEPT_BYTES", 0)
-    forgotten = prepare(model, pairs, RunSettings("tree"), batch_size=2)
-    assert len(held.kept) == 3
-    assert not forgotten.kept
-    torch.testing.assert_close(held.logits(kept), forgotten.logits(kept))
 
 
 def test_bad_input_is_named() -> None:

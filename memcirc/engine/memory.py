@@ -1,0 +1,53 @@
+"""The memory that runners of circuits share: one workspace, and one budget for all the batches that they keep ready."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from memcirc.engine.workspace import Workspace
+
+KEPT_BYTES = 512 << 20
+
+
+class Memory:
+    """Ready batches of any number of runners, at most ``budget`` bytes of them.
+
+    Where a runner at work needs room, the batches of others give way, those of the runner that was used longest ago
+    first. Its own never do: a runner goes through all of its batches each time, so that each would be lost just before
+    it is needed again. What finds no room is made anew whenever it is needed.
+    """
+
+    def __init__(self, device: torch.device, budget: int = KEPT_BYTES) -> None:
+        self.device, self.budget = device, budget
+        self.workspace = Workspace(device)
+        self._kept: dict[int, dict[int, tuple[Any, int]]] = {}
+        self._runners = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of all batches that are kept."""
+        return sum(size for batches in self._kept.values() for _, size in batches.values())
+
+    def enter(self) -> int:
+        """A number for a new runner."""
+        self._runners += 1
+        self._kept[self._runners] = {}
+        return self._runners
+
+    @contextmanager
+    def used_by(self, runner: int) -> Iterator[dict[int, tuple[Any, int]]]:
+        """The runner's batches by number, each with its bytes; it now is the one used last."""
+        self._kept[runner] = self._kept.pop(runner)
+        yield self._kept[runner]
+
+    def has_room(self, runner: int, size: int) -> bool:
+        """Whether the runner may keep that many bytes more; others' batches are given up for it as far as needed."""
+        own = sum(size for _, size in self._kept[runner].values())
+        if own + size > self.budget:
+            return False
+        for other, batches in self._kept.items():
+            while other != runner and batches and self.held + size > self.budget:
+                batches.popitem()
+        return True
