@@ -1,5 +1,6 @@
 """What the stages' configurations share: checks that name the offending value and what is accepted."""
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -7,12 +8,37 @@ LARGEST = 2**31 - 1
 """What a whole number may be at most: it fits every seed, count and array."""
 
 
-def check_choices(config: Any) -> None:
-    """Raises ValueError unless every field whose metadata lists ``choices`` holds one of them."""
+def check_fields(config: Any) -> None:
+    """Raises ValueError unless every field holds what it is annotated with (whole numbers up to :data:`LARGEST`, finite
+    other ones), and one of its ``choices`` where its metadata lists them."""
     for f in fields(config):
         accepted, value = f.metadata.get("choices"), getattr(config, f.name)
+        problem = wrong_type(value, f.type)
+        if problem:
+            raise ValueError(f"{f.name} {shortened(value)}: {problem}")
         if accepted is not None and value not in accepted:
             raise ValueError(f"{f.name} {value!r} is not known; accepted: {', '.join(accepted)}")
+
+
+def wrong_type(value: Any, annotation: Any) -> str:
+    """What is wrong with a value for its annotation, in words; nothing where it fits. ``True`` is no number."""
+    from pydantic import TypeAdapter, ValidationError  # heavy, and --help builds no configuration
+
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        return str(error.errors()[0]["msg"]).replace("Input should be", "accepted is")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "accepted is a finite number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"accepted is a whole number between -{LARGEST} and {LARGEST}"
+    return ""
+
+
+def shortened(value: Any) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def in_unit_interval(config: Any, *names: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from memcirc.config import LARGEST
+from memcirc.config import LARGEST, shortened
 
 Config = TypeVar("Config")
 
@@ -71,11 +71,6 @@ def finite_number(text: str) -> float:
     return number
 
 
-def shortened(text: str) -> str:
-    """What a message says of a value that may be long."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
-
-
 class _Switch(argparse.Action):
     """``--name`` for yes and ``--no_name`` for no."""
 
@@ -95,9 +90,18 @@ def _without_none(annotation: Any) -> Any:
 
 def build(config: type[Config], *sources: Mapping[str, Any]) -> Config:
     """A configuration from several mappings, later ones winning; keys of other configurations are passed over."""
-    names = {f.name for f in fields(config)}  # type: ignore[arg-type]
-    merged = {key: value for source in sources for key, value in source.items() if key in names}
-    return config(**merged)
+    kinds = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
+    merged = {key: value for source in sources for key, value in source.items() if key in kinds}
+    return config(**{key: _worded(value, kinds[key]) for key, value in merged.items()})
+
+
+def _worded(value: Any, f: "Field[Any]") -> Any:
+    """YAML reads 64 as a number and yes as true, also where a word is meant."""
+    if _without_none(f.type) is not str or not isinstance(value, bool | int):
+        return value
+    if isinstance(value, bool):
+        return ("yes" if value else "no") if "yes" in f.metadata.get("choices", ()) else value
+    return str(value)
 
 
 def refuse_unknown(content: Mapping[str, Any], accepted: set[str], where: str) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_choices, in_unit_interval
+from memcirc.config import at_least, check_fields, in_unit_interval
 from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, LOSSES, PATCH_TYPES, objective
 
@@ -64,7 +64,7 @@ class DiscoverConfig:
     )
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
 
         check_metric(self.optimize_metric)

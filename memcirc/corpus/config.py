@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import LARGEST, at_least
+from memcirc.config import LARGEST, at_least, check_fields
 from memcirc.corpus.subsets import is_subset, subset_name
 
 WINDOWS_OF_A_DOCUMENT = ("first", "all")
@@ -37,6 +37,7 @@ class PrepareConfig:
     seed: int = field(default=0, metadata={"help": "seed of that chance"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.subset is not None:
             subset_name(self.subset)
         if self.windows not in WINDOWS_OF_A_DOCUMENT:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from memcirc.config import check_fields
+
 COPY_PATTERNS = ((20, 10, 5), (10, 5, 5), (20, 10, 2), (10, 10, 5), (10, 5, 1), (20, 5, 2))
 
 
@@ -35,6 +37,7 @@ class DemoConfig:
     learning_rate: float = field(default=3e-3, metadata={"help": "highest learning rate of the one-cycle schedule"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 1 <= self.shortest_opening <= self.longest_opening < self.prompt_tokens:
             raise ValueError(
                 f"openings of {self.shortest_opening} to {self.longest_opening} tokens do not fit: "

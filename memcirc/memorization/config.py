@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import LARGEST, at_least, check_choices
+from memcirc.config import LARGEST, at_least, check_fields
 
 LEVELS = {
     "exact": ("exact",),
@@ -51,13 +51,13 @@ class ScoreConfig:
     json: bool = field(default=False, metadata={"help": "write the scores as JSON, too"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.mem_batch_size != "auto" and not self.mem_batch_size.isdecimal():
             raise ValueError(f"mem_batch_size {self.mem_batch_size!r} is neither 'auto' nor a number")
         if self.mem_batch_size != "auto" and (len(self.mem_batch_size) > 10 or self.batch_size > LARGEST):
             raise ValueError(f"mem_batch_size {self.mem_batch_size[:40]!r}: accepted are auto and 1 to {LARGEST}")
         at_least(self, 1, "batch_size", "samples", "unit_windows")
         at_least(self, 0, "top_k")
-        check_choices(self)
         if not 0 < self.probability < 1:
             raise ValueError(f"probability is {self.probability}; accepted: between 0 and 1, both excluded")
         if not 0 < self.temperature < float("inf"):

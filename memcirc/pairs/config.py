@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_choices, in_unit_interval
+from memcirc.config import at_least, check_fields, in_unit_interval
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PairsConfig:
     split_seed: int = field(default=0, metadata={"help": "seed of the split into train, validation and test"})
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         in_unit_interval(self, "threshold", "low_threshold", "drop")
         if self.low_threshold >= self.threshold:
             raise ValueError(f"low_threshold {self.low_threshold} must be below threshold {self.threshold}")

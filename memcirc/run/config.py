@@ -9,7 +9,7 @@ import yaml
 
 from memcirc.artifacts import write_text
 from memcirc.circuits.config import DiscoverConfig
-from memcirc.config import check_choices
+from memcirc.config import check_fields
 from memcirc.corpus.config import PrepareConfig
 from memcirc.memorization.config import ScoreConfig
 from memcirc.options import build, refuse_unknown
@@ -45,9 +45,9 @@ class ModelConfig:
     path: str = field(default="", metadata={"help": "file of pairs to take in place of making pairs"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.model_name:
             raise ValueError("--model_name is needed: a hub name or a local folder")
-        check_choices(self)
 
     @property
     def tasks(self) -> tuple[str, ...]:

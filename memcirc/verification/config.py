@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_choices
+from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, PATCH_TYPES
 
@@ -44,7 +44,7 @@ class VerifyConfig:
     seed: int = field(default=0, metadata={"help": "seed of the random circuits"})
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
 
         check_metric(self.optimize_metric)

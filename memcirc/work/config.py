@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_choices
+from memcirc.config import at_least, check_fields
 from memcirc.work.shards import Shard
 
 
@@ -26,7 +26,7 @@ class Execution:
     )
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         if self.workers is not None:
             at_least(self, 1, "workers")
         if self.shard and self.executor == "ray":

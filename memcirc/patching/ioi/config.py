@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least
+from memcirc.config import at_least, check_fields
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class IoiConfig:
     wrong_answer: str = field(default="", metadata={"help": "the corrupt prompt's answer, one token"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(self, 2, "n_pairs")
         at_least(self, 1, "top_heads", "steps")
         at_least(self, 0, "seed")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least
+from memcirc.config import at_least, check_fields
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class LatentConfig:
     )
 
     def __post_init__(self) -> None:
+        check_fields(self)
         at_least(self, 1, "n_pairs")
         at_least(self, 0, "seed")
         if not 0 < self.half_width < 0.5:

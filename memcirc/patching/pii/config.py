@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least
+from memcirc.config import at_least, check_fields
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class PiiConfig:
     tokens: int = field(default=12, metadata={"help": "longest answer generated freely, in tokens"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         given = [bool(value) for value in (self.target, self.control, self.samples)]
         if any(given) and not all(given):
             raise ValueError("models of your own need all of --target, --control and --samples")

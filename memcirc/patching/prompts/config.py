@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import check_choices
+from memcirc.config import check_fields
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,6 @@ class SweepConfig:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.model_name or not self.path:
             raise ValueError("a sweep needs --model and --pairs")
-        check_choices(self)
