@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,11 @@ class StageFolder:
         """Forget an earlier completion; outputs are replaced one by one when they are written."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.marker.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Remove the folder again where nothing has been written to it."""
+        with suppress(OSError):
+            self.path.rmdir()
 
     def finish(
         self, config: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path], seconds: float

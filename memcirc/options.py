@@ -5,9 +5,10 @@ stays absent, so that a run's stored configuration fills the gaps.
 """
 
 import argparse
+import difflib
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -102,6 +103,18 @@ def _worded(value: Any, f: "Field[Any]") -> Any:
     if isinstance(value, bool):
         return ("yes" if value else "no") if "yes" in f.metadata.get("choices", ()) else value
     return str(value)
+
+
+def refuse_keywords(function: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    """Raises TypeError, as Python does, for a keyword that a function hands on to a record which has no such field."""
+    known = sorted(accepted)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(
+                f"{function}() got an unexpected keyword argument {name!r}{hint} (accepted: {', '.join(known)})"
+            )
 
 
 def refuse_unknown(content: Mapping[str, Any], accepted: set[str], where: str) -> None:

@@ -93,3 +93,11 @@ def test_the_stages_of_the_issue_have_their_scripts() -> None:
                  "verify_circuit.py", "run_pipeline.sh"):  # fmt: skip
         assert (ROOT / "pipeline" / name).is_file()
     assert len(list((ROOT / "verify_scripts").glob("verify_*.sh"))) == 11
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_library(tmp_path: Path) -> None:
+    """As in the folder above a clone: Python takes a folder without ``__init__.py`` for a package only where no real
+    one is found further along its path."""
+    (tmp_path / "memcirc").mkdir()
+    code = "import memcirc; memcirc.load_pairs"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0

@@ -1,6 +1,6 @@
 """Score every edge of a model on a set of pairs."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from memcirc.graph import graph_of
 from memcirc.interventions import takes_means
 from memcirc.metrics import Answers
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 
@@ -38,6 +39,7 @@ def attribute(
         ValueError: no pairs, an unknown word, an answer outside the vocabulary, scores that are NaN, or a combination
             that the method does not define.
     """
+    refuse_keywords("attribute", options, (f.name for f in fields(AttributionSettings)))
     settings = AttributionSettings(method=method, **options)
     if not len(pairs):
         raise ValueError("the pair set is empty; attribution needs at least one pair")

@@ -15,7 +15,7 @@ from torch import Tensor
 from memcirc.artifacts import atomic
 from memcirc.attribution.selection import check_size, greedy_ranking, ranking
 from memcirc.circuit import Circuit
-from memcirc.graph import Graph, GraphShape
+from memcirc.graph import LOGITS, Graph, GraphShape, node_of
 
 HEADER = "memcirc"
 
@@ -48,6 +48,15 @@ class EdgeScores:
     def as_dict(self) -> dict[str, float]:
         """Every edge's name with its score, in canonical order."""
         return dict(zip(self.graph.edges, self.values.tolist(), strict=True))
+
+    def by_node(self) -> dict[str, dict[str, float]]:
+        """For each node (``input``, ``a0.h1``, ``m0``, ..., ``logits``) the edges that leave or enter it, by name, with
+        their scores, in canonical order."""
+        nodes: dict[str, dict[str, float]] = {name: {} for name in (*self.graph.sources, LOGITS)}
+        for name, score in self.as_dict().items():
+            source, _, destination = name.partition("->")
+            nodes[source][name] = nodes[node_of(destination)][name] = score
+        return nodes
 
     @cached_property
     def _orders(self) -> dict[tuple[str, str], Tensor]:

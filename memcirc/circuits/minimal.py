@@ -9,9 +9,10 @@ from torch import Tensor
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
-from memcirc.circuits.runner import circuit_runner
+from memcirc.circuits.runner import RUNNER_OPTIONS, circuit_runner
 from memcirc.circuits.search import smallest_size
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.record import Pairs
 
 
@@ -50,8 +51,10 @@ def find_minimal(
         options: of :func:`memcirc.circuits.runner.circuit_runner`: ablation, reverse, reference, dangling, engine, ...
 
     Raises:
+        TypeError: an option that there is not.
         ValueError: scores of another graph, a target outside (0, 1], ends that coincide.
     """
+    refuse_keywords("find_minimal", options, RUNNER_OPTIONS)
     runner = circuit_runner(model, pairs, mode=mode, **options)
     if scores.graph != runner.graph:
         raise ValueError(

@@ -7,6 +7,7 @@ at no edge, 1 at all edges, for noising and denoising alike. It is the ratio of 
 diagnostic (:meth:`CircuitRunner.per_pair`).
 """
 
+import inspect
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,7 @@ from memcirc.metrics import (
     sequence_logprob,
 )
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.batches import batches, collate
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
@@ -177,4 +179,9 @@ def circuit_runner(
 
 def run_circuit(model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Any) -> Tensor:
     """Run one circuit: float [pairs, d_vocab] at each pair's answer position. Options as for :func:`circuit_runner`."""
+    refuse_keywords("run_circuit", options, RUNNER_OPTIONS)
     return circuit_runner(model, pairs, mode=mode, **options).logits([circuit])[0]
+
+
+RUNNER_OPTIONS = tuple(inspect.signature(circuit_runner).parameters)[3:]
+"""What :func:`circuit_runner` takes besides model, pairs and mode."""

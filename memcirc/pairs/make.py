@@ -18,7 +18,7 @@ added, and the runtime gate has the last word. Every dropped passage is counted 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from memcirc.memorization.divergence import DivergencePoint, divergence_points, next_tokens
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.config import PairsConfig
 from memcirc.pairs.gate import gate
 from memcirc.pairs.record import Pair, Pairs, TooFewPairs
@@ -58,6 +59,7 @@ def make_pairs(
         ValueError: no passage reaches the threshold; its subclass TooFewPairs: none is below the low one, or no pair is
             left (all name the counts).
     """
+    refuse_keywords("make_pairs", options, (f.name for f in fields(PairsConfig)))
     config = PairsConfig(contrastive_mode=mode, **options)
     if SCORE_COLUMN[config.metric] not in table.column_names:
         raise ValueError(f"no column {SCORE_COLUMN[config.metric]!r} among the scores; score with level full")

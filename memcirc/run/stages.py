@@ -53,7 +53,11 @@ class Stages:
             folder = self._begun(name, config, inputs)
             if folder is not None:
                 start = time.perf_counter()
-                self._finish(folder, name, config, inputs, make(folder.path), start)
+                try:
+                    self._finish(folder, name, config, inputs, make(folder.path), start)
+                except BaseException:
+                    folder.leave()
+                    raise
         return self._run_dir / name
 
     def run_in_units(

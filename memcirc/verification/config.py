@@ -18,7 +18,9 @@ class VerifyConfig:
         ValueError: an unknown word, or a count below 1.
     """
 
-    prune_scores_path: str = field(default="", metadata={"help": "edge scores to use in place of the run's own"})
+    prune_scores_path: str = field(
+        default="", metadata={"help": "file of edge scores, as memcirc saves them, in place of the run's own"}
+    )
     edge_count: int | None = field(default=None, metadata={"help": "size of the circuit in place of the minimal one"})
     dataset_path: str = field(default="", metadata={"help": "file of pairs in place of the run's test split"})
     dataset_size: int | None = field(default=None, metadata={"help": "use the first pairs only"})

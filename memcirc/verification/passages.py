@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memcirc.memorization.stage import read_rows
+from memcirc.options import refuse_keywords
 from memcirc.pairs.make import token_array
 from memcirc.pairs.record import Pair, Pairs
 
@@ -82,6 +83,7 @@ def passages_of(table: pa.Table, prompt_tokens: int, documents: Collection[str] 
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
     """
+    refuse_keywords("passages_of", options, (f.name for f in fields(Choice)))
     rows = _choose(table, Choice(prompt_tokens, documents, **options))
     return _gathered(table, token_array(table), np.arange(len(table)), rows, prompt_tokens)
 

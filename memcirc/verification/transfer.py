@@ -63,12 +63,18 @@ def transfer(
     """Every circuit on every data set, under resample, in both directions.
 
     Args:
-        circuits: by name, then by mode.
+        circuits: by name, then by mode: ``{"branch": {"tree": circuit, "edge": other}}``.
         data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused by
             name, the others measured.
         seen: by a circuit's name, the pairs that it was found on.
         seed, n_resamples: of the bootstrap.
+
+    Raises:
+        ValueError: a circuit where one a mode is expected.
     """
+    single = [name for name, by_mode in circuits.items() if not isinstance(by_mode, Mapping)]
+    if single:
+        raise ValueError(f"circuits[{single[0]!r}] is no mapping from mode to circuit, as {{'tree': circuit}}")
     sound, refused = _sound(model, circuits)
     cells: list[Cell] = []
     for found_in, by_mode in sound.items():

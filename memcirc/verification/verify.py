@@ -29,6 +29,7 @@ from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.verification.config import CHECK_NAMES, DEFAULT_CHECKS
@@ -153,6 +154,7 @@ def verify(
     check_origin(model, chosen.origin, "a circuit")
     for ablation in ablations:
         check_contrast(pairs, ablation, model.causal)
+    refuse_keywords("verify", options, (f.name for f in fields(Settings)))
     settings = Settings(**options)
     subject = Subject(
         model, pairs, chosen, mode, settings, scores, reference, train, passages, ablations, directions, engine

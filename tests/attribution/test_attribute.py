@@ -131,3 +131,13 @@ def test_bad_options_are_refused(options: dict[str, object], message: str) -> No
 def test_no_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="the pair set is empty"):
         attribute(m1()[0], Pairs(()))
+
+
+def test_scores_are_told_by_node() -> None:
+    model = small_model("attention_only")
+    scores = attribute(model, random_pairs(2), "eap")
+    nodes = scores.by_node()
+    assert list(nodes) == [*scores.graph.sources, "logits"]
+    assert nodes["a0.h1"]["input->a0.h1<q>"] == scores["input->a0.h1<q>"]
+    assert sum(map(len, nodes.values())) == 2 * scores.graph.n_edges
+    assert set(nodes["logits"]) == {f"{source}->logits" for source in scores.graph.sources}
