@@ -13,6 +13,7 @@ from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from tests.models import random_pairs, small_model
 
+EMPTY = Circuit.from_edges([])
 CALLS: dict[str, Callable[[Model, Pairs], Any]] = {
     "find_minimal(abaltion, ablation)": lambda m, p: memcirc.find_minimal(m, p, scored(m, p), mode="tree", abaltion=0),
     "run_circuit(revers, reverse)": lambda m, p: memcirc.run_circuit(
