@@ -1,5 +1,7 @@
-"""What the studies share: a model made once in the run directory, tables and results written to it."""
+"""What the studies share: a model made once in the run directory, tables and results written to it, a word on what is
+being done."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers.utils.logging import disable_progress_bar
 
 from memcirc.artifacts import StageFolder, atomic, write_json
+from memcirc.models import Model, load_model
 from memcirc.patching.sweep import Sweep
 
 
@@ -20,9 +24,23 @@ def made_once(folder: Path, config: Mapping[str, Any], force: bool, make: Callab
     if not force and stage.is_done(config, []):
         return
     stage.start()
+    say(f"training small models into {folder}, once")
     make()
     outputs = sorted(path for path in folder.rglob("*") if path.is_file() and path != stage.marker)
     stage.finish(config, [], outputs, 0.0)
+
+
+def say(line: str) -> None:
+    """A line for the user, who may be piping stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def loaded(name: str, device: str) -> Model:
+    """The model of a name or folder, after a line that says so."""
+    say(f"loading {name}")
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+    return load_model(name, device=device)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
-from memcirc.models import Model, load_model
+from memcirc.models import Model
 from memcirc.patching.direct import DirectEffects, direct_effects
 from memcirc.patching.ioi.config import IoiConfig
 from memcirc.patching.ioi.page import write_ioi_page
@@ -30,7 +30,7 @@ from memcirc.patching.runs import run
 from memcirc.patching.screen import Verification, correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
+from memcirc.patching.stages import joined_tables, loaded, made_once, say, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
 
 METRIC = "logit_diff"
@@ -88,7 +88,7 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
         settings = {"seed": config.seed, "steps": config.steps}
         made_once(run_dir / "model", settings, force, lambda: train(config, run_dir / "model", progress))
         folder = str(run_dir / "model")
-    model = load_model(folder, device=config.device)
+    model = loaded(folder, config.device)
     if model.tokenizer is None:
         raise ValueError(f"model {config.model_name!r} has no tokenizer; the task's prompts are text")
     with torch.no_grad():
@@ -102,6 +102,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     """Everything that is measured on one model."""
     pairs = drawn(words_for(model.tokenizer), config.pairs, config.seed + 1)
     data = _encoded(model, pairs)
+    say(f"sweeps of {len(pairs)} pairs: {', '.join(SWEEPS)}")
     sweeps = {
         f"{name} ({direction})": patch_sweep(
             model, data.clean, data.corrupt, data.answers, data.wrong, sites=name, direction=direction,
@@ -110,6 +111,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         for name in SWEEPS
         for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
     }  # fmt: skip
+    say("direct effects, attention, screened sites")
     weights = weights_of(model)
     clean = prompts_of(model, data.clean, None)
     answer, wrong = (torch.tensor(ids, device=model.device) for ids in (data.answers, data.wrong))
