@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers.utils.logging import disable_progress_bar
 
 from memcirc.artifacts import StageFolder, atomic, write_json
-from memcirc.models import Model, load_model
 from memcirc.patching.sweep import Sweep
 
 
@@ -33,14 +31,6 @@ def made_once(folder: Path, config: Mapping[str, Any], force: bool, make: Callab
 def say(line: str) -> None:
     """A line for the user, who may be piping stdout."""
     print(line, file=sys.stderr, flush=True)
-
-
-def loaded(name: str, device: str) -> Model:
-    """The model of a name or folder, after a line that says so."""
-    say(f"loading {name}")
-    if not sys.stderr.isatty():
-        disable_progress_bar()
-    return load_model(name, device=device)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
-from memcirc.models import Model
+from memcirc.models import Model, load_model
 from memcirc.patching.direct import DirectEffects, direct_effects
 from memcirc.patching.ioi.config import IoiConfig
 from memcirc.patching.ioi.page import write_ioi_page
@@ -30,7 +30,7 @@ from memcirc.patching.runs import run
 from memcirc.patching.screen import Verification, correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.stages import joined_tables, loaded, made_once, say, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
 
 METRIC = "logit_diff"
@@ -88,7 +88,7 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
         settings = {"seed": config.seed, "steps": config.steps}
         made_once(run_dir / "model", settings, force, lambda: train(config, run_dir / "model", progress))
         folder = str(run_dir / "model")
-    model = loaded(folder, config.device)
+    model = load_model(folder, device=config.device)
     if model.tokenizer is None:
         raise ValueError(f"model {config.model_name!r} has no tokenizer; the task's prompts are text")
     with torch.no_grad():

@@ -21,6 +21,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
+from memcirc.models import load_model
 from memcirc.patching.latent.config import LatentConfig
 from memcirc.patching.latent.page import write_latent_page
 from memcirc.patching.latent.programs import (
@@ -37,7 +38,7 @@ from memcirc.patching.latent.task import SPELLED, LatentTask, adapted, small_tas
 from memcirc.patching.latent.training import load_projection, train
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site, hooks_of
-from memcirc.patching.stages import loaded, made_once, say, write_results, write_table
+from memcirc.patching.stages import made_once, say, write_results, write_table
 from memcirc.report.figures import wilson
 
 COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
@@ -100,7 +101,7 @@ def run_latent(run_dir: Path, config: LatentConfig, force: bool, progress: bool)
 def _trained(run_dir: Path, config: LatentConfig, force: bool, progress: bool) -> LatentTask:
     folder = run_dir / "model"
     made_once(folder, {"seed": config.seed}, force, lambda: train(config.seed, folder, progress))
-    model = loaded(str(folder), config.device)
+    model = load_model(str(folder), device=config.device)
     return small_task(model, load_projection(folder).to(model.device), config.pairs, config.seed + 1)
 
 

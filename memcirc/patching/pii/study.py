@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
-from memcirc.models import Model
+from memcirc.models import Model, load_model
 from memcirc.patching.direct import direct_effects
 from memcirc.patching.generation import patched_generation
 from memcirc.patching.measures import TOKEN, Question
@@ -41,7 +41,7 @@ from memcirc.patching.restoring import Restored, additivity, combined_patch, sma
 from memcirc.patching.runs import run
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
-from memcirc.patching.stages import joined_tables, loaded, made_once, say, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
 from memcirc.patching.sweep import Sweep, check_models, patch_sweep, prompts_of
 
 LOGPROB, EXACT = "sequence_logprob", "exact_match"
@@ -115,13 +115,13 @@ def _models(
     run_dir: Path, config: PiiConfig, force: bool, progress: bool
 ) -> tuple[Model, Model, Model | None, Sequence[Sample]]:
     if config.own_models:
-        target, control = (loaded(name, config.device) for name in (config.target, config.control))
+        target, control = (load_model(name, device=config.device) for name in (config.target, config.control))
         return target, control, None, of_file(Path(config.samples), target)
     corpus, folder = make_corpus(config.seed), run_dir / "models"
     settings = {"seed": config.seed, "misaligned": config.misaligned}
     made_once(folder, settings, force, lambda: train_all(corpus, config.seed, config.misaligned, folder, progress))
-    target, control = (loaded(str(folder / name), config.device) for name in ("target", "control"))
-    other = loaded(str(folder / "misaligned"), config.device) if config.misaligned else None
+    target, control = (load_model(str(folder / name), device=config.device) for name in ("target", "control"))
+    other = load_model(str(folder / "misaligned"), device=config.device) if config.misaligned else None
     return target, control, other, of_corpus(corpus, target)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.models import Model
+from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pairs, load_pairs
 from memcirc.patching import figures
 from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.prompts.config import SweepConfig
-from memcirc.patching.stages import loaded, say, write_results, write_table
+from memcirc.patching.stages import say, write_results, write_table
 from memcirc.patching.sweep import Sweep, patch_sweep
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding
@@ -25,10 +25,9 @@ TOP, LONGEST = 12, 60
 
 def run_sweep(run_dir: Path, config: SweepConfig, force: bool, progress: bool) -> Path:
     """Sweep the pairs of a file and return the page's path; nothing is trained, so ``force`` changes nothing."""
-    model = loaded(config.model_name, config.device)
-    source = loaded(config.source_model, config.device) if config.source_model else None
+    model = load_model(config.model_name, device=config.device)
+    source = load_model(config.source_model, device=config.device) if config.source_model else None
     pairs = load_pairs(config.path, model, config.bos)
-    say(f"sweep of {len(pairs)} pairs: {config.sites}")
     sweep = swept(model, source, pairs, config, progress)
     statement = {**model.statement(), "pairs": pairs.fingerprint, **asdict(config)}
     write_table(run_dir / "sweep" / "patches.parquet", sweep.table)
@@ -67,6 +66,7 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     named = (
         config.sites if "." not in config.sites and not config.sites.startswith("hook_") else config.sites.split(",")
     )
+    say(f"sweep of {len(pairs)} pairs: {config.sites}")
     return patch_sweep(
         model, [list(p.clean_ids) for p in pairs], [list(p.corrupt_ids) for p in pairs], answers,
         None if sequence else [list(p.wrong_answer_ids) for p in pairs],
