@@ -84,9 +84,16 @@ def _without_none(annotation: Any) -> Any:
 
 
 def build(config: type[Config], *sources: Mapping[str, Any]) -> Config:
-    """A configuration from several mappings, later ones winning; keys of other configurations are passed over."""
+    """A configuration from several mappings, later ones winning; keys of other configurations are passed over.
+
+    Raises:
+        ValueError: a number that is not finite or fits no array, seed or count; or what the configuration refuses.
+    """
     names = {f.name for f in fields(config)}  # type: ignore[arg-type]
     merged = {key: value for source in sources for key, value in source.items() if key in names}
+    for key, value in merged.items():
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise ValueError(f"{key} {shortened(str(value))}: accepted are numbers between -{LARGEST} and {LARGEST}")
     return config(**merged)
 
 

@@ -109,6 +109,18 @@ def test_numbers_within_words_are_one_line_too(wrong: str, tmp_path: Path, capsy
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("line", ["verify: {seed: 99999999999999999999}", "pairs: {threshold: .nan}",
+                                  "score: {temperature: .inf}", "prepare: {max_documents: 1000000000000}"])  # fmt: skip
+def test_numbers_of_a_configuration_are_one_line_too(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(f"model: {{model_name: m}}\n{line}\n")
+    assert main(["run", str(tmp_path / "c.yaml"), "--run_dir", str(tmp_path / "run")]) == MISTAKE
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "accepted are numbers between" in said
+
+
 @pytest.mark.parametrize("study", ["ioi", "pii", "latent"])
 def test_a_seed_below_0_is_refused_by_the_studies(study: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["patch", study, "--seed=-1"]) == MISTAKE
