@@ -308,4 +308,6 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from memcirc.__main__ import run
+
+    sys.exit(run())

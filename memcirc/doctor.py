@@ -9,7 +9,7 @@ NEEDED = {
     "transformer-lens": "pip install 'transformer-lens>=3.9,<4'",
     "datasets": "pip install datasets",
     "auto-circuit": "pip install auto-circuit==1.0.1 attrs (only for --engine auto-circuit)",
-    "zstandard": "pip install zstandard (only for .jsonl.zst)",
+    "zstandard": "pip install zstandard (only for .zst files)",
     "plotly": "pip install plotly",
 }
 

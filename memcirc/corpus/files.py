@@ -55,8 +55,8 @@ def data_files(path: Path) -> list[Path]:
 
 def found_files(path: Path, every_format: bool = False) -> DataFiles:
     """The same with what was passed over: hidden names (with all that lies below), files of other formats unless
-    ``every_format``, and links to what is read anyway. Linked folders are read like others; raises as
-    :func:`data_files` does.
+    ``every_format``, links to what is read anyway, and files of which there is nothing to read, since they are empty.
+    Linked folders are read like others; raises as :func:`data_files` does.
     """
     if path.is_dir():
         passed_over: dict[str, list[str]] = defaultdict(list)
@@ -98,6 +98,8 @@ def _below(
             yield from _below(top, path, every_format, seen, passed_over)
         else:
             _check_regular(path)
+            if not path.stat().st_size:
+                passed_over["empty"].append(name)
             yield path
 
 

@@ -1,4 +1,5 @@
-"""What the studies share: a model made once in the run directory, tables and results written to it."""
+"""What the studies share: a model made once in the run directory, tables and results written to it, a word on what is
+being done."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +22,15 @@ def made_once(folder: Path, config: Mapping[str, Any], force: bool, make: Callab
     if not force and stage.is_done(config, [], lambda line: print(f"{line}; it is made anew", file=sys.stderr)):
         return
     stage.start()
+    say(f"training small models into {folder}, once")
     make()
     outputs = sorted(path for path in folder.rglob("*") if path.is_file() and path != stage.marker)
     stage.finish(config, [], outputs, 0.0)
+
+
+def say(line: str) -> None:
+    """A line for the user, who may be piping stdout."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

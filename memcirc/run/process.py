@@ -29,15 +29,22 @@ def stoppable() -> Iterator[list[int]]:
             return
         raise KeyboardInterrupt
 
+    def hook(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            unraisable(lost)
+
+    unraisable = sys.unraisablehook
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     in_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in wanted if in_main}
     taken = [number for number, was in before.items() if was in (signal.SIG_DFL, signal.default_int_handler)]
     for number in taken:
         signal.signal(number, stop)
+    sys.unraisablehook = hook
     try:
         yield arrived
     finally:
+        sys.unraisablehook = unraisable
         if taken:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number in taken:

@@ -224,6 +224,12 @@ def test_linked_folders_are_read_and_nothing_is_read_twice(folder):
     assert found_files(folder).remarks == ("passed over, met before under another name: 2 (more/back, z.jsonl)",)
 
 
+def test_an_empty_file_is_said(folder):
+    (folder / "b.jsonl").touch()
+    assert names_in(folder) == ["a.jsonl", "b.jsonl"]
+    assert found_files(folder).remarks == ("passed over, empty: 1 (b.jsonl)",)
+
+
 def test_what_is_no_file_is_refused_and_not_waited_for(folder):
     os.mkfifo(folder / "b.jsonl")
     for asked in (folder, folder / "b.jsonl"):

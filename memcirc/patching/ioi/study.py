@@ -31,7 +31,7 @@ from memcirc.patching.runs import run
 from memcirc.patching.screen import Verification, correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
 
 METRIC = "logit_diff"
@@ -103,6 +103,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     """Everything that is measured on one model."""
     pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
     data = _encoded(model, pairs)
+    say(f"sweeps of {len(pairs)} pairs: {', '.join(SWEEPS)}")
     sweeps = {
         f"{name} ({direction})": patch_sweep(
             model, data.clean, data.corrupt, data.answers, data.wrong, sites=name, direction=direction,
@@ -111,6 +112,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         for name in SWEEPS
         for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
     }  # fmt: skip
+    say("direct effects, attention, screened sites")
     weights = weights_of(model)
     clean = prompts_of(model, data.clean, None)
     answer, wrong = (torch.tensor(ids, device=model.device) for ids in (data.answers, data.wrong))

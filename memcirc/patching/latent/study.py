@@ -38,7 +38,7 @@ from memcirc.patching.latent.task import SPELLED, LatentTask, adapted, small_tas
 from memcirc.patching.latent.training import load_projection, train
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site, hooks_of
-from memcirc.patching.stages import made_once, write_results, write_table
+from memcirc.patching.stages import made_once, say, write_results, write_table
 from memcirc.report.figures import wilson
 
 COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
@@ -140,6 +140,7 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
     tables, by_group = [], {}
     groups = torch.tensor(list(task.groups) or [0] * len(usable), device=device)
     for policy in POLICIES:
+        say(f"{len(patches)} places patched, what comes after them: {policy}")
         runs = run_patched(weights, program, base, source, patches, policy)
         switched = _says(runs.generated, answers)
         stayed = (runs.generated == base.generated).all(-1) & ~switched

@@ -42,7 +42,7 @@ from memcirc.patching.restoring import Restored, additivity, combined_patch, sma
 from memcirc.patching.runs import run
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
-from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
 from memcirc.patching.sweep import Sweep, check_models, patch_sweep, prompts_of
 
 LOGPROB, EXACT = "sequence_logprob", "exact_match"
@@ -139,11 +139,14 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
         )
     comparison, question = compared(two.control, two.target, analysed)
     patches = [Patch((where,)) for where in distinct(two.sites, two.leaders)]
+    say(f"{len(patches)} places of the target into the control, on {len(injected)} samples")
     into = two.sweep(patches, injected, tokens=True)
     rows = [i for i, s in enumerate(injected) if s in analysed]
     effects = {"target into control": site_effects(two, into, rows)}
+    say(f"the same of the control into the target, on {len(analysed)}")
     suppress = two.sweep(patches, analysed, suppress=True)
     effects["control into target (suppression)"] = site_effects(two, suppress, range(len(analysed)))
+    say("heads, and the smallest set of components that restores the answer")
     heads = _by_head(two, analysed)
     components = [s for s in distinct(two.sites, two.leaders) if s.kind in ("embed", "attn_out", "mlp_out")]
     last = next(
@@ -153,10 +156,14 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
     restored = smallest_restoring(components, lambda p: two.gain(p, analysed), goal, MOST_SITES)
     strongest = sorted(components, key=lambda s: -two_effect(effects["target into control"], s))[:PAIRED_SITES]
     patterns, tokens = _patterns(two, analysed[0], heads)
+    say("paths, free generation")
     paths = Paths(comparison, question)
     nodes, matrix = _path_matrix(paths)
     generations, agreement = _generations(two, analysed, restored, n_tokens)
+    if misaligned is not None:
+        say("the same sweep with a control of another initialisation")
     other = None if misaligned is None else two.sweep(patches, analysed, base=misaligned)
+    say("recall, direct effects, passages, changed prompts")
     return PiiResults(
         samples=two.samples,
         analysed=analysed,

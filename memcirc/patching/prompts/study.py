@@ -14,7 +14,7 @@ from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.prompts.config import SweepConfig
-from memcirc.patching.stages import write_results, write_table
+from memcirc.patching.stages import say, write_results, write_table
 from memcirc.patching.sweep import Sweep, patch_sweep
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding
@@ -65,6 +65,7 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     named = (
         config.sites if "." not in config.sites and not config.sites.startswith("hook_") else config.sites.split(",")
     )
+    say(f"sweep of {len(pairs)} pairs: {config.sites}")
     return patch_sweep(
         model, [list(p.clean_ids) for p in pairs], [list(p.corrupt_ids) for p in pairs], answers,
         None if sequence else [list(p.wrong_answer_ids) for p in pairs],

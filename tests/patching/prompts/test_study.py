@@ -41,6 +41,13 @@ def test_a_sweep_on_pairs_of_ones_own_is_that_of_the_library(sites: str, given: 
     assert ("<svg" in (tmp_path / "report" / "report.html").read_text()) == ("." not in sites)
 
 
+def test_what_is_being_done_is_said(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options(given), "--sites", "resid_pre", "--run_dir", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["sweep of 3 pairs: resid_pre"]
+    assert said.out == f"{tmp_path / 'report' / 'report.html'}\n"
+
+
 @pytest.mark.parametrize("normalize", ["--normalize", "--no-normalize"])
 def test_pairs_of_two_lengths_say_over_how_many_of_them_a_cell_is_a_mean(
     normalize: str, given: Path, tmp_path: Path
