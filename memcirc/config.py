@@ -1,7 +1,13 @@
 """What the stages' configurations share: checks that name the offending value and what is accepted."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
+
+
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Several names, or the one that is given without a list."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def check_choices(config: Any) -> None:
