@@ -61,6 +61,11 @@ class Sweep:
     notes: tuple[str, ...]
     self_patch: float
 
+    def __repr__(self) -> str:
+        measured = ", ".join(self.values)
+        n = len(next(iter(self.base.values())))
+        return f"Sweep({len(self.patches)} patches of {n} examples, {self.direction}: {measured})"
+
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
         return {m: (float(np.nanmean(self.base[m])), float(np.nanmean(self.source[m]))) for m in self.values}
