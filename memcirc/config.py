@@ -6,8 +6,12 @@ from typing import Any
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Several names, or the one that is given without a list."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    """Several names, or the one that is given without a list; ValueError for what is no name."""
+    found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r:.60} ({type(name).__name__}) is no name")
+    return found
 
 
 def check_choices(config: Any) -> None:
