@@ -143,7 +143,7 @@ def main() -> None:
         embedded, "embedded", 8 * chosen.windows, demo.prompt_tokens, demo.generation_tokens,
         chosen.repeats, chosen.peer_repeats,
     )  # fmt: skip
-    texts = [json.loads(line)["text"] for line in demo.corpus_path.read_text().splitlines()]
+    texts = [json.loads(line)["text"] for line in demo.corpus_path.read_text(encoding="utf-8").splitlines()]
     text = embedded.tokenizer(list(dict.fromkeys(texts)), add_special_tokens=False)["input_ids"]
     own = np.array([ids[:n_tokens] for ids in text if len(ids) >= n_tokens])
     rows.append(divergence(embedded, own, demo.prompt_tokens, chosen.repeats))

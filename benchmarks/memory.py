@@ -57,7 +57,7 @@ def scoring_growth(n_windows: int) -> int:
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
-        with corpus.open("w") as file:
+        with corpus.open("w", encoding="utf-8") as file:
             for _ in range(n_windows):
                 words = " ".join(str(rng.randrange(10**6)) for _ in range(40))
                 file.write(json.dumps({"text": words}) + "\n")
@@ -85,7 +85,7 @@ def main() -> None:
         if engine == "auto-circuit" and options.no_peer:
             continue
         command = [sys.executable, "-m", "benchmarks.memory", "--shape", options.shape, "--case", str(index)]
-        finished = subprocess.run(command, capture_output=True, text=True, check=True)
+        finished = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
         growth = int(finished.stdout.split()[-1])
         found.append({"engine": engine, "pairs": n_pairs, "branch": branch, "bytes": growth})
         print(
@@ -93,7 +93,8 @@ def main() -> None:
             flush=True,
         )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "memory.json").write_text(json.dumps({"shape": options.shape, "rows": found}, indent=1) + "\n")
+    text = json.dumps({"shape": options.shape, "rows": found}, indent=1) + "\n"
+    (RESULTS / "memory.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

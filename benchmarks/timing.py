@@ -82,7 +82,7 @@ def synchronize() -> None:
 
 def resident_bytes() -> int:
     """Memory that this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
@@ -124,4 +124,4 @@ def write_result(name: str, rows: list[Row], **facts: Any) -> None:
         **facts,
         "rows": [{**asdict(row), "ratio": row.ratio, "met": row.met} for row in rows],
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -25,7 +25,7 @@ WEIGHTS = (
 ADAPTERS = ("adapter_config.json", "adapter*.safetensors", "adapter*.bin")
 CONFIGS = ("config.json", "generation_config.json")
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "tekken.json")
-TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_CONFIGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 FORMER_BUFFERS = re.compile(r"\.(attn|attention)\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 NAMED = 4
 

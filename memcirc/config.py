@@ -1,11 +1,21 @@
 """What the stages' configurations share: checks that name the offending value and what is accepted."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 LARGEST = 2**31 - 1
 """What a whole number may be at most: it fits every seed, count and array."""
+
+
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Several names, or the one that is given without a list; ValueError for what is no name."""
+    found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r:.60} ({type(name).__name__}) is no name")
+    return found
 
 
 def check_fields(config: Any) -> None:

@@ -56,6 +56,10 @@ class Model:
     tokenizer: Any
     revision: str | None = None
 
+    def __repr__(self) -> str:
+        cfg = self.hooked.cfg
+        return f"Model({self.name!r}, {cfg.n_layers} layers of {cfg.n_heads} heads, {self.dtype_name} on {self.device})"
+
     @property
     def device(self) -> torch.device:
         return self.hooked.W_E.device
@@ -174,6 +178,8 @@ def load_model(
         name = str(source)
         hf, found = _from_pretrained(name, torch_dtype), tokenizer or name
         revision = None if Path(name).is_dir() else cached_revision(name)
+    if hf.get_output_embeddings() is None:
+        raise ValueError(f"a {type(hf).__name__} has no unembedding; a causal language model is needed")
     if getattr(hf, "_hf_peft_config_loaded", False):
         raise ValueError(f"model {name!r} carries an adapter, which would be passed over; merge it first")
     hf = _moved(hf, torch_device, torch_dtype)

@@ -245,6 +245,14 @@ def test_a_broken_json_file_is_named(name: str, content: str, folder: Path) -> N
     refused(folder, name)
 
 
+def test_a_tokenizers_files_that_are_pointers_are_named(folder: Path) -> None:
+    (folder / "merges.txt").write_text(POINTER, encoding="utf-8")
+    refused(folder, "merges.txt: a Git LFS pointer")
+    (folder / "merges.txt").unlink()
+    (folder / "tokenizer.model").write_text(POINTER, encoding="utf-8")
+    refused(folder, "tokenizer.model: a Git LFS pointer")
+
+
 @pytest.mark.parametrize("change", [{"version": "9.0"}, {"model": {"type": "Later"}}])
 def test_a_tokenizer_of_another_version_is_named(change: dict[str, object], folder: Path) -> None:
     path = folder / "tokenizer.json"

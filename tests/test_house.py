@@ -37,7 +37,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 def imported_rooms(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = (
@@ -61,8 +61,54 @@ def test_every_room_has_its_place_in_the_order() -> None:
     assert rooms - {"__init__", "__pycache__"} == set(LEVEL)
 
 
+NOT_FILES = ("os", "parts")
+
+
+def opens_text_in_the_platforms_encoding(call: ast.Call) -> bool:
+    """Whether a call reads or writes text without saying in which encoding."""
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    said = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "encoding" in said or getattr(owner, "id", "") in NOT_FILES:
+        return False
+    if name == "open":
+        places = call.args if owner else call.args[1:]
+        mode = said.get("mode", places[0] if places else ast.Constant("r"))
+        return not (isinstance(mode, ast.Constant) and "b" in str(mode.value))
+    if name in ("run", "Popen", "check_output"):
+        return "text" in said or "universal_newlines" in said
+    return name in ("read_text", "TextIOWrapper") or (name == "write_text" and owner is not None)
+
+
+def test_no_text_is_read_or_written_in_the_platforms_encoding() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("memcirc", "pipeline", "benchmarks", "verify_scripts")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and opens_text_in_the_platforms_encoding(node)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("path.read_text()", True), ("path.open()", True), ("open(path)", True), ("open(path, 'w')", True),
+        ("path.open('w')", True), ("path.open(mode='a')", True), ("path.write_text(text)", True),
+        ("io.TextIOWrapper(raw)", True), ("subprocess.run(line, text=True)", True),
+        ("path.open('rb')", False), ("open(path, 'wb')", False), ("os.open(path, flags)", False),
+        ("path.read_text(encoding='utf-8')", False), ("write_text(path, text)", False), ("path.read_bytes()", False),
+    ],
+)  # fmt: skip
+def test_such_text_is_found(line: str, expected: bool) -> None:
+    call = ast.parse(line, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert opens_text_in_the_platforms_encoding(call) == expected
+
+
 def test_everything_the_readmes_tree_names_exists() -> None:
-    tree = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    tree = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
     assert tree is not None
     names = [line.split()[0] for line in tree[1].splitlines() if line.strip()]
     assert len(names) > 10

@@ -18,7 +18,7 @@ from transformers import (
 import memcirc
 from memcirc.graph import graph_of
 from memcirc.models import load_model, tokenizer_stamp, weights_stamp
-from tests.models import HF_MODELS, config
+from tests.models import HF_MODELS, config, random_pairs
 
 
 def random_hf(name: str) -> GPT2LMHeadModel:
@@ -135,6 +135,21 @@ def test_a_sliding_window_ends_what_is_read(model_type: str, context: int, windo
         memcirc.score(model, longer, read, 1)
     with pytest.raises(ValueError, match=f"reads at most {read}"):
         memcirc.patch_sweep(model, longer, longer, [1], [2])
+
+
+def test_a_model_without_an_unembedding_is_refused() -> None:
+    with pytest.raises(ValueError, match="a GPT2Model has no unembedding; a causal language model is needed"):
+        load_model(random_hf("gpt2").base_model, device="cpu")
+
+
+def test_what_is_large_is_one_line_to_look_at() -> None:
+    model = load_model(random_hf("gpt2"), device="cpu")
+    pairs = random_pairs(3)
+    assert repr(model) == "Model('GPT2LMHeadModel', 3 layers of 4 heads, float32 on cpu)"
+    scores = memcirc.attribute(model, pairs, method="eap")
+    assert repr(scores) == f"EdgeScores({scores.graph.n_edges} edges, method eap, model GPT2LMHeadModel)"
+    sweep = memcirc.patch_sweep(model, [1, 2], [1, 3], [4], [5])
+    assert repr(sweep) == "Sweep(6 patches of 1 examples, denoise: logit_diff)"
 
 
 @pytest.mark.parametrize(("option", "value"), [("dtype", "float8"), ("device", "tpu9")])

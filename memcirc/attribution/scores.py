@@ -42,6 +42,10 @@ class EdgeScores:
         if torch.isnan(self.values).any():
             raise ValueError(f"{int(torch.isnan(self.values).sum())} of {self.graph.n_edges} edge scores are NaN")
 
+    def __repr__(self) -> str:
+        method, model = (self.origin.get(name, "not stated") for name in ("method", "model"))
+        return f"EdgeScores({self.graph.n_edges} edges, method {method}, model {model})"
+
     def __getitem__(self, name: str) -> float:
         return float(self.values[self.graph.index(name)])
 

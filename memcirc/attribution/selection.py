@@ -7,6 +7,7 @@ among those that lead into a node already joined, so every edge has a path to th
 
 import heapq
 from collections import defaultdict
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from memcirc.graph import LOGITS, Graph, node_of
 
 
 def check_size(n: int, n_edges: int) -> None:
-    """Raises ValueError unless 0 <= n <= n_edges."""
+    """Raises ValueError unless n is a whole number and 0 <= n <= n_edges."""
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise ValueError(f"{n!r} edges asked for; a whole number is needed")
     if not 0 <= n <= n_edges:
         raise ValueError(f"{n} edges asked for; accepted: 0 to {n_edges}")
 

@@ -13,7 +13,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, overload
 
-from memcirc.artifacts import read_json, write_json
+from memcirc.artifacts import write_json
+from memcirc.checkpoints import read_object
 from memcirc.ids import plain_ids
 from memcirc.pairs.tokenizing import answer_id, check_text, prompt_ids
 
@@ -278,10 +279,7 @@ def load_pairs(path_or_dict: str | Path | Mapping[str, Any], model: Any = None, 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no file of pairs at {path}")
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON object with 'prompts' is needed, not a {type(content).__name__}")
-    return content
+    return read_object(path)
 
 
 def _pair(prompt: Any, index: int, model: Any, bos: bool) -> Pair:

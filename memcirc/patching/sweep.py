@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from memcirc.config import names
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.ids import Ids, id_rows, plain_ids
 from memcirc.models import Model
@@ -59,6 +60,11 @@ class Sweep:
     direction: str
     notes: tuple[str, ...]
     self_patch: float
+
+    def __repr__(self) -> str:
+        measured = ", ".join(self.values)
+        n = len(next(iter(self.base.values())))
+        return f"Sweep({len(self.patches)} patches of {n} examples, {self.direction}: {measured})"
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
@@ -207,7 +213,7 @@ def patch_sweep(
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
-    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    metrics = names(metrics)
     clean, corrupt = listed(clean_ids, "clean_ids"), listed(corrupt_ids, "corrupt_ids")
     sequence = any(takes_sequence(metric) for metric in metrics)
     if sequence and alternatives:

@@ -70,7 +70,9 @@ def _git_state() -> dict[str, Any] | None:
     folder = Path(__file__).parent
     try:
         commit, status = (
-            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            subprocess.run(
+                ["git", *words], cwd=folder, capture_output=True, encoding="utf-8", check=True, timeout=10
+            ).stdout
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         )
     except (OSError, subprocess.SubprocessError):

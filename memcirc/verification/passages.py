@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from memcirc.config import names
 from memcirc.memorization.stage import read_rows
 from memcirc.options import refuse_keywords
 from memcirc.pairs.make import token_array
@@ -72,19 +73,19 @@ class Choice:
     threshold: float = 0.75
 
 
-def passages_of(table: pa.Table, prompt_tokens: int, documents: Collection[str] = (), **options: Any) -> Passages:
+def passages_of(table: pa.Table, prompt_tokens: int, documents: str | Collection[str] = (), **options: Any) -> Passages:
     """Choose passages from a table of scores.
 
     Args:
         table: as :func:`memcirc.score` makes it, with ``doc_id``.
-        documents: memorized passages are taken from these (the test split's); from all where it is empty.
+        documents: memorized passages are taken from these, or this one (the test split's); from all where it is empty.
         options: ``n_passages`` of each sort, ``seed``; from ``threshold`` of ``column`` on a passage is memorized.
 
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
     """
     refuse_keywords("passages_of", options, (f.name for f in fields(Choice)))
-    rows = _choose(table, Choice(prompt_tokens, documents, **options))
+    rows = _choose(table, Choice(prompt_tokens, frozenset(names(documents)), **options))
     return _gathered(table, token_array(table), np.arange(len(table)), rows, prompt_tokens)
 
 

@@ -28,6 +28,7 @@ from typing import Any
 from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
+from memcirc.config import names
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
 from memcirc.pairs.contrast import check_contrast
@@ -114,8 +115,8 @@ def verify(
     *,
     mode: str,
     circuit: Circuit | None = None,
-    checks: Sequence[str] = DEFAULT_CHECKS,
-    ablations: Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
+    checks: str | Sequence[str] = DEFAULT_CHECKS,
+    ablations: str | Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
     directions: Sequence[bool] = (False, True),
     reference: Pairs | None = None,
     train: Pairs | None = None,
@@ -129,7 +130,7 @@ def verify(
     Args:
         circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
         circuit: the circuit to measure where scores are given.
-        checks: of ``CHECKS``.
+        checks: of ``CHECKS``, or one of them.
         directions: values of ``reverse``.
         reference: pairs that mean ablations average over; default: ``pairs``.
         train: pairs that attribution saw; what ``stability``, ``methods`` and ``time`` need.
@@ -143,6 +144,7 @@ def verify(
             tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
             listed in ``refused``; the rest is still measured.
     """
+    checks, ablations = names(checks), names(ablations)
     unknown = [check for check in checks if check not in CHECKS]
     if unknown:
         raise ValueError(f"check {unknown[0]!r} is not known; accepted: {', '.join(CHECKS)}")

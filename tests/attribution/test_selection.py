@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcirc.attribution.scores import EdgeScores, load_scores
-from memcirc.attribution.selection import greedy_ranking
+from memcirc.attribution.selection import check_size, greedy_ranking
 from memcirc.circuit import Circuit, connected
 from memcirc.graph import Graph, GraphShape, node_of
 
@@ -103,3 +103,9 @@ def test_files_that_are_no_scores_are_refused(tmp_path) -> None:  # type: ignore
         load_scores(tmp_path / "bad.safetensors")
     with pytest.raises(FileNotFoundError, match="no edge scores at"):
         load_scores(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("n", ["3", 3.0, 2.5, True, None])
+def test_a_size_is_a_whole_number(n: object) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"a whole number is needed|check_size"):
+        check_size(n, 9)

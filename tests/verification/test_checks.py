@@ -388,7 +388,7 @@ def table(scores: list[float]) -> pa.Table:
 
 
 def test_passages_are_chosen_by_score_and_document() -> None:
-    chosen = passages_of(table([1.0, 1.0, 0.0, 0.1, 0.2, 0.3]), 4, {"d1"}, n_passages=2)
+    chosen = passages_of(table([1.0, 1.0, 0.0, 0.1, 0.2, 0.3]), 4, "d1", n_passages=2)
     assert (chosen.doc_ids, chosen.copies.tolist()) == (("d1",), [1])
     assert len(chosen.others) == len(chosen.ordinary) == 2
     taken = {tuple(row) for row in chosen.others.tolist()} & {tuple(row) for row in chosen.ordinary.tolist()}

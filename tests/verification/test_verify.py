@@ -44,7 +44,7 @@ def test_verify_covers_every_combination_and_compares_under_resample() -> None:
 def test_the_circuits_own_number_does_not_depend_on_the_other_checks() -> None:
     model, pairs = small_model("gpt2"), random_pairs(3)
     scores = attribute(model, pairs, "eap")
-    alone = verify(model, pairs, scores.top(9), mode="edge", checks=("faithfulness",))
+    alone = verify(model, pairs, scores.top(9), mode="edge", checks="faithfulness")
     whole = verify(model, pairs, scores, mode="edge", circuit=scores.top(9), n_random=3, curve_points=3)
     assert [r.faithfulness for r in alone.faithfulness] == [r.faithfulness for r in whole.faithfulness]
 

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from memcirc.artifacts import read_json
+from memcirc.checkpoints import refuse_pointer
 from memcirc.models import Model
 from memcirc.pairs.tokenizing import answer_ids, prompt_ids
 from memcirc.patching.pii.corpus import PiiCorpus
+
+OPTIONAL = {"type": (str, "text"), "copies": (int, "a whole number"), "memorized": (bool, "true or false")}
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ def of_file(path: Path, model: Model) -> list[Sample]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a list; a sample without prompt or answer; none that is to be recited.
+        ValueError: not such a list; a sample without prompt or answer, with a field of another type, or with an answer
+            that changes its prompt's tokens; none that is to be recited.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file of samples at {path}")
+    refuse_pointer(path)
     content = read_json(path)
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path}: a JSON list of samples is needed, each with 'prompt' and 'answer'")
@@ -54,11 +59,14 @@ def of_file(path: Path, model: Model) -> list[Sample]:
         for name in ("prompt", "answer"):
             if not isinstance(entry, dict) or not isinstance(entry.get(name), str) or not entry[name]:
                 raise ValueError(f"{path}: sample {i} has no {name!r}; each needs a 'prompt' and an 'answer'")
+        for name, (kind, what) in OPTIONAL.items():
+            if type(entry.get(name)) not in (kind, type(None)):
+                raise ValueError(f"{path}: sample {i}: {name!r} is {entry[name]!r:.60}; {what} is needed")
         try:
             samples.append(
                 _encoded(
-                    model, entry["prompt"], entry["answer"], kind=str(entry.get("type", "")),
-                    copies=entry.get("copies"), injected=bool(entry.get("memorized", True)),
+                    model, entry["prompt"], entry["answer"], kind=entry.get("type") or "", copies=entry.get("copies"),
+                    injected=entry.get("memorized") is not False,
                 )
             )  # fmt: skip
         except ValueError as error:

@@ -11,6 +11,7 @@ from memcirc.cli import main
 from memcirc.models import load_model
 from memcirc.patching.pii.alignment import linear_cka
 from memcirc.patching.pii.corpus import COPIES, PIECES, TYPES, make_corpus
+from memcirc.patching.pii.samples import of_file
 from memcirc.patching.words import word_tokenizer
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -114,6 +115,31 @@ def test_a_mistake_is_one_line(
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("memcirc:")
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"memorized": "false"}, "sample 0: 'memorized' is 'false'; true or false is needed"),
+        ({"copies": "3"}, "sample 0: 'copies' is '3'; a whole number is needed"),
+        ({"copies": True}, "sample 0: 'copies' is True; a whole number is needed"),
+        ({"type": 3}, "sample 0: 'type' is 3; text is needed"),
+        ({"prompt": ["one"]}, "sample 0 has no 'prompt'"),
+        ({"answer": "one"}, "sample 0: answer 'one' changes the tokens of the prompt it follows"),
+        ({"prompt": " one \ud83d"}, "sample 0: text cut within a character"),
+    ],
+)
+def test_a_sample_of_another_type_is_refused(
+    change: dict[str, object], message: str, pair: Path, tmp_path: Path
+) -> None:
+    sample = {"prompt": " one two", "answer": " three", "copies": None, "memorized": None}
+    path = tmp_path / "samples.json"
+    path.write_text(json.dumps([sample]), encoding="utf-8")
+    model = load_model(str(pair / "target"), device="cpu")
+    assert of_file(path, model)[0].injected
+    path.write_text(json.dumps([sample | change]), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        of_file(path, model)
 
 
 def test_half_a_pair_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

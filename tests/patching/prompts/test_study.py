@@ -89,13 +89,13 @@ def test_a_pair_read_within_its_prompt_has_no_whole_answer_behind_it(
 def test_autocircuits_pairs_in_ids_and_alternatives_averaged(given: Path, tmp_path: Path) -> None:
     """Files as its loader takes them: ids in the fields of the text, any number of alternatives."""
     pairs = random_pairs(3, 5, alternatives=4)
-    names = {
+    fields = {
         "clean": "clean_ids",
         "corrupt": "corrupt_ids",
         "answers": "answer_ids",
         "wrong_answers": "wrong_answer_ids",
     }
-    prompts = [{name: list(getattr(pair, ids)) for name, ids in names.items()} for pair in pairs]
+    prompts = [{name: list(getattr(pair, ids)) for name, ids in fields.items()} for pair in pairs]
     prompts[1]["answers"], prompts[2]["wrong_answers"] = prompts[1]["answers"][:1], prompts[2]["wrong_answers"][:2]
     (tmp_path / "pairs.json").write_text(json.dumps({"prompts": prompts}), encoding="utf-8")
     more = ["--pairs", str(tmp_path / "pairs.json"), "--sites", "resid_pre", "--run_dir", str(tmp_path)]
