@@ -1,18 +1,28 @@
-"""Values between two ends: the project's one rule for normalising, and for when it cannot.
+"""The statistics of every room, once: values between two ends, the bootstrap over groups, intervals, exact tests.
 
-    normalised(v) = (v - nothing) / (everything - nothing)
+**Ends.** A value of a metric is told by where it lies between two ends,
+
+    normalised(v) = (v - nothing) / (everything - nothing).
 
 Two ends *coincide* where they lie no further apart than what the arithmetic behind them can tell: the ``resolution``
 of the metric (:func:`memcirc.metrics.resolution`), and in any case a millionth of the larger end. Between such ends a
 ratio would be rounding divided by rounding, so there is none: NaN for one of many, a ValueError where it is the result.
+
+**Bootstrap** (Efron 1979). What is drawn are groups, since pairs of one document or family move together: as many as
+there are, with replacement. A statistic is computed anew from each draw, its ends included, and the interval runs
+between percentiles of the draws.
 """
 
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest, mannwhitneyu
 
 SMALLEST_SHARE = 1e-6
+LEVEL = 0.95
+FEWEST_GROUPS = 5
 
 Values = Any
 """What numpy takes as an array of floats."""
@@ -54,3 +64,90 @@ class Ends:
                 "pairs do not contrast under this metric and ablation"
             )
         return normalised(values, self.nothing, self.everything, self.resolution)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval, and what it was computed from: groups, and resamples that gave a number."""
+
+    low: float
+    high: float
+    level: float
+    n_groups: int
+    n_resamples: int
+
+
+def grouped(keys: Iterable[Hashable]) -> list[list[int]]:
+    """The members' numbers, those of one key together, in the order in which keys first occur."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
+    return list(groups.values())
+
+
+def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> np.ndarray:
+    """float64 [n_resamples, members]: how often each member is drawn, those of a group together.
+
+    Args:
+        groups: every member's number, 0 and up, in exactly one of them.
+
+    Raises:
+        ValueError: fewer than ``FEWEST_GROUPS`` groups.
+    """
+    n_members = sum(map(len, groups))
+    if len(groups) < FEWEST_GROUPS:
+        raise ValueError(
+            f"{n_members} pairs form {len(groups)} unrelated groups of documents; "
+            f"a bootstrap over documents needs at least {FEWEST_GROUPS}"
+        )
+    member = np.empty(n_members, dtype=np.int64)
+    for number, rows in enumerate(groups):
+        member[list(rows)] = number
+    drawn = np.random.default_rng(seed).multinomial(len(groups), [1 / len(groups)] * len(groups), size=n_resamples)
+    return drawn[:, member].astype(np.float64)
+
+
+def resampled_means(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """float64 [n_resamples, ...]: the mean of values, [..., members], in every resample of counts."""
+    return (counts / counts.sum(1, keepdims=True)) @ values.T
+
+
+def resampled_ratios(
+    counts: np.ndarray, values: np.ndarray, nothing: np.ndarray, everything: np.ndarray, resolution: float = 0.0
+) -> np.ndarray:
+    """float64 [n_resamples, ...]: where the means lie between those of the ends; NaN where these coincide.
+
+    Args:
+        counts: [n_resamples, members]; values: [..., members]; nothing, everything: [members], the ends; resolution: as
+            of :class:`Ends`.
+    """
+    low, high = resampled_means(counts, nothing), resampled_means(counts, everything)
+    ends = (low, high) if values.ndim == 1 else (low[:, None], high[:, None])
+    return normalised(resampled_means(counts, values), *ends, resolution)
+
+
+def percentile_interval(draws: np.ndarray, n_groups: int, level: float = LEVEL) -> Interval:
+    """The percentile interval of a statistic's draws, [n_resamples].
+
+    Raises:
+        ValueError: fewer than nine resamples in ten gave a number.
+    """
+    usable = draws[np.isfinite(draws)]
+    if len(usable) < 0.9 * len(draws):
+        raise ValueError(
+            f"{len(draws) - len(usable)} of {len(draws)} resamples have no faithfulness: their ends coincide"
+        )
+    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Interval(low, high, level, n_groups, len(usable))
+
+
+def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """The Wilson score interval of a share (Wilson 1927)."""
+    low, high = binomtest(successes, n).proportion_ci(level, method="wilson")
+    return float(low), float(high)
+
+
+def area_under_roc(inside: np.ndarray, outside: np.ndarray) -> float:
+    """The probability that a score from inside outranks one from outside, ties counting one half (Mann and Whitney
+    1947)."""
+    return float(mannwhitneyu(inside, outside).statistic) / (len(inside) * len(outside))

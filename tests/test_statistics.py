@@ -11,7 +11,16 @@ from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
 from memcirc.metrics import METRICS, resolution
 from memcirc.pairs.record import Pairs
-from memcirc.statistics import Ends, coincide, normalised
+from memcirc.statistics import (
+    Ends,
+    area_under_roc,
+    coincide,
+    grouped,
+    normalised,
+    resample_counts,
+    resampled_means,
+    resampled_ratios,
+)
 from memcirc.verification.verify import verify
 from tests.models import random_pairs, small_model
 
@@ -93,3 +102,33 @@ def test_a_difference_behind_the_position_that_is_read_is_none_in_a_causal_model
     with pytest.raises(ValueError, match="the same up to position 2, where it is read"):
         circuit_runner(small_model("gpt2"), late, mode="tree")
     assert circuit_runner(small_model("bidirectional"), late, mode="tree").ends().everything
+
+
+def test_the_area_is_the_share_of_pairs_in_order_and_ties_count_half() -> None:
+    generator = np.random.default_rng(0)
+    inside, outside = generator.integers(0, 5, 40), generator.integers(0, 6, 30)
+    difference = inside[:, None] - outside[None]
+    assert area_under_roc(inside, outside) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def test_members_of_one_group_are_drawn_together_and_every_draw_has_as_many_groups() -> None:
+    groups = grouped("abacbde")
+    assert groups == [[0, 2], [1, 4], [3], [5], [6]]
+    counts = resample_counts(groups, 500, 0)
+    for group in groups:
+        assert (counts[:, group] == counts[:, group[:1]]).all()
+    assert (counts[:, [group[0] for group in groups]].sum(1) == len(groups)).all()
+    assert counts.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_a_resample_is_the_statistic_of_the_members_drawn() -> None:
+    counts = resample_counts(grouped(range(6)), 20, 1)
+    values, nothing, everything = np.random.default_rng(2).normal(size=(3, 6))
+    for row, ratio, mean in zip(
+        counts, resampled_ratios(counts, values, nothing, everything), resampled_means(counts, values), strict=True
+    ):
+        drawn = np.repeat(np.arange(6), row.astype(int))
+        assert mean == pytest.approx(values[drawn].mean())
+        assert ratio == pytest.approx(
+            float(normalised(values[drawn].mean(), nothing[drawn].mean(), everything[drawn].mean()))
+        )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcirc.report.plotting import Figure, style
+from memcirc.statistics import wilson
 
 FOUND, CHANCE, INK, MUTED = "#1b5e8c", "#c26a1a", "#1d2329", "#8a939c"
 EDGE_COLOURS = {"q": "#1b5e8c", "k": "#2f8f6b", "v": "#c26a1a", "m": "#7a4fa3", "logits": "#a8324a"}
@@ -55,14 +56,6 @@ def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence
         axes.set(xlabel="copies in the corpus", ylabel="share", ylim=(-0.03, 1.03))
         axes.legend(frameon=False, loc="lower right")
     return figure
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share (Wilson 1927)."""
-    share, correction = successes / n, z * z / n
-    centre = (share + correction / 2) / (1 + correction)
-    half = z * np.sqrt(share * (1 - share) / n + correction / (4 * n)) / (1 + correction)
-    return float(centre - half), float(centre + half)
 
 
 def divergence_histogram(points: Sequence[int]) -> Figure:

@@ -141,7 +141,7 @@ def dissociation(rows: Rows) -> Figure:
             some = [r for r in rows if r["mode"] == mode]
             x = np.arange(len(some))
             rise = np.array([r["rise"] for r in some])
-            errors = np.abs([rise - [r["low"] for r in some], [r["high"] for r in some] - rise])
+            errors = np.abs([np.array([r[end] for r in some], dtype=float) - rise for end in ("low", "high")])
             axes.bar(x - 0.27, rise, 0.26, yerr=errors, capsize=2, color=FOUND, label="the circuit (95 % interval)")
             other = [r["ordinary_rise"] for r in some]
             axes.bar(x, other, 0.26, color="#2f8f6b", label="the circuit for ordinary text")

@@ -77,7 +77,7 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
     text = (
         f"{label}: knocking it out adds {own['rise']:.2f} nats a token to memorized passages and "
         f"{highest['rise']:.2f} to {highest['text']} text (hoped for: at least {SPECIFIC:g} times as much, from "
-        f"{own['low']:.2f} on above 0, and more than 95 % of connected random circuits of its size, which add "
+        f"{_bound(own['low'])} on above 0, and more than 95 % of connected random circuits of its size, which add "
         f"{own['random_q95']:.2f}; their means are {own['random_rise']:.2f} and {highest['random_rise']:.2f})"
     )
     text += (
@@ -95,12 +95,16 @@ def _specificity(label: str, some: Mapping[str, Sequence[Row]]) -> Finding | Non
             f"adds {own['copying_rise']:.2f} to memorized passages"
         )
     holds = (
-        own["low"] > 0
+        (own["low"] or 0) > 0
         and own["rise"] > own["random_q95"]
         and _harms(own["rise"], highest["rise"])
         and _harms(rows["ordinary"]["ordinary_rise"], own["ordinary_rise"])
     )
     return Finding(f"{text}.", holds)
+
+
+def _bound(low: float | None) -> str:
+    return "a bound that too few documents give" if low is None else f"{low:.2f}"
 
 
 def _harms(wanted: float, spared: float) -> bool:

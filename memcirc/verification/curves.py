@@ -16,10 +16,11 @@ from torch import Tensor
 
 from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner
+from memcirc.pairs.splits import components
+from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.areas import MIB_FRACTIONS, areas
 from memcirc.verification.faithfulness import pair_ratios
 from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many, uniform_circuits
-from memcirc.verification.resampling import interval, ratios, resample_counts
 from memcirc.verification.subject import Subject
 
 TARGETS = (0.85, 0.9, 0.95)
@@ -148,14 +149,14 @@ def _band(subject: Subject, runner: CircuitRunner, per_pair: Tensor) -> tuple[li
     """Bootstrap bounds of every size, [sizes, pairs] in; empty where there are too few documents."""
     settings = subject.settings
     try:
-        counts = resample_counts(runner.pairs, settings.n_resamples, settings.seed)
+        counts = resample_counts(components(runner.pairs), settings.n_resamples, settings.seed)
     except ValueError:
         return [], []
     nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()
     resolution = runner.ends(settings.metric).resolution
-    draws = ratios(counts, per_pair.numpy(), nothing, everything, resolution)
+    draws = resampled_ratios(counts, per_pair.numpy(), nothing, everything, resolution)
     try:
-        bounds = [interval(column, 0) for column in draws.T]
+        bounds = [percentile_interval(column, 0) for column in draws.T]
     except ValueError:
         return [], []
     return [b.low for b in bounds], [b.high for b in bounds]

@@ -8,8 +8,6 @@ area stands beside it. 1 is a perfect ranking, .5 chance.
 
 from dataclasses import dataclass
 
-import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
@@ -17,6 +15,7 @@ from memcirc.circuit import Circuit, edge_mask
 from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
+from memcirc.statistics import area_under_roc
 
 METHODS = ("mask-ig", "eap", "eap-ig-inputs", "exact", "random")
 
@@ -52,8 +51,7 @@ def auc(scores: Tensor, circuit: Tensor) -> float:
         raise ValueError(
             f"a circuit of {inside} of {len(circuit)} edges has no area; at least one must lie on each side"
         )
-    ranks = torch.from_numpy(rankdata(scores.double().numpy()))
-    return float((ranks[circuit].sum() - inside * (inside + 1) / 2) / (inside * outside))
+    return area_under_roc(scores[circuit].numpy(), scores[~circuit].numpy())
 
 
 def recover(

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcirc.statistics import coincide
 from memcirc.verification.hypothesis_tests import (
     LEVEL,
     exceedance_test,
@@ -80,7 +81,7 @@ def equivalence(subject: Subject) -> HypothesisTest:
     found = runner.per_pair([subject.circuit], metric)[0].double().cpu()
     whole = runner.end_values(metric)[1].double().cpu()
     difference = found - whole
-    tied = difference.abs() <= 1e-6 * whole.abs().max().clamp_min(1e-12)
+    tied = torch.from_numpy(coincide(found, whole, runner.ends(metric).resolution))
     wins, losses = int(((difference > 0) & ~tied).sum()), int(((difference < 0) & ~tied).sum())
     p = sign_test(wins, losses)
     return _result(

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 LEVEL = 0.05
 
@@ -25,7 +25,7 @@ def fewest_for_sign_test(level: float = LEVEL) -> int:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Two-sided exact p-value.
+    """Two-sided exact p-value of the untied comparisons.
 
     Raises:
         ValueError: too few untied comparisons to reach 5 %.
@@ -33,7 +33,7 @@ def sign_test(wins: int, losses: int) -> float:
     n, fewest = wins + losses, fewest_for_sign_test()
     if n < fewest:
         raise ValueError(f"{n} pairs on which the two differ; a sign test at {LEVEL:g} needs at least {fewest}")
-    return min(1.0, 2 * float(binom.cdf(min(wins, losses), n, 0.5)))
+    return float(binomtest(wins, n).pvalue)
 
 
 def fewest_for_exceedance(q: float, level: float = LEVEL) -> int:

@@ -12,6 +12,7 @@ of the half of ordinary text that is not measured. The circuit for copying is so
 is said again has a loss at least ``COPIES`` nats below what is said first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from memcirc.circuit import edge_mask
 from memcirc.circuits.runner import circuit_runner
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.statistics import grouped, percentile_interval, resample_counts, resampled_means
 from memcirc.verification.passages import Passages
 from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.subject import Subject
@@ -37,11 +39,11 @@ COPIES = 1.0
 @dataclass(frozen=True)
 class Dissociation:
     """One kind of text. ``mode`` is that in which the circuit was found; losses, nats a token, are measured in
-    ``run_mode``. ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap interval over passages;
-    ``random_rise`` (and its 95th percentile) what connected random circuits of its size add; ``ordinary_rise`` what the
-    circuit for ordinary text adds, ``copying_rise`` that for copying (None where the model does not copy).
-    ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit`` is the loss with nothing
-    but the circuit intact, ``nothing`` with no edge intact."""
+    ``run_mode``. ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap interval over documents (None
+    with too few of them); ``random_rise`` (and its 95th percentile) what connected random circuits of its size add;
+    ``ordinary_rise`` what the circuit for ordinary text adds, ``copying_rise`` that for copying (None where the model
+    does not copy). ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit`` is the
+    loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
 
     text: str
     mode: str
@@ -54,8 +56,8 @@ class Dissociation:
     intact: float
     knocked_out: float
     rise: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     random_rise: float
     random_q95: float
     n_random: int
@@ -99,7 +101,8 @@ def specificity(subject: Subject) -> list[Dissociation]:
     for text, pairs in texts.items():
         losses = loss(subject.model, pairs, masks, reference)
         about = note if text.startswith("repeated") else ""
-        found.append(_row(subject, text, losses, shared, copying is not None, about))
+        documents = passages.doc_ids if text == "memorized" else range(len(pairs))
+        found.append(_row(subject, text, losses, grouped(documents), shared, copying is not None, about))
     return found
 
 
@@ -160,15 +163,26 @@ def _circuit_of(subject: Subject, pairs: Pairs, objective: str) -> Tensor:
     return edge_mask(subject.graph, scores.top(len(subject.circuit)))
 
 
-def _row(subject: Subject, text: str, losses: np.ndarray, shared: float, copies: bool, note: str) -> Dissociation:
+def _interval(subject: Subject, groups: Sequence[Sequence[int]], rise: np.ndarray) -> tuple[float | None, float | None]:
+    """Bounds of the mean over documents; None where there are too few of them."""
+    try:
+        counts = resample_counts(groups, subject.settings.n_resamples, subject.settings.seed)
+    except ValueError:
+        return None, None
+    found = percentile_interval(resampled_means(counts, rise), len(groups))
+    return found.low, found.high
+
+
+def _row(
+    subject: Subject, text: str, losses: np.ndarray, groups: Sequence[Sequence[int]], shared: float, copies: bool,
+    note: str,
+) -> Dissociation:  # fmt: skip
     """One line from the losses of: intact, knocked out, only the circuit, nothing, without the circuit for ordinary
     text, without random ones and, if the model copies, without the copying circuit."""
     intact, knocked, only, nothing, ordinary = losses[:5]
     random = losses[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact
-    size = (subject.settings.n_resamples, len(rise))
-    drawn = np.random.default_rng(subject.settings.seed).integers(0, len(rise), size)
-    low, high = np.quantile(rise[drawn].mean(1), [0.025, 0.975]).tolist()
+    low, high = _interval(subject, groups, rise)
     return Dissociation(
         text=text,
         mode=subject.mode,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from memcirc.report.figures import wilson
 from memcirc.report.findings import recall_findings, task_findings
 from memcirc.report.tables import markdown_table, text_table
+from memcirc.statistics import wilson
 
 
 def test_the_page_is_self_contained(finished_run: Path) -> None:

@@ -16,13 +16,14 @@ from memcirc.circuits.runner import circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.memorization.generation import greedy
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.pairs.splits import components
+from memcirc.statistics import resample_counts
 from memcirc.verification.dose import dose_response
 from memcirc.verification.faithfulness import distribution, measure, pair_ratios
 from memcirc.verification.generation import generation, recitation
 from memcirc.verification.knockout import knock_out
 from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Choice, passages_from, passages_of
-from memcirc.verification.resampling import resample_counts
 from memcirc.verification.specificity import loss, repeated, specificity
 from memcirc.verification.stability import jaccard, method_overlaps, overlap_table, stability
 from memcirc.verification.time_resolved import DELAYS, continuations, delayed, is_branch, time_resolved
@@ -110,7 +111,7 @@ def test_rediscovery_is_attribution_on_resampled_documents(
     assert made.train is not None
     row = stability(made)[0]
     overlaps, every = [], made.mask
-    for counts in resample_counts(made.train, 4, made.settings.seed):
+    for counts in resample_counts(components(made.train), 4, made.settings.seed):
         drawn = Pairs(tuple(p for p, n in zip(made.train, counts, strict=True) for _ in range(int(n))))
         again = attribute(made.model, drawn, "eap", **options).top(len(made.circuit))
         overlaps.append(len(again.edges & made.circuit.edges) / len(again.edges | made.circuit.edges))

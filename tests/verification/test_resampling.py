@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.verification.resampling import faithfulness_interval, interval, ratios, resample_counts
+from memcirc.pairs.splits import components
+from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
+from memcirc.verification.resampling import faithfulness_interval
 
 
 def pairs_of(documents: list[str]) -> Pairs:
@@ -15,12 +17,12 @@ def pairs_of(documents: list[str]) -> Pairs:
 
 
 def test_pairs_of_one_document_are_drawn_together() -> None:
-    counts = resample_counts(pairs_of(["a", "a", "b", "c", "d", "e"]), 200, 0)
+    counts = resample_counts(components(pairs_of(["a", "a", "b", "c", "d", "e"])), 200, 0)
     assert (counts[:, 0] == counts[:, 1]).all()
     assert {int(n) for n in counts[:, [1, 2, 3, 4, 5]].sum(1)} == {5}
     assert (
-        resample_counts(pairs_of(list("abcde")), 1, 0).tolist()
-        == resample_counts(pairs_of(list("abcde")), 1, 0).tolist()
+        resample_counts(components(pairs_of(list("abcde"))), 1, 0).tolist()
+        == resample_counts(components(pairs_of(list("abcde"))), 1, 0).tolist()
     )
 
 
@@ -51,18 +53,18 @@ def test_drawing_pairs_alone_would_claim_too_much() -> None:
 
 def test_ratios_are_those_of_the_resampled_means() -> None:
     counts = np.array([[1.0, 1.0], [2.0, 0.0]])
-    found = ratios(counts, np.array([[1.0, 3.0], [2.0, 6.0]]), np.zeros(2), np.array([2.0, 6.0]))
+    found = resampled_ratios(counts, np.array([[1.0, 3.0], [2.0, 6.0]]), np.zeros(2), np.array([2.0, 6.0]))
     assert found.tolist() == [[0.5, 1.0], [0.5, 1.0]]
 
 
 def test_resamples_whose_ends_coincide_have_no_ratio() -> None:
     counts = np.array([[1.0, 1.0], [2.0, 0.0]])
-    found = ratios(counts, np.array([1.0, 1.0]), np.array([0.0, 0.0]), np.array([1.0, -1.0]))
+    found = resampled_ratios(counts, np.array([1.0, 1.0]), np.array([0.0, 0.0]), np.array([1.0, -1.0]))
     assert np.isnan(found[0])
     with pytest.raises(ValueError, match="1 of 2 resamples have no faithfulness"):
-        interval(found, 2)
+        percentile_interval(found, 2)
 
 
 def test_too_few_documents_are_refused_with_both_numbers() -> None:
     with pytest.raises(ValueError, match=r"6 pairs form 3 unrelated groups of documents.*at least 5"):
-        resample_counts(pairs_of(["a", "a", "b", "b", "c", "c"]), 10, 0)
+        resample_counts(components(pairs_of(["a", "a", "b", "b", "c", "c"])), 10, 0)

@@ -39,7 +39,7 @@ from memcirc.patching.latent.training import load_projection, train
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site, hooks_of
 from memcirc.patching.stages import made_once, say, write_results, write_table
-from memcirc.report.figures import wilson
+from memcirc.statistics import wilson
 
 COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
 LATENT_IN = "latent_in"

@@ -10,7 +10,7 @@ import pytest
 from memcirc.cli import main
 from memcirc.patching.latent.study import expected_recovery, sample_size
 from memcirc.patching.latent.task import OPERATIONS, adapted, drawn_pair, question
-from memcirc.report.figures import wilson
+from memcirc.statistics import wilson
 
 ADAPTER = """
 import torch
