@@ -16,7 +16,7 @@ from memcirc.circuits.runner import circuit_runner
 from memcirc.circuits.search import SizeSearch, smallest_size
 from memcirc.engine import mask_gradients
 from memcirc.graph import graph_of
-from memcirc.metrics import Answers, metric_values
+from memcirc.metrics import Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -41,11 +41,11 @@ def peers(model: Model, pairs: Pairs, scores: Tensor, mode: str, sizes: list[int
     """Seconds that ``run_circuits`` takes for the sizes that our bisection measured, its logit differences included."""
     peer = AutoCircuit(model, pairs)
     peer_scores = peer.as_scores(graph_of(model), scores)
-    answers = Answers.of(pairs, model.d_vocab)
+    metric, labels = Metric.parse("logit_diff"), Labels(Answers.of(pairs, model.d_vocab))
     start = time.perf_counter()
     for size in sizes:
         (batches,) = peer.run(peer_scores, size, mode).values()
-        metric_values("logit_diff", torch.cat(list(batches.values())), answers).mean()
+        metric.of_position(torch.cat(list(batches.values())), labels).mean()
     return time.perf_counter() - start
 
 

@@ -1,49 +1,34 @@
-"""One vocabulary of metrics for attribution, search and verification: logits at the answer position in, one value
-for each pair out. Sums and means over pairs are taken by the caller, in one place.
+"""One vocabulary of metrics for attribution, search, verification and patching: logits in, one value for each pair out.
+Sums and means over pairs are taken by the caller, in one place.
 
 For logits z, a token value v(t) is z_t (``logit``), softmax(z)_t (``prob``) or log softmax(z)_t (``logprob``); a pair's
-alternatives are averaged. Then
+alternatives are averaged. Then, at the position where a pair's answer is read,
 
 - ``logit_diff``, ``prob_diff``, ``logprob_diff``: v(answer) - v(wrong answer);
 - ``answer_logit``, ``wrong_answer_logit`` and the same with ``prob``, ``logprob``: v of one of them;
-- ``correct``: 1 where the argmax is an answer, else 0;
+- ``correct``: 1 where the argmax is an answer, else 0; ``rank``: of the best answer among all tokens, from 1;
 - ``kl``: KL(reference || run) in nats, for a given reference distribution;
-- ``sequence_logprob``: the log-probability of a whole teacher-forced answer.
 
-A leading ``neg_`` flips the sign.
+and over a whole teacher-forced answer
+
+- ``sequence_logprob``: its log-probability, in nats;
+- ``exact_match``: 1 where every token of it is the argmax (which under greedy decoding is the same as being generated);
+- ``token_logprob_K``: the log-probability of its token K alone, from 0; NaN where it is shorter.
+
+A leading ``neg_`` flips the sign. A name is parsed once, by :meth:`Metric.parse`; a new metric is one entry of
+``TABLE``.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from memcirc.pairs.record import Pairs
 
-ANSWER_METRICS = tuple(
-    name
-    for value in ("logit", "prob", "logprob")
-    for name in (f"{value}_diff", f"answer_{value}", f"wrong_answer_{value}")
-)
-METRICS = (*ANSWER_METRICS, "correct", "kl", "sequence_logprob")
-DIFFERENTIABLE = (*ANSWER_METRICS, "kl", "sequence_logprob")
-
-
-def check_metric(name: str, accepted: tuple[str, ...] = METRICS) -> None:
-    """Raises ValueError, naming what is accepted, unless ``name`` (after any ``neg_``) is one of ``accepted``."""
-    if name.removeprefix("neg_") not in accepted:
-        raise ValueError(f"metric {name!r} is not known; accepted, each also with neg_: {', '.join(accepted)}")
-
-
-def reads_columns(name: str) -> bool:
-    """Whether a metric needs the logits of the answers' columns alone."""
-    return name.removeprefix("neg_") in ("logit_diff", "answer_logit", "wrong_answer_logit")
-
-
-def reads_sequence(name: str) -> bool:
-    """Whether a metric reads every position of a whole answer."""
-    return name.removeprefix("neg_") == "sequence_logprob"
+COLUMNS, POSITION, SEQUENCE = "columns", "position", "sequence"
 
 
 @dataclass(frozen=True)
@@ -92,87 +77,193 @@ class Answers:
         """[..., pairs, d_vocab] -> [..., pairs, alternative]."""
         return logits.gather(-1, self.columns.expand(*logits.shape[:-1], -1))
 
-    def weights(self, metric: str) -> Tensor:
-        """float [pairs, alternative]: how an answer metric adds up the columns, sign included."""
-        bare = metric.removeprefix("neg_")
-        if bare.endswith("_diff"):
-            weights = self.answer - self.wrong
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What the logits of several pairs are held against.
+
+    ``answers`` of one token each, for what is read at one position; ``targets`` int64 [pairs, step] and ``target_mask``
+    bool [pairs, step] (False where they are padding), for what reads whole answers; ``reference`` float [pairs,
+    d_vocab], the logits of the run that ``kl`` compares with.
+    """
+
+    answers: Answers | None = None
+    targets: Tensor | None = None
+    target_mask: Tensor | None = None
+    reference: Tensor | None = None
+
+    def columns(self) -> Answers:
+        """The answers of one token, which a metric of one position needs."""
+        assert self.answers is not None, "a metric of one position was asked without answers"
+        return self.answers
+
+    def whole(self) -> tuple[Tensor, Tensor]:
+        """Targets and their mask, which a metric of whole answers needs."""
+        assert self.targets is not None, "a metric of whole answers was asked without targets"
+        assert self.target_mask is not None, "targets come with a mask"
+        return self.targets, self.target_mask
+
+
+Compute = Callable[[Tensor, Labels], Tensor]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        reads: the logits that it takes: ``columns``, [..., pairs, alternative] of the answers alone; ``position``,
+            [..., pairs, d_vocab] where the answer is read; ``sequence``, [..., pairs, step, d_vocab] of a whole answer.
+        compute: from those logits and labels the unsigned value, float [..., pairs].
+        differentiable: whether attribution can take it as its objective.
+        compares: whether it needs ``Labels.reference``; reads_wrong: whether it needs wrong answers.
+        rounding: how far two ways to compute the same logits may move it, in units of what the logits move
+            (:meth:`resolution`): 1; ``None`` for itself times that, as a probability; 0 for a count.
+    """
+
+    name: str
+    reads: str
+    compute: Compute
+    sign: int = 1
+    differentiable: bool = True
+    compares: bool = False
+    reads_wrong: bool = False
+    rounding: int | None = 1
+
+    @classmethod
+    def parse(cls, name: str, accepted: Sequence[str] | None = None) -> "Metric":
+        """The metric of a name.
+
+        Args:
+            accepted: bare names; default: ``METRICS``.
+
+        Raises:
+            ValueError: it is none of them, also without a leading ``neg_``; the message lists them.
+        """
+        accepted = METRICS if accepted is None else accepted
+        bare = name.removeprefix("neg_")
+        token = bare.removeprefix(TOKEN)
+        if bare != token and token.isdecimal() and EACH_TOKEN in accepted:
+            metric = cls(bare, SEQUENCE, partial(_token_logprob, step=int(token)), differentiable=False)
+        elif bare in accepted and bare in TABLE:
+            metric = TABLE[bare]
         else:
-            weights = self.wrong if bare.startswith("wrong_") else self.answer
-        return -weights if metric.startswith("neg_") else weights
+            raise ValueError(f"metric {name!r} is not known; accepted, each also with neg_: {', '.join(accepted)}")
+        return metric if bare == name else replace(metric, name=name, sign=-1)
+
+    def __call__(self, logits: Tensor, labels: Labels) -> Tensor:
+        """float [..., pairs]: the metric of each pair, from the logits that it reads; differentiable where it can be.
+
+        Raises:
+            ValueError: a reference is needed, and there is none.
+        """
+        if self.compares and labels.reference is None:
+            raise ValueError(f"metric {self.name!r} compares with a reference run; none was given")
+        return self.sign * self.compute(logits, labels)
+
+    def of_position(self, logits: Tensor, labels: Labels) -> Tensor:
+        """The same from the logits at one position, float [..., pairs, d_vocab], for metrics that do not read whole
+        answers."""
+        assert self.reads != SEQUENCE, self.name
+        return self(labels.columns().gather(logits) if self.reads == COLUMNS else logits, labels)
+
+    def resolution(self, logits: Tensor, values: Tensor, dtype: torch.dtype) -> float:
+        """The smallest difference of the metric's mean that logits computed in ``dtype`` can carry.
+
+        Two ways to compute the same logits differ by some units in the last place of the largest of them (measured over
+        small models of every architecture: up to 4 in float32 and float64, where products are accumulated in that
+        precision; a seventh of one in half precisions, where they are in float32).
+
+        Args:
+            logits: those that the metric was computed from; values: the metric of every pair.
+        """
+        if not logits.numel():
+            return 0.0
+        units = 16 if dtype.itemsize >= 4 else 1
+        moved = units * torch.finfo(dtype).eps * float(logits.abs().max())
+        return moved * (float(values.abs().max()) if self.rounding is None else self.rounding)
 
 
-def resolution(metric: str, logits: Tensor, values: Tensor, dtype: torch.dtype) -> float:
-    """The smallest difference of a metric's mean that logits computed in ``dtype`` can carry.
-
-    Two ways to compute the same logits differ by some units in the last place of the largest of them (measured over
-    small models of every architecture: up to 4 in float32 and float64, where products are accumulated in that
-    precision; a seventh of one in half precisions, where they are in float32). Probabilities move by that, times
-    themselves; ``correct`` is a count and has no rounding.
-
-    Args:
-        logits: those that the metric was computed from; values: the metric of every pair.
-    """
-    bare = metric.removeprefix("neg_")
-    if bare == "correct" or not logits.numel():
-        return 0.0
-    units = 16 if dtype.itemsize >= 4 else 1
-    moved = units * torch.finfo(dtype).eps * float(logits.abs().max())
-    relative = bare.startswith("prob") or bare.endswith("_prob")
-    return moved * float(values.abs().max()) if relative else moved
+def _weighed(columns: Tensor, weights: Tensor) -> Tensor:
+    return (columns * weights.to(columns.dtype)).sum(-1)
 
 
-def from_columns(metric: str, columns: Tensor, answers: Answers) -> Tensor:
-    """A logit metric from the answers' logits alone: float [..., pairs, alternative] -> [..., pairs]."""
-    assert reads_columns(metric), metric
-    return (columns * answers.weights(metric).to(columns.dtype)).sum(-1)
+def _of_answers(
+    logits: Tensor, labels: Labels, value: Callable[[Tensor], Tensor] | None, weigh: Callable[[Answers], Tensor]
+) -> Tensor:
+    """A weighed sum of token values; ``value`` None takes the columns' logits as they come."""
+    answers = labels.columns()
+    return _weighed(logits if value is None else answers.gather(value(logits)), weigh(answers))
 
 
-def metric_values(metric: str, logits: Tensor, answers: Answers, reference: Tensor | None = None) -> Tensor:
-    """The metric of each pair, differentiable where it can be.
-
-    Args:
-        metric: any of ``METRICS`` but ``sequence_logprob`` (:func:`sequence_logprob`), or with ``neg_`` before it.
-        logits: float [..., pairs, d_vocab] at each pair's answer position.
-        answers: of the same pairs.
-        reference: float [pairs, d_vocab], logits of the run that ``kl`` compares with.
-
-    Returns:
-        float [..., pairs].
-
-    Raises:
-        ValueError: unknown metric; ``kl`` without a reference.
-    """
-    check_metric(metric)
-    bare = metric.removeprefix("neg_")
-    if bare in ANSWER_METRICS:
-        if bare.endswith("logprob") or bare == "logprob_diff":
-            logits = logits.log_softmax(-1)
-        elif bare.endswith("prob") or bare == "prob_diff":
-            logits = logits.softmax(-1)
-        columns = answers.gather(logits)
-        return (columns * answers.weights(metric).to(columns.dtype)).sum(-1)
-    sign = -1 if metric.startswith("neg_") else 1
-    if bare == "correct":
-        best = logits.argmax(-1, keepdim=True)
-        return sign * ((answers.columns == best) & (answers.answer > 0)).any(-1).to(logits.dtype)
-    assert bare == "kl", "a metric of whole answers is computed by sequence_logprob"
-    if reference is None:
-        raise ValueError("metric 'kl' compares with a reference run; none was given")
-    expected, actual = reference.log_softmax(-1), logits.log_softmax(-1)
-    return sign * (expected.exp() * (expected - actual)).sum(-1)
+def _correct(logits: Tensor, labels: Labels) -> Tensor:
+    answers, best = labels.columns(), logits.argmax(-1, keepdim=True)
+    return ((answers.columns == best) & (answers.answer > 0)).any(-1).to(logits.dtype)
 
 
-def sequence_logprob(logits: Tensor, targets: Tensor, target_mask: Tensor) -> Tensor:
-    """Sum of log p(target) over a teacher-forced answer.
+def _rank(logits: Tensor, labels: Labels) -> Tensor:
+    answers = labels.columns()
+    best = answers.gather(logits).masked_fill(answers.answer == 0, -torch.inf).amax(-1)
+    return 1 + (logits > best[..., None]).sum(-1).to(logits.dtype)
 
-    Args:
-        logits: float [..., pairs, step, d_vocab].
-        targets: int64 [pairs, step].
-        target_mask: bool [pairs, step], False where ``targets`` is padding.
 
-    Returns:
-        float [..., pairs], in nats.
-    """
-    chosen = logits.log_softmax(-1).gather(-1, targets.expand(logits.shape[:-1])[..., None])[..., 0]
-    return (chosen * target_mask).sum(-1)
+def _kl(logits: Tensor, labels: Labels) -> Tensor:
+    assert labels.reference is not None
+    expected, actual = labels.reference.to(logits.dtype).log_softmax(-1), logits.log_softmax(-1)
+    return (expected.exp() * (expected - actual)).sum(-1)
+
+
+def _token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
+    """float [..., pairs, step]."""
+    return logits.log_softmax(-1).gather(-1, targets.expand(logits.shape[:-1])[..., None])[..., 0]
+
+
+def _sequence_logprob(logits: Tensor, labels: Labels) -> Tensor:
+    targets, mask = labels.whole()
+    return (_token_logprobs(logits, targets) * mask).sum(-1)
+
+
+def _exact_match(logits: Tensor, labels: Labels) -> Tensor:
+    targets, mask = labels.whole()
+    return ((logits.argmax(-1) == targets) | ~mask).all(-1).to(logits.dtype)
+
+
+def _token_logprob(logits: Tensor, labels: Labels, step: int) -> Tensor:
+    targets, mask = labels.whole()
+    if step >= targets.shape[1]:
+        raise ValueError(f"metric '{TOKEN}{step}': the longest answer has {targets.shape[1]} tokens, from 0")
+    found = _token_logprobs(logits[..., step : step + 1, :], targets[:, step : step + 1])[..., 0]
+    return found.masked_fill(~mask[:, step], torch.nan)
+
+
+def _answer_metrics() -> Iterator[Metric]:
+    values = {"logit": None, "prob": partial(torch.softmax, dim=-1), "logprob": partial(torch.log_softmax, dim=-1)}
+    weights: dict[str, Callable[[Answers], Tensor]] = {
+        "{}_diff": lambda answers: answers.answer - answers.wrong,
+        "answer_{}": lambda answers: answers.answer,
+        "wrong_answer_{}": lambda answers: answers.wrong,
+    }
+    for word, value in values.items():
+        for name, weigh in weights.items():
+            compute = partial(_of_answers, value=value, weigh=weigh)
+            reads, rounding = COLUMNS if value is None else POSITION, None if word == "prob" else 1
+            yield Metric(name.format(word), reads, compute, reads_wrong=name != "answer_{}", rounding=rounding)
+
+
+TOKEN = "token_logprob_"
+EACH_TOKEN = f"{TOKEN}K"
+TABLE = {
+    metric.name: metric
+    for metric in (
+        *_answer_metrics(),
+        Metric("correct", POSITION, _correct, differentiable=False, rounding=0),
+        Metric("kl", POSITION, _kl, compares=True),
+        Metric("sequence_logprob", SEQUENCE, _sequence_logprob),
+        Metric("rank", POSITION, _rank, differentiable=False, rounding=0),
+        Metric("exact_match", SEQUENCE, _exact_match, differentiable=False, rounding=0),
+    )
+}
+METRICS = tuple(TABLE)
+DIFFERENTIABLE = tuple(name for name, metric in TABLE.items() if metric.differentiable)
+WITH_TOKENS = (*METRICS, EACH_TOKEN)
+"""The metrics of sweeps, which may be undefined for a pair."""

@@ -9,7 +9,7 @@ import torch
 from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
-from memcirc.metrics import METRICS, resolution
+from memcirc.metrics import POSITION, TABLE, Metric
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import (
     Ends,
@@ -55,7 +55,7 @@ def test_the_resolution_covers_what_rounding_makes_of_equal_prompts(
     for seed in range(3):
         pairs = equal_prompts(random_pairs(4, 8, seed=seed))
         runner = circuit_runner(small_model(name, dtype=dtype), pairs, mode=mode, reverse=reverse)
-        for metric in (m for m in METRICS if m != "sequence_logprob"):
+        for metric in (name for name, of in TABLE.items() if of.reads == POSITION):
             ends = runner.ends(metric)
             assert coincide(ends.nothing, ends.everything, ends.resolution), metric
 
@@ -69,10 +69,14 @@ def test_pairs_that_contrast_are_far_above_the_resolution(metric: str) -> None:
 
 def test_a_count_has_no_rounding_and_a_probability_rounds_by_its_share() -> None:
     logits, values = torch.tensor([[8.0, -2.0]]), torch.tensor([1e-4])
-    assert resolution("neg_correct", logits, values, torch.float32) == 0
-    assert resolution("logit_diff", logits, values, torch.float32) == pytest.approx(16 * 2**-23 * 8)
-    assert resolution("answer_prob", logits, values, torch.float32) == pytest.approx(16 * 2**-23 * 8e-4)
-    assert resolution("answer_logprob", logits, values, torch.bfloat16) == pytest.approx(2**-7 * 8)
+
+    def resolution(name: str, dtype: torch.dtype = torch.float32) -> float:
+        return Metric.parse(name).resolution(logits, values, dtype)
+
+    assert resolution("neg_correct") == 0
+    assert resolution("logit_diff") == pytest.approx(16 * 2**-23 * 8)
+    assert resolution("answer_prob") == pytest.approx(16 * 2**-23 * 8e-4)
+    assert resolution("answer_logprob", torch.bfloat16) == pytest.approx(2**-7 * 8)
 
 
 def test_equal_prompts_are_refused_wherever_a_contrast_is_needed() -> None:

@@ -25,7 +25,7 @@ from memcirc.engine.input_gradients import GRIDS
 from memcirc.engines import ENGINES, engine_module
 from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, RunSettings
-from memcirc.metrics import DIFFERENTIABLE, Answers, check_metric, metric_values, reads_sequence
+from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -55,7 +55,7 @@ class AttributionSettings:
         for name, accepted in words.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
-        check_metric(self.objective, DIFFERENTIABLE)
+        Metric.parse(self.objective, DIFFERENTIABLE)
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}; at least 1 is needed")
         if self.method in NATIVE_ALONE and self.engine != "native":
@@ -149,8 +149,8 @@ EXACT_CHUNK = 64
 def _exact(task: Task) -> Tensor:
     """Every edge is ablated alone, in tree mode on the clean prompt, ``EXACT_CHUNK`` circuits at a time."""
     settings, graph = task.settings, graph_of(task.model)
-    sequence = reads_sequence(settings.objective)
-    if sequence:
+    objective = Metric.parse(settings.objective, DIFFERENTIABLE)
+    if objective.reads == SEQUENCE:
         raise ValueError("method 'exact' with a metric of whole answers is not defined here; use another objective")
     prepared = engine_module(settings.engine).prepare(
         task.model,
@@ -162,13 +162,14 @@ def _exact(task: Task) -> Tensor:
     answers = Answers.of(task.pairs, task.model.d_vocab, task.model.device)
     whole = torch.ones(1, graph.n_edges, dtype=torch.bool)
     plain = prepared.logits(whole)[0]
-    before = metric_values(settings.objective, plain, answers, plain)
+    labels = Labels(answers, reference=plain)
+    before = objective.of_position(plain, labels)
     effects = []
     for start in range(0, graph.n_edges, EXACT_CHUNK):
         edges = torch.arange(start, min(start + EXACT_CHUNK, graph.n_edges))
         kept = whole.repeat(len(edges), 1)
         kept[torch.arange(len(edges)), edges] = False
-        after = metric_values(settings.objective, prepared.logits(kept), answers, plain)
+        after = objective.of_position(prepared.logits(kept), labels)
         effects.append(before - after)
     per_pair = torch.cat(effects).T
     return per_pair if task.per_example else per_pair.mean(0)

@@ -65,9 +65,9 @@ class DiscoverConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
+        from memcirc.metrics import Metric  # torch comes with it, which --help need not wait for
 
-        check_metric(self.optimize_metric)
+        Metric.parse(self.optimize_metric)
         in_unit_interval(self, "target_performance")
         at_least(self, 1, "ig", "eap_batch_size", "unit_pairs")
 

@@ -20,16 +20,7 @@ from memcirc.engine.memory import Memory
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings, takes_means
-from memcirc.metrics import (
-    Answers,
-    check_metric,
-    from_columns,
-    metric_values,
-    reads_columns,
-    reads_sequence,
-    resolution,
-    sequence_logprob,
-)
+from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
 from memcirc.pairs.batches import batches, collate
@@ -92,27 +83,21 @@ class CircuitRunner:
 
     def per_pair(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
         """float [circuits, pairs]: the metric of every circuit on every pair."""
-        check_metric(metric)
+        asked = Metric.parse(metric)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
-        parts = [self._values(metric, self._read(metric, chunk)) for chunk in masks.split(CHUNK)] if len(masks) else []
-        return torch.cat(parts) if parts else torch.zeros(0, len(self.pairs))
+        parts = [asked(self._read(asked, chunk), self._labels(asked)) for chunk in masks.split(CHUNK)]
+        return torch.cat(parts) if len(masks) else torch.zeros(0, len(self.pairs))
 
-    def _read(self, metric: str, circuits: Tensor) -> Tensor:
-        """The logits that a metric reads: the answers' columns where that is enough, every step of a whole answer."""
-        return self._run(circuits, reads_sequence(metric), answers_only=reads_columns(metric))
+    def _read(self, metric: Metric, circuits: Tensor) -> Tensor:
+        """The logits that a metric reads."""
+        return self._run(circuits, metric.reads == SEQUENCE, answers_only=metric.reads == COLUMNS)
 
-    def _values(self, metric: str, logits: Tensor) -> Tensor:
-        """float [circuits, pairs]: the metric of what :meth:`_read` gives."""
-        if reads_columns(metric):
-            return from_columns(metric, logits, self.answers)
-        if reads_sequence(metric):
+    def _labels(self, metric: Metric) -> Labels:
+        """What the pairs' logits are held against, as far as a metric needs it."""
+        if metric.reads == SEQUENCE:
             batch = collate(self.pairs.items, 0, self.model.device, sequence=True)
-            assert batch.targets is not None
-            assert batch.target_mask is not None
-            sign = -1 if metric.startswith("neg_") else 1
-            return sign * sequence_logprob(logits, batch.targets, batch.target_mask)
-        reference = self._clean_logits if metric.endswith("kl") else None
-        return metric_values(metric, logits, self.answers, reference)
+            return Labels(None, batch.targets, batch.target_mask)
+        return Labels(self.answers, reference=self._clean_logits if metric.compares else None)
 
     @cached_property
     def _clean_logits(self) -> Tensor:
@@ -132,11 +117,11 @@ class CircuitRunner:
     def end_values(self, metric: str = "logit_diff") -> Tensor:
         """float [2, pairs]: each pair's metric with no edge and with all; measured once."""
         if metric not in self._end_values:
-            check_metric(metric)
+            asked = Metric.parse(metric)
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
-            logits = self._read(metric, masks)
-            values = self._values(metric, logits)
-            self._end_values[metric] = values, resolution(metric, logits, values, self.model.dtype)
+            logits = self._read(asked, masks)
+            values = asked(logits, self._labels(asked))
+            self._end_values[metric] = values, asked.resolution(logits, values, self.model.dtype)
         return self._end_values[metric][0]
 
     def faithfulness(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from memcirc.engine.frame import Frame
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
-from memcirc.metrics import from_columns, metric_values, reads_columns, reads_sequence, sequence_logprob
+from memcirc.metrics import COLUMNS, SEQUENCE, Labels, Metric
 
 
 def all_logits(
@@ -32,30 +32,25 @@ def objective_values(
     weights: Weights,
     frame: Frame,
     final: Float[Tensor, "batch variant step d_model"],
-    objective: str,
+    objective: Metric,
     reference: Float[Tensor, "batch d_vocab"] | None,
     fixed_scale: bool = False,
 ) -> Float[Tensor, "variant batch"]:
     """The objective of each pair in each variant; ``reference`` are the logits that ``kl`` compares with, and a
     ``fixed_scale`` of the final norm is a constant to differentiation."""
     hat = final_normed(weights, final, fixed_scale)
-    if reads_columns(objective):
-        columns = answer_logits(weights, frame, hat)[:, :, 0]
-        return from_columns(objective, columns.transpose(0, 1), frame.answers)
+    labels = Labels(frame.answers, frame.targets, frame.target_mask, reference)
+    if objective.reads == COLUMNS:
+        return objective(answer_logits(weights, frame, hat)[:, :, 0].transpose(0, 1), labels)
     logits = rearrange(all_logits(weights, hat), "batch variant step vocab -> variant batch step vocab")
-    if reads_sequence(objective):
-        assert frame.targets is not None
-        assert frame.target_mask is not None
-        sign = -1 if objective.startswith("neg_") else 1
-        return sign * sequence_logprob(logits, frame.targets, frame.target_mask)
-    return metric_values(objective, logits[:, :, 0], frame.answers, reference)
+    return objective(logits if objective.reads == SEQUENCE else logits[:, :, 0], labels)
 
 
 def loss_gradient(
     weights: Weights,
     frame: Frame,
     final: Float[Tensor, "batch variant step d_model"],
-    objective: str,
+    objective: Metric,
     reference: Float[Tensor, "batch d_vocab"] | None,
     fixed_scale: bool = False,
 ) -> Float[Tensor, "batch variant step d_model"]:

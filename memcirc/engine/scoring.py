@@ -21,7 +21,7 @@ from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
-from memcirc.metrics import DIFFERENTIABLE, check_metric, reads_sequence
+from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -36,7 +36,7 @@ class ScoredBatch:
     prefix: Prefix
     values: Values
     embed: Float[Tensor, "batch 1 pos d_model"]
-    objective: str
+    objective: Metric
     compared: Float[Tensor, "batch d_vocab"] | None
     scores: Float[Tensor, "*batch dst src"]
     workspace: Workspace
@@ -101,11 +101,11 @@ class Scoring:
         batch_size: int | None,
         per_example: bool,
     ) -> None:
-        check_metric(objective, DIFFERENTIABLE)
-        self.weights, self.pairs, self.objective, self.ablation = weights_of(model), pairs, objective, ablation
+        self.weights, self.pairs, self.ablation = weights_of(model), pairs, ablation
+        self.objective = Metric.parse(objective, DIFFERENTIABLE)
         self._batch_size, self._per_example = batch_size, per_example
         self._workspace = Workspace(self.weights.device)
-        self._sequence = reads_sequence(objective)
+        self._sequence = self.objective.reads == SEQUENCE
         self._values_of = ablation_values(
             self.weights, pairs, ablation, reference, "clean", self._sequence, self._workspace
         )
@@ -123,7 +123,7 @@ class Scoring:
             values, _ = self._values_of(frame, prefix)
             embed = embedding(weights, frame, "clean")
             compared = None
-            if self.objective.removeprefix("neg_") == "kl":
+            if self.objective.compares:
                 run = plain_run(weights, frame, embed, self._workspace, prefix)
                 compared = all_logits(weights, final_normed(weights, run.residuals.final))[:, 0, 0]
             yield ScoredBatch(weights, frame, prefix, values, embed, self.objective, compared, scores, self._workspace)

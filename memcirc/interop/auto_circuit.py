@@ -20,7 +20,7 @@ from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.interventions import RunSettings
-from memcirc.metrics import Answers, metric_values, reads_sequence, sequence_logprob
+from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.batches import PairBatch, batches
 from memcirc.pairs.record import Pairs
@@ -66,13 +66,13 @@ def mask_gradients(
     Returns:
         float [n_edges] in canonical order, the mean over pairs; with ``per_example`` [pairs, n_edges].
     """
-    tools = _peer_tools()
+    tools, asked = _peer_tools(), Metric.parse(objective, DIFFERENTIABLE)
     peer, graph = _Peer(model), graph_of(model)
     means = peer.means(ablation, reference or pairs, batch_size)
     size = 1 if per_example else batch_size or DEFAULT_BATCH
     answers = Answers.of(pairs, model.d_vocab, model.device)
     rows = []
-    for batch in batches(pairs, size, model.device, reads_sequence(objective)):
+    for batch in batches(pairs, size, model.device, asked.reads == SEQUENCE):
         with torch.no_grad():
             plain = peer.read(peer.model(batch.clean), batch)
         values = peer.ablation_values(ablation, batch.corrupt, means)
@@ -81,19 +81,17 @@ def mask_gradients(
                 tools.set_all_masks(peer.model, val=alpha)
                 with tools.patch_mode(peer.model, values.clone()):
                     logits = peer.read(peer.model(batch.clean), batch)
-                _loss(objective, logits, batch, answers, plain).backward()
+                _loss(asked, logits, batch, answers, plain).backward()
         rows.append(graph.from_matrix(peer.mask_gradient_matrix(graph)))
     stacked = torch.stack(rows)
     return stacked if per_example else stacked.sum(0) / len(pairs)
 
 
-def _loss(objective: str, logits: Tensor, batch: PairBatch, answers: Answers, plain: Tensor) -> Tensor:
-    if reads_sequence(objective):
-        assert batch.targets is not None
-        assert batch.target_mask is not None
-        sign = -1 if objective.startswith("neg_") else 1
-        return -sign * sequence_logprob(logits, batch.targets, batch.target_mask).sum()
-    return -metric_values(objective, logits[:, 0], answers[batch.index], plain[:, 0]).sum()
+def _loss(objective: Metric, logits: Tensor, batch: PairBatch, answers: Answers, plain: Tensor) -> Tensor:
+    labels = Labels(answers[batch.index], batch.targets, batch.target_mask, plain[:, 0])
+    if objective.reads == SEQUENCE:
+        return -objective(logits, labels).sum()
+    return -objective.of_position(logits[:, 0], labels).sum()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,11 @@
-"""What a patched run is asked: metrics at the end of the prompt, or over a whole teacher-forced answer.
-
-Metrics are those of :mod:`memcirc.metrics` and: ``rank`` (of the best answer among all tokens, from 1); ``exact_match``
-(every token of the answer is the argmax, which under greedy decoding is the same as being generated);
-``token_logprob_K`` (the answer's token K alone, from 0; NaN where it is shorter).
-Metrics of one token read the end of the prompt, also when an answer is teacher-forced behind it. ``kl`` compares with
-the source run.
+"""What a patched run is asked: metrics (:mod:`memcirc.metrics`) at the end of the prompt, or over a whole teacher-forced
+answer. Metrics of one position read the end of the prompt, also when an answer is teacher-forced behind it; ``kl``
+compares with the source run.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -16,27 +13,15 @@ from torch import Tensor
 
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
-from memcirc.metrics import METRICS as SHARED_METRICS
-from memcirc.metrics import Answers, check_metric, from_columns, metric_values, reads_columns, reads_sequence
-from memcirc.metrics import sequence_logprob as summed_logprob
+from memcirc.metrics import COLUMNS, SEQUENCE, WITH_TOKENS, Answers, Labels, Metric
 from memcirc.patching.runs import Prompts, logits_of
 
-METRICS = (*SHARED_METRICS, "rank", "exact_match", "token_logprob_K")
-TOKEN = "token_logprob_"
 ROWS_OF_LOGITS = 1 << 26
 
 
 def takes_sequence(metric: str) -> bool:
-    """Whether a metric reads a whole answer of several tokens."""
-    bare = metric.removeprefix("neg_")
-    return reads_sequence(metric) or bare == "exact_match" or bare.startswith(TOKEN)
-
-
-def check_known(metric: str) -> None:
-    """Raises ValueError for a metric that is not in ``METRICS``."""
-    bare = metric.removeprefix("neg_")
-    if not (bare.startswith(TOKEN) and bare.removeprefix(TOKEN).isdigit()):
-        check_metric(metric, METRICS[:-1])
+    """Whether a metric reads a whole answer of several tokens; ValueError for one that is not known."""
+    return Metric.parse(metric, WITH_TOKENS).reads == SEQUENCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +37,10 @@ class Question:
     answers: Answers | None
     reference: Float[Tensor, "batch d_vocab"] | None = None
 
-    def __post_init__(self) -> None:
-        for metric in self.metrics:
-            check_known(metric)
+    @cached_property
+    def parsed(self) -> tuple[Metric, ...]:
+        """The metrics; ValueError for one that is not known."""
+        return tuple(Metric.parse(metric, WITH_TOKENS) for metric in self.metrics)
 
     def rows(self, rows: slice) -> "Question":
         """The same question for some of the examples."""
@@ -65,7 +51,7 @@ class Question:
 
     def against(self, weights: Weights, final: Float[Tensor, "batch step d_model"]) -> "Question":
         """The question with the source run as the reference of ``kl``, if that is asked."""
-        if not any(metric.removeprefix("neg_") == "kl" for metric in self.metrics):
+        if not any(metric.compares for metric in self.parsed):
             return self
         return replace(self, reference=logits_of(weights, final[:, 0]))
 
@@ -74,13 +60,13 @@ class Question:
     ) -> Float[Tensor, "metric row"]:
         """Every metric of every row, from the last residual at the positions read; unembeds the answers' columns alone
         where that is enough."""
-        if all(reads_columns(metric) for metric in self.metrics):
+        if all(metric.reads == COLUMNS for metric in self.parsed):
             assert self.answers is not None
             answers = self.answers[example]
             hat = final_normed(weights, final[:, 0]).to(weights.dtype)
             columns = weights.unembed.weight.T[self.answers.columns][example]
             logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
-            return torch.stack([from_columns(m, logits.double(), answers) for m in self.metrics])
+            return torch.stack([metric(logits.double(), Labels(answers)) for metric in self.parsed])
         size = max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
         parts = [
             self.of_logits(logits_of(weights, rows), which)
@@ -92,35 +78,23 @@ class Question:
         self, logits: Float[Tensor, "row step d_vocab"], example: Int[Tensor, " row"]
     ) -> Float[Tensor, "metric row"]:
         """Every metric of every row, from the logits at the positions read."""
-        logits = logits.double()
-        return torch.stack([self._value(metric, logits, example) for metric in self.metrics])
+        logits, labels = logits.double(), self._labels(example)
+        return torch.stack(
+            [
+                metric(logits, labels) if metric.reads == SEQUENCE else metric.of_position(logits[:, 0], labels)
+                for metric in self.parsed
+            ]
+        )
 
-    def _value(self, metric: str, logits: Tensor, example: Tensor) -> Tensor:
-        bare, sign = metric.removeprefix("neg_"), -1.0 if metric.startswith("neg_") else 1.0
-        if takes_sequence(metric):
-            targets, mask = self.prompts.targets, self.prompts.target_mask
-            assert targets is not None
-            assert mask is not None
-            if bare == "exact_match":
-                return sign * ((logits.argmax(-1) == targets[example]) | ~mask[example]).all(-1).to(logits.dtype)
-            if bare.startswith(TOKEN):
-                return sign * self._of_token(int(bare.removeprefix(TOKEN)), logits, example)
-            return sign * summed_logprob(logits, targets[example], mask[example])
-        assert self.answers is not None
-        answers, first = self.answers[example], logits[:, 0]
-        if bare == "rank":
-            values = answers.gather(first).masked_fill(answers.answer == 0, -torch.inf).amax(-1)
-            return sign * (1.0 + (first > values[:, None]).sum(-1).to(logits.dtype))
-        reference = None if self.reference is None else self.reference[example].to(logits.dtype)
-        return metric_values(metric, first, answers, reference)
-
-    def _of_token(self, step: int, logits: Tensor, example: Tensor) -> Tensor:
-        assert self.prompts.targets is not None
-        assert self.prompts.target_mask is not None
-        if step >= logits.shape[1]:
-            raise ValueError(f"metric '{TOKEN}{step}': the longest answer has {logits.shape[1]} tokens, from 0")
-        chosen = logits[:, step].log_softmax(-1).gather(-1, self.prompts.targets[example, step, None])[:, 0]
-        return chosen.masked_fill(~self.prompts.target_mask[example, step], torch.nan)
+    def _labels(self, example: Int[Tensor, " row"]) -> Labels:
+        """What the rows' logits are held against."""
+        targets, mask = self.prompts.targets, self.prompts.target_mask
+        return Labels(
+            None if self.answers is None else self.answers[example],
+            None if targets is None else targets[example],
+            None if mask is None else mask[example],
+            None if self.reference is None else self.reference[example],
+        )
 
 
 def token_answers(

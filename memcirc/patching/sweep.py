@@ -23,9 +23,10 @@ from tqdm import tqdm
 from memcirc.config import names
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.ids import Ids, id_rows, plain_ids
+from memcirc.metrics import WITH_TOKENS, Metric
 from memcirc.models import Model
 from memcirc.patching.grids import SWEEPS, Grid, grid
-from memcirc.patching.measures import METRICS, Question, check_known, takes_sequence, token_answers
+from memcirc.patching.measures import Question, takes_sequence, token_answers
 from memcirc.patching.measuring import Measured, measure
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
@@ -354,12 +355,10 @@ def answers_of(
 def check_wrong(metrics: Sequence[str], wrong: Sequence[Any]) -> None:
     """Raises ValueError for an unknown metric, or one that compares with a wrong answer where there is none."""
     for metric in metrics:
-        check_known(metric)
-        bare = metric.removeprefix("neg_")
-        if not wrong and (bare.endswith("_diff") or bare.startswith("wrong_")):
+        if Metric.parse(metric, WITH_TOKENS).reads_wrong and not wrong:
             raise ValueError(f"metric {metric!r} reads wrong answers; none were given")
     if not metrics:
-        raise ValueError(f"no metric is named; accepted: {', '.join(METRICS)}")
+        raise ValueError(f"no metric is named; accepted: {', '.join(WITH_TOKENS)}")
 
 
 def check_models(model: Model, other: Model) -> None:

@@ -47,9 +47,9 @@ class VerifyConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        from memcirc.metrics import check_metric  # torch comes with it, which --help need not wait for
+        from memcirc.metrics import Metric  # torch comes with it, which --help need not wait for
 
-        check_metric(self.optimize_metric)
+        Metric.parse(self.optimize_metric)
         at_least(self, 1, "random_circuits", "curve_points", "resamples", "passages")
         at_least(self, 0, "seed")
         unknown = [name for name in self.chosen_checks if name not in CHECK_NAMES]

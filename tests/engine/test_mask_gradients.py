@@ -12,7 +12,7 @@ from memcirc.engine import mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interop import auto_circuit
 from memcirc.interventions import ABLATIONS, RunSettings
-from memcirc.metrics import DIFFERENTIABLE, Answers, metric_values, sequence_logprob
+from memcirc.metrics import DIFFERENTIABLE, Answers, Labels, Metric
 from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from tests.engine.sampling import pairwise
@@ -137,7 +137,7 @@ def test_integrated_gradients_are_complete(architecture: str) -> None:
     ends = prepare(model, pairs, RunSettings("tree")).logits(
         torch.stack([torch.ones(graph_of(model).n_edges), torch.zeros(graph_of(model).n_edges)]).bool()
     )
-    clean, corrupt = metric_values("logit_diff", ends, Answers.of(pairs, model.d_vocab)).mean(1)
+    clean, corrupt = Metric.parse("logit_diff").of_position(ends, Labels(Answers.of(pairs, model.d_vocab))).mean(1)
 
     def error(k: int) -> float:
         total = sum(float(mask_gradients(model, pairs, [i / k], "logit_diff").sum()) for i in (0, k)) / 2
@@ -175,9 +175,10 @@ def test_every_objectives_scores_integrate_to_its_own_difference(objective: str)
     logits = prepare(model, pairs, RunSettings("tree"), sequence=sequence).logits(kept)
     if sequence:
         targets = torch.tensor([pair.answer_sequence_ids for pair in pairs])
-        values = sequence_logprob(logits, targets, torch.ones_like(targets).bool())
+        values = Metric.parse(objective)(logits, Labels(None, targets, torch.ones_like(targets).bool()))
     else:
-        values = metric_values(objective, logits, Answers.of(pairs, model.d_vocab), logits[0])
+        labels = Labels(Answers.of(pairs, model.d_vocab), reference=logits[0])
+        values = Metric.parse(objective).of_position(logits, labels)
     k = 24
     ends = sum(float(mask_gradients(model, pairs, [a], objective).sum()) for a in (0.0, 1.0)) / 2
     inner = float(mask_gradients(model, pairs, [i / k for i in range(1, k)], objective).sum())

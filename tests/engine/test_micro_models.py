@@ -8,7 +8,7 @@ import torch
 from memcirc.engine import mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
-from memcirc.metrics import Answers, metric_values
+from memcirc.metrics import Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from tests.engine.micro import one_dimension_each
@@ -25,7 +25,7 @@ def objective(model: Model, pairs: Pairs, mode: str, edges: list[str]) -> float:
     kept = torch.zeros(1, graph.n_edges, dtype=torch.bool)
     kept[0, graph.indices(edges)] = True
     logits = prepare(model, pairs, RunSettings(mode)).logits(kept)  # type: ignore[arg-type]
-    return float(metric_values("logit_diff", logits, Answers.of(pairs, 2))[0, 0])
+    return float(Metric.parse("logit_diff").of_position(logits, Labels(Answers.of(pairs, 2)))[0, 0])
 
 
 def k_steps(k: int) -> list[float]:
