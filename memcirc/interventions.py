@@ -18,13 +18,62 @@ mode of its complement in the other direction.
 from dataclasses import dataclass
 
 MODES = ("tree", "edge")
-ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt", "mean-both", "mean-all")
 DANGLING = ("keep", "prune")
 
 
-def takes_means(ablation: str) -> bool:
-    """Whether an ablation averages over reference pairs."""
-    return ablation.startswith("mean-")
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablated edge carries in place of its source's output.
+
+    Attributes:
+        other_prompt: the source's activation in the pair's other prompt; else values that all pairs share.
+        means_of: the prompts, ``clean`` or ``corrupt``, of reference pairs whose activations are averaged.
+        by_position: whether such a mean is taken at each position, or one over all.
+        verified: whether verification runs it unless told otherwise.
+    """
+
+    name: str
+    other_prompt: bool = False
+    means_of: tuple[str, ...] = ()
+    by_position: bool = True
+    verified: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> "Ablation":
+        """The ablation of a name; ValueError for one that there is not."""
+        if name not in ABLATIONS:
+            raise ValueError(f"ablation {name!r} is not known; accepted: {', '.join(ABLATIONS)}")
+        return ABLATIONS[name]
+
+    @property
+    def needs_contrast(self) -> bool:
+        """Whether pairs whose prompts are the same have nothing to ablate."""
+        return self.other_prompt
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether every run is the plain run as far as clean and corrupt agree, whatever is ablated."""
+        return self.other_prompt
+
+    @property
+    def rests(self) -> bool:
+        """Whether a node all of whose inputs are ablated outputs just what its own ablated edges carry, so that it need
+        not be computed."""
+        return self.other_prompt
+
+
+ABLATIONS = {
+    ablation.name: ablation
+    for ablation in (
+        Ablation("resample", other_prompt=True, verified=True),
+        Ablation("zero", verified=True),
+        Ablation("mean-clean", means_of=("clean",), verified=True),
+        Ablation("mean-corrupt", means_of=("corrupt",), verified=True),
+        Ablation("mean-both", means_of=("clean", "corrupt")),
+        Ablation("mean-all", means_of=("clean", "corrupt"), by_position=False),
+    )
+}
+VERIFIED = tuple(name for name, ablation in ABLATIONS.items() if ablation.verified)
 
 
 @dataclass(frozen=True)
@@ -44,7 +93,7 @@ class RunSettings:
     dangling: str = "keep"
 
     def __post_init__(self) -> None:
-        for name, accepted in (("mode", MODES), ("ablation", ABLATIONS), ("dangling", DANGLING)):
+        for name, accepted in (("mode", MODES), ("ablation", tuple(ABLATIONS)), ("dangling", DANGLING)):
             value = getattr(self, name)
             if value not in accepted:
                 raise ValueError(f"{name} {value!r} is not known; accepted: {', '.join(accepted)}")
@@ -52,6 +101,11 @@ class RunSettings:
             raise ValueError(
                 "dangling 'prune' keeps a circuit's connected part, which mode 'edge' does not run; use 'keep'"
             )
+
+    @property
+    def ablated(self) -> Ablation:
+        """The ablation, parsed."""
+        return ABLATIONS[self.ablation]
 
     @property
     def base(self) -> str:
@@ -66,6 +120,6 @@ class RunSettings:
     @property
     def caveat(self) -> str:
         """What a reader must be told about this combination; empty where the name says it all."""
-        if self.mode == "edge" and not self.reverse and self.ablation != "resample":
+        if self.mode == "edge" and not self.reverse and not self.ablated.other_prompt:
             return "ablates the circuit on the corrupt run"
         return ""

@@ -8,7 +8,7 @@ import torch
 from memcirc.attribution.methods import METHODS, AttributionSettings, Task
 from memcirc.attribution.scores import EdgeScores
 from memcirc.graph import graph_of
-from memcirc.interventions import takes_means
+from memcirc.interventions import Ablation
 from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
@@ -47,7 +47,7 @@ def attribute(
         check_contrast(pairs, settings.ablation, model.causal)
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
-    means_over = reference if takes_means(settings.ablation) else None
+    means_over = reference if Ablation.parse(settings.ablation).means_of else None
     task = Task(model, data, settings, swapped(means_over) if reverse and means_over else means_over, per_example)
     values = METHODS[method](task).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()

@@ -24,7 +24,7 @@ from torch import Tensor
 from memcirc.engine.input_gradients import GRIDS
 from memcirc.engines import ENGINES, engine_module
 from memcirc.graph import graph_of
-from memcirc.interventions import ABLATIONS, RunSettings
+from memcirc.interventions import ABLATIONS, Ablation, RunSettings
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -51,7 +51,7 @@ class AttributionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        words = {"method": tuple(METHODS), "grid": GRIDS, "ablation": ABLATIONS, "engine": tuple(ENGINES)}
+        words = {"method": tuple(METHODS), "grid": GRIDS, "ablation": tuple(ABLATIONS), "engine": tuple(ENGINES)}
         for name, accepted in words.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
@@ -100,7 +100,7 @@ def _clean_corrupted(task: Task) -> Tensor:
 
 def _input_gradients(task: Task) -> Tensor:
     settings = task.settings
-    if settings.ablation != "resample":
+    if not Ablation.parse(settings.ablation).other_prompt:
         raise ValueError(f"method 'eap-ig-inputs' is defined for ablation 'resample' alone, not {settings.ablation!r}")
     return engine_module("native").input_gradients(
         task.model,

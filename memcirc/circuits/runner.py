@@ -19,7 +19,7 @@ from memcirc.circuit import Circuit, edge_mask
 from memcirc.engine.memory import Memory
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
-from memcirc.interventions import RunSettings, takes_means
+from memcirc.interventions import RunSettings
 from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
@@ -45,7 +45,7 @@ class CircuitRunner:
         self.model, self.pairs, self.settings = model, pairs, settings
         self.graph: Graph = graph_of(model)
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
-        means_over = reference if takes_means(settings.ablation) else None
+        means_over = reference if settings.ablated.means_of else None
         name, batch_size = engine.get("engine", "native"), engine.get("batch_size")
         memory = engine.get("memory") or Memory(model.device)
         self._prepare = lambda sequence: engine_module(name).prepare(

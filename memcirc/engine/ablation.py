@@ -22,15 +22,8 @@ from memcirc.engine.layers import normed
 from memcirc.engine.plain import Heads, Outputs, Prefix, Residuals, plain_run, project
 from memcirc.engine.weights import Weights
 from memcirc.engine.workspace import Workspace
-from memcirc.interventions import ABLATIONS
+from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pairs
-
-PROMPTS = {
-    "mean-clean": ("clean",),
-    "mean-corrupt": ("corrupt",),
-    "mean-both": ("clean", "corrupt"),
-    "mean-all": ("clean", "corrupt"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +66,10 @@ def ablation_values(
     Raises:
         ValueError: unknown ablation; a reference for an ablation that takes no mean.
     """
-    if ablation not in ABLATIONS:
-        raise ValueError(f"ablation {ablation!r} is not known; accepted: {', '.join(ABLATIONS)}")
-    if reference is not None and not ablation.startswith("mean"):
+    asked = Ablation.parse(ablation)
+    if reference is not None and not asked.means_of:
         raise ValueError(f"ablation {ablation!r} takes no mean, so it takes no reference pairs")
-    if ablation == "resample":
+    if asked.other_prompt:
         other = "corrupt" if base == "clean" else "clean"
 
         def resampled(frame: Frame, prefix: Prefix) -> tuple[Values, Heads | None]:
@@ -85,10 +77,10 @@ def ablation_values(
             return Values(run.outputs, run.residuals), run.heads
 
         return resampled
-    if ablation == "zero":
+    if not asked.means_of:
         values = zeros(weights)
         return lambda frame, prefix: (values, None)
-    means = mean_outputs(weights, pairs if reference is None else reference, ablation, sequence, workspace)
+    means = mean_outputs(weights, pairs if reference is None else reference, asked, sequence, workspace)
     return lambda frame, prefix: (mean_values(weights, frame, means, whole), None)
 
 
@@ -105,7 +97,7 @@ def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
     return Heads(tuple(queries), tuple(keys), tuple(values))
 
 
-def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bool, workspace: Workspace) -> Means:
+def mean_outputs(weights: Weights, reference: Pairs, ablation: Ablation, sequence: bool, workspace: Workspace) -> Means:
     """Stream the reference once and average the source outputs of its prompts, with their answers where all have one
     and whole answers are read."""
     sequence = sequence and all(pair.answer_sequence_ids for pair in reference)
@@ -113,7 +105,7 @@ def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bo
     count = torch.zeros(weights.n_ctx, 1, dtype=torch.float64, device=weights.device)
     for frame in frames(weights, reference, None, share_prefix=False, sequence=sequence):
         width = frame.clean.shape[1]
-        for prompt in PROMPTS[ablation]:
+        for prompt in ablation.means_of:
             run = plain_run(weights, frame, embedding(weights, frame, prompt), workspace, whole=True).outputs
             count[:width, 0] += frame.attended.sum(0)
             for i, output in enumerate((run.embed, *run.z, *run.mlp)):
@@ -122,7 +114,7 @@ def mean_outputs(weights: Weights, reference: Pairs, ablation: str, sequence: bo
                 kept = output[:, 0].double() * frame.attended[:, :, None]
                 sums[i][:width] += kept.sum(0)
     reached = int((count > 0).sum())
-    if ablation == "mean-all":
+    if not ablation.by_position:
         means = [total.sum(0, keepdim=True) / count.sum() for total in sums]
     else:
         means = [total[:reached] / count[:reached] for total in sums]

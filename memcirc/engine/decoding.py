@@ -22,7 +22,7 @@ from memcirc.engine.layers import attention, final_normed, mlp, normed, turned
 from memcirc.engine.plan import layer_rows
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
-from memcirc.interventions import takes_means
+from memcirc.interventions import Ablation
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -69,8 +69,9 @@ def decode(
     if length > weights.n_ctx:
         raise ValueError(f"{length} positions are asked for; the model reads at most {weights.n_ctx}")
     with torch.inference_mode(False), torch.no_grad():
-        means = _means(weights, ablation, reference, length)
-        return _decode(weights, prompts, corrupt, kept, n_tokens, ablation == "resample", means).cpu()
+        asked = Ablation.parse(ablation)
+        means = _means(weights, asked, reference, length)
+        return _decode(weights, prompts, corrupt, kept, n_tokens, asked.other_prompt, means).cpu()
 
 
 def _decode(
@@ -157,11 +158,11 @@ class _Run:
         return written.to(weights.stream_dtype)
 
 
-def _means(weights: Weights, ablation: str, reference: Pairs | None, length: int) -> Means | None:
-    if not takes_means(ablation):
+def _means(weights: Weights, ablation: Ablation, reference: Pairs | None, length: int) -> Means | None:
+    if not ablation.means_of:
         return None
     if reference is None:
-        raise ValueError(f"ablation {ablation!r} averages over reference pairs; none were given")
+        raise ValueError(f"ablation {ablation.name!r} averages over reference pairs; none were given")
     found = mean_outputs(weights, reference, ablation, True, Workspace(weights.device))
     if not found.constant and len(found.embed) < length - 1:
         raise ValueError(

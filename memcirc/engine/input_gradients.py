@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.scoring import Scoring
+from memcirc.interventions import Ablation
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -40,7 +41,7 @@ def input_gradients(
         raise ValueError(f"steps {steps} is out of range; accepted: 1 and above")
     if grid not in GRIDS:
         raise ValueError(f"grid {grid!r} is not known; accepted: {', '.join(GRIDS)}")
-    if ablation != "resample":
+    if not Ablation.parse(ablation).other_prompt:
         raise ValueError(f"eap-ig-inputs is not defined for ablation {ablation!r}; accepted: resample")
     first = GRIDS.index(grid)
     with torch.inference_mode(False), torch.no_grad():

@@ -48,7 +48,7 @@ def mask_gradients(
             raise ValueError(f"mask value {alpha} is out of range; accepted: 0 to 1")
     with torch.inference_mode(False), torch.no_grad():
         scoring = Scoring(model, pairs, objective, ablation, reference, batch_size, per_example)
-        closed = [alpha for alpha in alphas if alpha == 1 and ablation == "resample"]
+        closed = [alpha for alpha in alphas if alpha == 1 and scoring.ablation.rests]
         for batch in scoring:
             for some in batch.chunks([alpha for alpha in alphas if alpha not in closed]):
                 tape = batch.forward(some)

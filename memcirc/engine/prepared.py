@@ -88,7 +88,7 @@ class Prepared:
 
     def _finals(self, ready: Ready, carried: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
         """Several circuits at a time, those of like size together: their rows and their final residuals."""
-        rests = self.settings.ablation == "resample" or self.settings.dangling == "prune"
+        rests = self.settings.ablated.rests or self.settings.dangling == "prune"
         order = np.argsort(carried.sum((1, 2)), kind="stable")
         size = _circuits_at_once(self.weights, ready.frame)
         for first in range(0, len(order), size):
@@ -151,8 +151,7 @@ def prepare(
     """
     weights = weights_of(model)
     memory = memory or Memory(weights.device)
-    share_prefix = settings.ablation == "resample"
-    slots = batch_slots(weights, pairs, batch_size, share_prefix, sequence)
+    slots = batch_slots(weights, pairs, batch_size, settings.ablated.keeps_prefix, sequence)
     answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
     with torch.inference_mode(False), torch.no_grad():
         values_of = ablation_values(

@@ -21,6 +21,7 @@ from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
+from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -101,7 +102,7 @@ class Scoring:
         batch_size: int | None,
         per_example: bool,
     ) -> None:
-        self.weights, self.pairs, self.ablation = weights_of(model), pairs, ablation
+        self.weights, self.pairs, self.ablation = weights_of(model), pairs, Ablation.parse(ablation)
         self.objective = Metric.parse(objective, DIFFERENTIABLE)
         self._batch_size, self._per_example = batch_size, per_example
         self._workspace = Workspace(self.weights.device)
@@ -117,7 +118,7 @@ class Scoring:
 
     def __iter__(self) -> Iterator[ScoredBatch]:
         weights = self.weights
-        for frame in frames(weights, self.pairs, self._batch_size, self.ablation == "resample", self._sequence):
+        for frame in frames(weights, self.pairs, self._batch_size, self.ablation.keeps_prefix, self._sequence):
             scores = self._sum.new_zeros(len(frame), *self._sum.shape) if self._per_example else self._sum
             prefix = prefix_pass(weights, frame, self._workspace, self._workspace)
             values, _ = self._values_of(frame, prefix)

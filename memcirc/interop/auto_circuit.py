@@ -19,7 +19,7 @@ from memcirc.circuit import connected
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
-from memcirc.interventions import RunSettings
+from memcirc.interventions import Ablation, RunSettings
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.batches import PairBatch, batches
@@ -204,12 +204,13 @@ class _Peer:
 
     def ablation_values(self, ablation: str, other: Tensor, means: Tensor | None) -> Tensor:
         """float [src, batch, pos, d_model] for a batch whose other prompts are given."""
-        if ablation == "resample":
+        asked = Ablation.parse(ablation)
+        if asked.other_prompt:
             return self.sources(other)
         if means is None:
             return torch.zeros_like(self.sources(other))
         n_positions = other.shape[1]
-        if ablation != "mean-all" and means.shape[1] < n_positions:
+        if asked.by_position and means.shape[1] < n_positions:
             raise ValueError(
                 f"ablation {ablation!r}: reference prompts have {means.shape[1]} positions, a pair has {n_positions}"
             )
@@ -219,22 +220,17 @@ class _Peer:
     def means(self, ablation: str, reference: Pairs, batch_size: int | None) -> Tensor | None:
         """float [src, pos, d_model] means over the reference prompts at each position ([src, 1, d_model] over all
         positions for ``mean-all``); None where the ablation has none."""
-        sides = {
-            "mean-clean": ("clean",),
-            "mean-corrupt": ("corrupt",),
-            "mean-both": ("clean", "corrupt"),
-            "mean-all": ("clean", "corrupt"),
-        }.get(ablation)
-        if sides is None:
+        asked = Ablation.parse(ablation)
+        if not asked.means_of:
             return None
         width = max(len(pair) for pair in reference)
         total, count = torch.zeros(()), torch.zeros(width, device=self.device, dtype=self.dtype)
         for batch in batches(reference, batch_size or DEFAULT_BATCH, self.device):
             attended = batch.attended.to(self.dtype)
-            for side in sides:
+            for side in asked.means_of:
                 summed = torch.einsum("sbpd,bp->spd", self.sources(getattr(batch, side)), attended)
                 total = total + torch.nn.functional.pad(summed, (0, 0, 0, width - summed.shape[1]))
                 count[: attended.shape[1]] += attended.sum(0)
-        if ablation == "mean-all":
+        if not asked.by_position:
             return total.sum(1, keepdim=True) / count.sum()
         return total / count[:, None]

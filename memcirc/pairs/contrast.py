@@ -1,6 +1,7 @@
 """Do pairs contrast at all? Under resample an ablated edge carries what it carries in the pair's other prompt, so a
 pair whose prompts are the same up to where its answer is read has nothing to attribute and nothing to keep."""
 
+from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pair, Pairs
 
 
@@ -12,9 +13,10 @@ def check_contrast(pairs: Pairs, ablation: str, causal: bool = True) -> None:
             does not reach it.
 
     Raises:
-        ValueError: under ``resample``, prompts that agree; names the first such pair and how many there are.
+        ValueError: prompts that agree under an ablation that needs a contrast; names the first such pair and how many
+            there are.
     """
-    if ablation != "resample":
+    if not Ablation.parse(ablation).needs_contrast:
         return
     alike = [i for i, pair in enumerate(pairs) if not _contrasts(pair, causal)]
     if alike:
@@ -23,7 +25,7 @@ def check_contrast(pairs: Pairs, ablation: str, causal: bool = True) -> None:
         raise ValueError(
             f"{len(alike)} of {len(pairs)} pairs do not contrast: clean and corrupt of pair {alike[0]} "
             f"({first.doc_id or first.clean[-40:] or f'{len(first)} tokens'!r}) are the same{where}; "
-            "ablation 'resample' needs prompts that differ"
+            f"ablation {ablation!r} needs prompts that differ"
         )
 
 

@@ -1,6 +1,6 @@
-"""What a patched run is asked: metrics (:mod:`memcirc.metrics`) at the end of the prompt, or over a whole teacher-forced
-answer. Metrics of one position read the end of the prompt, also when an answer is teacher-forced behind it; ``kl``
-compares with the source run.
+"""What a patched run is asked: metrics (:mod:`memcirc.metrics`) at the end of the prompt, or over a whole answer that
+is teacher-forced behind it. Metrics of one position read the end of the prompt in either case; ``kl`` compares with the
+source run.
 """
 
 from collections.abc import Sequence

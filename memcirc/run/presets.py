@@ -22,7 +22,7 @@ from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.circuits.search import smallest_size
 from memcirc.engine.memory import Memory
-from memcirc.interventions import MODES
+from memcirc.interventions import MODES, VERIFIED
 from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
@@ -34,8 +34,6 @@ from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.random_circuits import KINDS, compare_with_random
 from memcirc.verification.study_sizes import PUBLISHED_SIZES, coarse_search, open_interval
 from memcirc.work.locks import at_work
-
-ABLATIONS = ("resample", "zero", "mean-clean", "mean-corrupt")
 
 Rows = list[dict[str, Any]]
 
@@ -167,7 +165,7 @@ STUDY_LOSSES = ("logit_diff", "logit")
 def _sizes(pipeline: Pipeline, task: str) -> Rows:
     """The study's mode is ``edge``; both losses with every search metric, then the other ablations."""
     ways = [(loss, metric, "resample") for loss in STUDY_LOSSES for metric in SEARCH_METRICS]
-    ways += [("logit_diff", "logit_diff", ablation) for ablation in ABLATIONS if ablation != "resample"]
+    ways += [("logit_diff", "logit_diff", ablation) for ablation in VERIFIED if ablation != "resample"]
     scores = {loss: _attributed(pipeline, task, loss) for loss in STUDY_LOSSES}
     runners = _Runners(pipeline, task)
     rows: Rows = []
@@ -251,7 +249,7 @@ def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
 
 
 def _combinations() -> list[tuple[str, str, bool]]:
-    return [(mode, ablation, reverse) for mode in MODES for ablation in ABLATIONS for reverse in (False, True)]
+    return [(mode, ablation, reverse) for mode in MODES for ablation in VERIFIED for reverse in (False, True)]
 
 
 def _runner(

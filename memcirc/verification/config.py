@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
+from memcirc.interventions import VERIFIED
 from memcirc.study import ABLATION_WORDS, PATCH_TYPES
 
 DEFAULT_CHECKS = ("faithfulness", "curve", "random", "dose", "stability", "specificity")
@@ -69,7 +70,7 @@ class VerifyConfig:
     @property
     def ablations(self) -> tuple[str, ...]:
         if self.ablation_type == "all":
-            return ("resample", "zero", "mean-clean", "mean-corrupt")
+            return VERIFIED
         return (ABLATION_WORDS[self.ablation_type],)
 
     @property

@@ -193,7 +193,7 @@ def per_pair_of_many(runner: CircuitRunner, masks: Tensor, metric: str) -> Tenso
     to their connected part first; a disconnected one is the empty one.
     """
     settings = runner.settings
-    if settings.mode == "tree" and settings.ablation == "resample":
+    if settings.mode == "tree" and settings.ablated.rests:
         masks = torch.stack([connected(runner.graph, mask) for mask in masks])
     distinct, inverse = masks.unique(dim=0, return_inverse=True)
     return runner.per_pair(distinct, metric).double().cpu()[inverse]

@@ -23,6 +23,7 @@ from memcirc.attribution.methods import RESAMPLE_ALONE
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import edge_mask
 from memcirc.circuits.minimal import prefix_masks
+from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pairs, joined
 from memcirc.pairs.splits import components
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
@@ -219,7 +220,7 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
     rows, masks = [], []
     options = subject.attribution
     for method in METHODS:
-        if method in RESAMPLE_ALONE and options.get("ablation", "resample") != "resample":
+        if method in RESAMPLE_ALONE and not Ablation.parse(options.get("ablation", "resample")).other_prompt:
             continue
         scores = attribute(subject.model, train, **{**options, "method": method})
         correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)

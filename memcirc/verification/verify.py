@@ -29,6 +29,7 @@ from memcirc.artifacts import finite
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.config import names
+from memcirc.interventions import VERIFIED
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
 from memcirc.pairs.contrast import check_contrast
@@ -116,7 +117,7 @@ def verify(
     mode: str,
     circuit: Circuit | None = None,
     checks: str | Sequence[str] = DEFAULT_CHECKS,
-    ablations: str | Sequence[str] = ("resample", "zero", "mean-clean", "mean-corrupt"),
+    ablations: str | Sequence[str] = VERIFIED,
     directions: Sequence[bool] = (False, True),
     reference: Pairs | None = None,
     train: Pairs | None = None,

@@ -36,7 +36,7 @@ def agrees_with_autocircuit(architecture: str, ablation: str, alphas: list[float
     assert (actual - expected).abs().max() <= max(1e-9 * float(expected.abs().max()), 1e-14)
 
 
-SAMPLE = pairwise(PEERS, ABLATIONS, range(len(GRIDS)), OBJECTIVES, PREFIXES)
+SAMPLE = pairwise(PEERS, tuple(ABLATIONS), range(len(GRIDS)), OBJECTIVES, PREFIXES)
 
 
 @pytest.mark.parametrize(("architecture", "ablation", "grid", "objective", "shared"), SAMPLE[: len(PEERS)])

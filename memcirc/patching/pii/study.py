@@ -23,11 +23,12 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
+from memcirc.metrics import TOKEN
 from memcirc.models import Model, load_model
 from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
 from memcirc.patching.generation import patched_generation
-from memcirc.patching.measures import TOKEN, Question
+from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
 from memcirc.patching.paths import LOGITS, Paths
 from memcirc.patching.pii.alignment import align
