@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, forward_backward
 from benchmarks.timing import Row, interleaved, options, print_table, write_result
-from memcirc.engine import mask_gradients
+from memcirc.engine import Request, mask_gradients
 from memcirc.models import Model
 
 ALPHAS = [i / 5 for i in range(6)]
@@ -19,7 +19,7 @@ ALPHAS = [i / 5 for i in range(6)]
 def measure(model: Model, branch: bool, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
     pairs = random_pairs(8, 50, branch, model.d_vocab)
     calls: dict[str, Callable[[], Any]] = {
-        "ours": lambda: mask_gradients(model, pairs, ALPHAS, "logit_diff"),
+        "ours": lambda: mask_gradients(Request(model, pairs, "logit_diff"), ALPHAS),
         "passes": lambda: [forward_backward(model, pairs) for _ in range(5)],
     }
     if peer_repeats:

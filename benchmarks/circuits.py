@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, plain_forward
 from benchmarks.timing import Row, interleaved, options, print_table, write_result
-from memcirc.engine import mask_gradients, prepare
+from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
 from memcirc.models import Model
@@ -34,7 +34,7 @@ def drawn(n_edges: int, n_kept: int) -> Tensor:
 
 def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
     pairs, graph = random_pairs(8, 50, branch, model.d_vocab), graph_of(model)
-    scores = mask_gradients(model, pairs, [0.0, 0.5], "logit_diff")
+    scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.0, 0.5])
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
     few, many = top(scores, small), drawn(graph.n_edges, half)
     peer = AutoCircuit(model, pairs)

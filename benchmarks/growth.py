@@ -9,7 +9,7 @@ from benchmarks.cases import model_of, random_pairs
 from benchmarks.circuits import top
 from benchmarks.peers import forward_backward, plain_forward
 from benchmarks.timing import Row, interleaved, options, print_table, write_result
-from memcirc.engine import mask_gradients, prepare
+from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
 from memcirc.models import Model
@@ -25,11 +25,11 @@ CURVES = {
 
 def measure(model: Model, n_pairs: int, length: int, share: float, label: str, repeats: int, clock: str) -> list[Row]:
     pairs = random_pairs(n_pairs, length, False, model.d_vocab)
-    scores = mask_gradients(model, pairs, [0.5], "logit_diff")
+    scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.5])
     kept = top(scores, max(1, round(share * graph_of(model).n_edges)))
     runner = prepare(model, pairs, RunSettings("tree"))
     calls = {
-        "eap": lambda: mask_gradients(model, pairs, [0.0], "logit_diff"),
+        "eap": lambda: mask_gradients(Request(model, pairs, "logit_diff"), [0.0]),
         "passes": lambda: forward_backward(model, pairs),
         "circuit": lambda: runner.logits(kept),
         "plain": lambda: plain_forward(model, pairs),

@@ -16,7 +16,7 @@ from benchmarks.peers import AutoCircuit
 from benchmarks.timing import RESULTS, peak_growth
 from memcirc.cli import main as main_of_memcirc
 from memcirc.demo import ensure
-from memcirc.engine import mask_gradients, prepare
+from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
 
@@ -43,7 +43,7 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
     model = model_of(shape)
     pairs = random_pairs(n_pairs, 50, branch, model.d_vocab)
     if engine == "attribution":
-        return peak_growth(lambda: mask_gradients(model, pairs, [i / 5 for i in range(6)], "logit_diff"))
+        return peak_growth(lambda: mask_gradients(Request(model, pairs, "logit_diff"), [i / 5 for i in range(6)]))
     if engine == "runner":
         generator = torch.Generator().manual_seed(0)
         kept = torch.rand(1, graph_of(model).n_edges, generator=generator) < 0.01

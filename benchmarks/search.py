@@ -14,7 +14,7 @@ from benchmarks.peers import AutoCircuit
 from benchmarks.timing import Row, print_table, write_result
 from memcirc.circuits.runner import circuit_runner
 from memcirc.circuits.search import SizeSearch, smallest_size
-from memcirc.engine import mask_gradients
+from memcirc.engine import Request, mask_gradients
 from memcirc.graph import graph_of
 from memcirc.metrics import Answers, Labels, Metric
 from memcirc.models import Model
@@ -60,7 +60,7 @@ def main() -> None:
     rows, scans = [], {}
     for branch in (False, True):
         pairs = random_pairs(8, 50, branch, model.d_vocab)
-        scores = mask_gradients(model, pairs, [i / 5 for i in range(6)], "logit_diff")
+        scores = mask_gradients(Request(model, pairs, "logit_diff"), [i / 5 for i in range(6)])
         for mode in ("tree", "edge"):
             runs = [ours(model, pairs, scores, mode, options.target, scan=False) for _ in range(options.repeats)]
             taken, found = sorted(runs, key=lambda run: run[0])[len(runs) // 2]

@@ -1,12 +1,14 @@
 """Score every edge of a model on a set of pairs."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
 
-from memcirc.attribution.methods import METHODS, AttributionSettings, Task
+from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.settings import AttributionSettings
+from memcirc.engine.request import Request
 from memcirc.graph import graph_of
 from memcirc.interventions import Ablation
 from memcirc.metrics import Answers
@@ -48,8 +50,12 @@ def attribute(
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
     means_over = reference if Ablation.parse(settings.ablation).means_of else None
-    task = Task(model, data, settings, swapped(means_over) if reverse and means_over else means_over, per_example)
-    values = METHODS[method](task).detach().cpu()
+    told = {name: value for name, value in asdict(settings).items() if name != "method"}
+    request = Request(
+        model, data, reference=swapped(means_over) if reverse and means_over else means_over, per_example=per_example,
+        **told,
+    )  # fmt: skip
+    values = method_named(method).run(request).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     origin = {
         **settings.statement(),

@@ -2,21 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from memcirc.attribution.grids import GRIDS
+from memcirc.attribution.methods import METHODS
 from memcirc.config import at_least, check_fields, in_unit_interval
 from memcirc.engines import ENGINES
 from memcirc.study import ABLATION_WORDS, LOSSES, PATCH_TYPES, objective
-
-METHOD_NAMES = (
-    "eap",
-    "mask-ig",
-    "clean-corrupted",
-    "eap-ig-inputs",
-    "eap-ig-activations",
-    "relp",
-    "magnitude",
-    "exact",
-    "random",
-)
 
 
 @dataclass(frozen=True)
@@ -27,8 +17,12 @@ class DiscoverConfig:
         ValueError: an unknown word, a target outside [0, 1], a count below 1.
     """
 
-    method: str = field(default="mask-ig", metadata={"help": "attribution method", "choices": METHOD_NAMES})
+    method: str = field(default="mask-ig", metadata={"help": "attribution method", "choices": tuple(METHODS)})
     ig: int = field(default=5, metadata={"help": "integrated-gradient steps: k of mask-ig, m of eap-ig"})
+    grid: str = field(
+        default="0..m-1",
+        metadata={"help": "points of eap-ig-inputs: its authors' code, or their paper", "choices": GRIDS},
+    )
     grad_function: str = field(
         default="logit",
         metadata={"help": "value of a token in the objective", "choices": ("logit", "prob", "logprob")},
@@ -58,6 +52,7 @@ class DiscoverConfig:
     )
     engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
     eap_batch_size: int = field(default=16, metadata={"help": "pairs in one attribution pass"})
+    attribution_seed: int = field(default=0, metadata={"help": "seed of method random"})
     unit_pairs: int = field(
         default=64,
         metadata={"help": "pairs in one unit of attribution, which is resumed or given to a worker as a whole"},
@@ -70,6 +65,7 @@ class DiscoverConfig:
         Metric.parse(self.optimize_metric)
         in_unit_interval(self, "target_performance")
         at_least(self, 1, "ig", "eap_batch_size", "unit_pairs")
+        at_least(self, 0, "attribution_seed")
 
     @property
     def objective(self) -> str:

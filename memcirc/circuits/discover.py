@@ -32,6 +32,8 @@ def scored_piece(model: Model, train: Pairs, config: DiscoverConfig, unit: int) 
         train,
         method=config.method,
         steps=config.ig,
+        grid=config.grid,
+        seed=config.attribution_seed,
         objective=config.objective,
         ablation=config.ablation,
         reverse=config.reverse_clean_corrupt,

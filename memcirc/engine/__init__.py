@@ -5,19 +5,8 @@ mask on all edges is a plain forward pass with interpolated branch inputs (``tap
 product a layer (``sheet``, ``backward``), and a circuit is a forward pass over what it keeps (``plan``, ``circuits``).
 """
 
-from memcirc.engine.activation_gradients import activation_gradients
-from memcirc.engine.input_gradients import input_gradients
-from memcirc.engine.magnitude import difference_norms
 from memcirc.engine.mask_gradients import mask_gradients
 from memcirc.engine.prepared import Prepared, prepare
-from memcirc.engine.relevance import relevance
+from memcirc.engine.request import Request
 
-__all__ = [
-    "Prepared",
-    "activation_gradients",
-    "difference_norms",
-    "input_gradients",
-    "mask_gradients",
-    "prepare",
-    "relevance",
-]
+__all__ = ["Prepared", "Request", "mask_gradients", "prepare"]

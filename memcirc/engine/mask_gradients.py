@@ -11,31 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from memcirc.engine.request import Request
 from memcirc.engine.scoring import ScoredBatch, Scoring
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
 
 
-def mask_gradients(
-    model: Model,
-    pairs: Pairs,
-    alphas: Sequence[float],
-    objective: str,
-    ablation: str = "resample",
-    reference: Pairs | None = None,
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
+def mask_gradients(request: Request, alphas: Sequence[float]) -> Tensor:
     """Sum over ``alphas`` of dL/dm at all masks = alpha, with L = -objective.
 
     Args:
         alphas: mask values in [0, 1]; an edge with mask 1 carries its ablation value.
-        objective: any of ``metrics.DIFFERENTIABLE``, or with ``neg_`` before it.
-        ablation: one of ``interventions.ABLATIONS``.
-        reference: pairs that the means are taken over; default: ``pairs``.
-        batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on
-            a GPU).
-        per_example: one row a pair, instead of their mean.
 
     Returns:
         float [n_edges] in the graph's order, or [pairs, n_edges]; at least float32.
@@ -47,7 +31,7 @@ def mask_gradients(
         if not 0 <= alpha <= 1:
             raise ValueError(f"mask value {alpha} is out of range; accepted: 0 to 1")
     with torch.inference_mode(False), torch.no_grad():
-        scoring = Scoring(model, pairs, objective, ablation, reference, batch_size, per_example)
+        scoring = Scoring(request)
         closed = [alpha for alpha in alphas if alpha == 1 and scoring.ablation.rests]
         for batch in scoring:
             for some in batch.chunks([alpha for alpha in alphas if alpha not in closed]):

@@ -17,14 +17,13 @@ from memcirc.engine.frame import Frame, batch_bytes, frames
 from memcirc.engine.layers import final_normed
 from memcirc.engine.objective import all_logits, loss_gradient
 from memcirc.engine.plain import Outputs, Prefix, plain_run, prefix_pass
+from memcirc.engine.request import Request
 from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,26 +91,18 @@ class Scoring:
         ValueError: an objective that is not differentiable, an unknown ablation, unusable pairs or reference.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        pairs: Pairs,
-        objective: str,
-        ablation: str,
-        reference: Pairs | None,
-        batch_size: int | None,
-        per_example: bool,
-    ) -> None:
-        self.weights, self.pairs, self.ablation = weights_of(model), pairs, Ablation.parse(ablation)
-        self.objective = Metric.parse(objective, DIFFERENTIABLE)
-        self._batch_size, self._per_example = batch_size, per_example
+    def __init__(self, request: Request) -> None:
+        self.weights, self.pairs = weights_of(request.model), request.pairs
+        self.ablation = Ablation.parse(request.ablation)
+        self.objective = Metric.parse(request.objective, DIFFERENTIABLE)
+        self._batch_size, self._per_example = request.batch_size, request.per_example
         self._workspace = Workspace(self.weights.device)
         self._sequence = self.objective.reads == SEQUENCE
         self._values_of = ablation_values(
-            self.weights, pairs, ablation, reference, "clean", self._sequence, self._workspace
+            self.weights, self.pairs, request.ablation, request.reference, "clean", self._sequence, self._workspace
         )
         graph = self.weights.graph
-        n_rows = len(pairs) if per_example else 0
+        n_rows = len(self.pairs) if self._per_example else 0
         none = torch.zeros(0, dtype=self.weights.stream_dtype, device=self.weights.device)
         self._sum = none.new_zeros(len(graph.destinations), len(graph.sources))
         self._rows = none.new_zeros(n_rows, graph.n_edges)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from memcirc.circuit import connected
 from memcirc.engine.memory import Memory
+from memcirc.engine.request import Request
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.interventions import Ablation, RunSettings
@@ -51,25 +52,17 @@ def patchable(model: Model) -> Any:
     return _peer_tools().patchable_model(twin, factorized=True, separate_qkv=True, device=model.device)
 
 
-def mask_gradients(
-    model: Model,
-    pairs: Pairs,
-    alphas: Sequence[float],
-    objective: str,
-    ablation: str = "resample",
-    reference: Pairs | None = None,
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
+def mask_gradients(request: Request, alphas: Sequence[float]) -> Tensor:
     """Sum over ``alphas`` of dL/dm, L = -objective, with all masks at alpha, on the clean prompts.
 
     Returns:
-        float [n_edges] in canonical order, the mean over pairs; with ``per_example`` [pairs, n_edges].
+        float [n_edges] in canonical order, the mean over pairs; or [pairs, n_edges].
     """
-    tools, asked = _peer_tools(), Metric.parse(objective, DIFFERENTIABLE)
+    model, pairs, ablation = request.model, request.pairs, request.ablation
+    tools, asked = _peer_tools(), Metric.parse(request.objective, DIFFERENTIABLE)
     peer, graph = _Peer(model), graph_of(model)
-    means = peer.means(ablation, reference or pairs, batch_size)
-    size = 1 if per_example else batch_size or DEFAULT_BATCH
+    means = peer.means(ablation, request.reference or pairs, request.batch_size)
+    size = 1 if request.per_example else request.batch_size or DEFAULT_BATCH
     answers = Answers.of(pairs, model.d_vocab, model.device)
     rows = []
     for batch in batches(pairs, size, model.device, asked.reads == SEQUENCE):
@@ -84,7 +77,7 @@ def mask_gradients(
                 _loss(asked, logits, batch, answers, plain).backward()
         rows.append(graph.from_matrix(peer.mask_gradient_matrix(graph)))
     stacked = torch.stack(rows)
-    return stacked if per_example else stacked.sum(0) / len(pairs)
+    return stacked if request.per_example else stacked.sum(0) / len(pairs)
 
 
 def _loss(objective: Metric, logits: Tensor, batch: PairBatch, answers: Answers, plain: Tensor) -> Tensor:

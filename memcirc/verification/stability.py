@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
-from memcirc.attribution.methods import RESAMPLE_ALONE
+from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import edge_mask
 from memcirc.circuits.minimal import prefix_masks
@@ -220,7 +220,7 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
     rows, masks = [], []
     options = subject.attribution
     for method in METHODS:
-        if method in RESAMPLE_ALONE and not Ablation.parse(options.get("ablation", "resample")).other_prompt:
+        if not method_named(method).defined_for(Ablation.parse(options.get("ablation", "resample"))):
             continue
         scores = attribute(subject.model, train, **{**options, "method": method})
         correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)

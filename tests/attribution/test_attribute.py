@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from memcirc.attribution.attribute import attribute, swapped
-from memcirc.attribution.methods import METHODS
-from memcirc.circuits.config import METHOD_NAMES
+from memcirc.attribution.method import Method
+from memcirc.attribution.methods import METHODS, method_named
+from memcirc.circuits.config import DiscoverConfig
+from memcirc.circuits.discover import scored_piece
 from memcirc.circuits.runner import run_circuit
 from memcirc.graph import graph_of
 from memcirc.pairs.record import Pairs
@@ -105,8 +107,21 @@ def test_the_origin_states_what_was_done() -> None:
     assert origin["data_fingerprint"] == pairs.fingerprint
 
 
-def test_the_command_line_knows_every_method() -> None:
-    assert tuple(METHODS) == METHOD_NAMES
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_found_by_its_name(name: str) -> None:
+    assert isinstance(method_named(name), Method)
+
+
+def test_discovery_passes_on_every_setting_of_attribution() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(3)
+    config = DiscoverConfig(method="eap-ig-inputs", ig=2, grid="1..m")
+    table = scored_piece(model, pairs, config, 0)
+    expected = attribute(model, pairs, "eap-ig-inputs", steps=2, grid="1..m").values
+    torch.testing.assert_close(torch.from_numpy(table["sum"].to_numpy()) / 3, expected)
+    first, other = (
+        scored_piece(model, pairs, DiscoverConfig(method="random", attribution_seed=seed), 0) for seed in (0, 1)
+    )
+    assert not first.equals(other)
 
 
 @pytest.mark.parametrize(

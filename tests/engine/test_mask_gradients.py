@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.peers import AutoCircuit
-from memcirc.engine import mask_gradients, prepare
+from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interop import auto_circuit
 from memcirc.interventions import ABLATIONS, RunSettings
@@ -30,8 +30,8 @@ def agrees_with_autocircuit(architecture: str, ablation: str, alphas: list[float
     model = small_model(architecture)
     lengths = 6 if architecture == "bidirectional" else (6, 7, 6)
     pairs = random_pairs(3, lengths, shared, alternatives=2, steps=3)
-    expected = auto_circuit.mask_gradients(model, pairs, alphas, objective, ablation)
-    actual = mask_gradients(model, pairs, alphas, objective, ablation)
+    expected = auto_circuit.mask_gradients(Request(model, pairs, objective, ablation), alphas)
+    actual = mask_gradients(Request(model, pairs, objective, ablation), alphas)
     # kl at alpha = 0 is the reference itself: all its scores are 0 but for rounding
     assert (actual - expected).abs().max() <= max(1e-9 * float(expected.abs().max()), 1e-14)
 
@@ -65,7 +65,7 @@ def test_scores_are_those_of_autocircuits_own_function(grad_function: str, answe
         peer.model, peer.loader, None, grad_function, answer_function, integrated_grad_samples=3
     )
     objective = f"{grad_function}_diff" if answer_function == "avg_diff" else f"answer_{grad_function}"
-    scores = mask_gradients(model, pairs, GRIDS[2], objective)
+    scores = mask_gradients(Request(model, pairs, objective), GRIDS[2])
     for name, rows in peer.as_scores(graph_of(model), scores).items():
         assert (found[name] - rows).abs().max() <= 1e-9 * scores.abs().max()
 
@@ -74,8 +74,8 @@ def test_scores_are_those_of_autocircuits_own_function(grad_function: str, answe
 def test_grouped_keys_and_values_sum_the_scores_of_their_heads(shared: int) -> None:
     grouped, ungrouped = small_model("llama_grouped"), small_model("llama_ungrouped")
     pairs = random_pairs(3, 6, shared)
-    few = graph_of(grouped).to_matrix(mask_gradients(grouped, pairs, [0.3], "logit_diff"))
-    many = graph_of(ungrouped).to_matrix(mask_gradients(ungrouped, pairs, [0.3], "logit_diff"))
+    few = graph_of(grouped).to_matrix(mask_gradients(Request(grouped, pairs, "logit_diff"), [0.3]))
+    many = graph_of(ungrouped).to_matrix(mask_gradients(Request(ungrouped, pairs, "logit_diff"), [0.3]))
     names = [name.replace("<k>", "<group>") for name in graph_of(ungrouped).destinations]
     assert len(names) == len(many)
     few_rows, many_rows = iter(few), iter(many)
@@ -91,8 +91,8 @@ def test_grouped_keys_and_values_sum_the_scores_of_their_heads(shared: int) -> N
 def test_scores_in_float32_agree_to_a_thousandth() -> None:
     pairs = random_pairs(3, 6)
     for architecture in ("gpt2", "gpt_neox", "llama"):
-        exact = mask_gradients(small_model(architecture), pairs, GRIDS[2], "logit_diff")
-        single = mask_gradients(small_model(architecture, dtype="float32"), pairs, GRIDS[2], "logit_diff")
+        exact = mask_gradients(Request(small_model(architecture), pairs, "logit_diff"), GRIDS[2])
+        single = mask_gradients(Request(small_model(architecture, dtype="float32"), pairs, "logit_diff"), GRIDS[2])
         assert single.dtype == torch.float32
         assert (single - exact).abs().max() <= 1e-3 * exact.abs().max()
 
@@ -100,8 +100,10 @@ def test_scores_in_float32_agree_to_a_thousandth() -> None:
 def test_scores_of_a_bfloat16_model_are_float32_and_near() -> None:
     pairs = random_pairs(3, 6, shared=3)
     exact_model = small_model("gpt2", dtype="float32")
-    exact = mask_gradients(exact_model, pairs, [0.0, 0.5], "logit_diff")
-    half = mask_gradients(load_model(exact_model.hf, device="cpu", dtype="bfloat16"), pairs, [0.0, 0.5], "logit_diff")
+    exact = mask_gradients(Request(exact_model, pairs, "logit_diff"), [0.0, 0.5])
+    half = mask_gradients(
+        Request(load_model(exact_model.hf, device="cpu", dtype="bfloat16"), pairs, "logit_diff"), [0.0, 0.5]
+    )
     assert half.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(half, exact, dim=0) > 0.99
 
@@ -111,10 +113,10 @@ def test_scores_of_a_bfloat16_model_are_float32_and_near() -> None:
 def test_a_batch_equals_its_members_one_by_one(seed: int, lengths: list[int], shared: int) -> None:
     model = small_model("gpt_neo")
     pairs = random_pairs(len(lengths), tuple(lengths), shared, seed)
-    together = mask_gradients(model, pairs, [0.0, 0.4], "logit_diff", per_example=True)
-    alone = [mask_gradients(model, pairs[i : i + 1], [0.0, 0.4], "logit_diff") for i in range(len(pairs))]
+    together = mask_gradients(Request(model, pairs, "logit_diff", per_example=True), [0.0, 0.4])
+    alone = [mask_gradients(Request(model, pairs[i : i + 1], "logit_diff"), [0.0, 0.4]) for i in range(len(pairs))]
     torch.testing.assert_close(together, torch.stack(alone))
-    by_two = mask_gradients(model, pairs, [0.0, 0.4], "logit_diff", batch_size=2)
+    by_two = mask_gradients(Request(model, pairs, "logit_diff", batch_size=2), [0.0, 0.4])
     torch.testing.assert_close(together.mean(0), by_two)
 
 
@@ -124,8 +126,10 @@ def test_reusing_the_prefix_changes_nothing(seed: int, shared: int, architecture
     model = small_model(architecture)
     reused = random_pairs(1, 8, shared, seed)
     other = random_pairs(6, 8, 0, seed + 1)
-    whole = mask_gradients(model, Pairs((*reused.items, *other.items)), [0.3, 1.0], "prob_diff", per_example=True)[0]
-    torch.testing.assert_close(mask_gradients(model, reused, [0.3, 1.0], "prob_diff"), whole)
+    whole = mask_gradients(
+        Request(model, Pairs((*reused.items, *other.items)), "prob_diff", per_example=True), [0.3, 1.0]
+    )[0]
+    torch.testing.assert_close(mask_gradients(Request(model, reused, "prob_diff"), [0.3, 1.0]), whole)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "attention_only"])
@@ -140,8 +144,8 @@ def test_integrated_gradients_are_complete(architecture: str) -> None:
     clean, corrupt = Metric.parse("logit_diff").of_position(ends, Labels(Answers.of(pairs, model.d_vocab))).mean(1)
 
     def error(k: int) -> float:
-        total = sum(float(mask_gradients(model, pairs, [i / k], "logit_diff").sum()) for i in (0, k)) / 2
-        inner = mask_gradients(model, pairs, [i / k for i in range(1, k)], "logit_diff").sum()
+        total = sum(float(mask_gradients(Request(model, pairs, "logit_diff"), [i / k]).sum()) for i in (0, k)) / 2
+        inner = mask_gradients(Request(model, pairs, "logit_diff"), [i / k for i in range(1, k)]).sum()
         return float((inner + total) / k - (clean - corrupt))
 
     assert abs(error(128)) < 0.02 * abs(float(clean - corrupt)) + 1e-3
@@ -152,19 +156,19 @@ def test_swapping_answers_flips_every_score() -> None:
     model, pairs = small_model("llama"), random_pairs(3, 6)
     swapped = Pairs(tuple(replace(p, answer_ids=p.wrong_answer_ids, wrong_answer_ids=p.answer_ids) for p in pairs))
     for objective in ("logit_diff", "prob_diff", "logprob_diff"):
-        scores = mask_gradients(model, pairs, [0.0, 0.5], objective)
-        torch.testing.assert_close(mask_gradients(model, swapped, [0.0, 0.5], objective), -scores)
-        torch.testing.assert_close(mask_gradients(model, pairs, [0.0, 0.5], f"neg_{objective}"), -scores)
+        scores = mask_gradients(Request(model, pairs, objective), [0.0, 0.5])
+        torch.testing.assert_close(mask_gradients(Request(model, swapped, objective), [0.0, 0.5]), -scores)
+        torch.testing.assert_close(mask_gradients(Request(model, pairs, f"neg_{objective}"), [0.0, 0.5]), -scores)
 
 
 def test_scaling_the_unembedding_scales_logit_scores() -> None:
     model = small_model("gpt_neox")
     pairs = random_pairs(2, 6)
-    scores = mask_gradients(model, pairs, [0.2], "logit_diff")
+    scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.2])
     with torch.no_grad():
         model.hooked.unembed.W_U.mul_(3)
         model.hooked.unembed.b_U.mul_(3)
-    torch.testing.assert_close(mask_gradients(model, pairs, [0.2], "logit_diff"), 3 * scores)
+    torch.testing.assert_close(mask_gradients(Request(model, pairs, "logit_diff"), [0.2]), 3 * scores)
 
 
 @pytest.mark.parametrize("objective", DIFFERENTIABLE)
@@ -180,8 +184,8 @@ def test_every_objectives_scores_integrate_to_its_own_difference(objective: str)
         labels = Labels(Answers.of(pairs, model.d_vocab), reference=logits[0])
         values = Metric.parse(objective).of_position(logits, labels)
     k = 24
-    ends = sum(float(mask_gradients(model, pairs, [a], objective).sum()) for a in (0.0, 1.0)) / 2
-    inner = float(mask_gradients(model, pairs, [i / k for i in range(1, k)], objective).sum())
+    ends = sum(float(mask_gradients(Request(model, pairs, objective), [a]).sum()) for a in (0.0, 1.0)) / 2
+    inner = float(mask_gradients(Request(model, pairs, objective), [i / k for i in range(1, k)]).sum())
     clean, corrupt = values.mean(1).tolist()
     assert (inner + ends) / k == pytest.approx(clean - corrupt, rel=0.05, abs=1e-3)
 
@@ -190,8 +194,8 @@ def test_nothing_is_changed_and_inference_mode_is_no_obstacle() -> None:
     model, pairs = small_model("gpt2"), random_pairs(2, 5)
     before = {name: p.clone() for name, p in model.hooked.named_parameters()}
     with torch.inference_mode():
-        inside = mask_gradients(model, pairs, [0.0], "logit_diff")
-    torch.testing.assert_close(mask_gradients(model, pairs, [0.0], "logit_diff"), inside)
+        inside = mask_gradients(Request(model, pairs, "logit_diff"), [0.0])
+    torch.testing.assert_close(mask_gradients(Request(model, pairs, "logit_diff"), [0.0]), inside)
     for name, parameter in model.hooked.named_parameters():
         assert torch.equal(parameter, before[name])
         assert parameter.grad is None
@@ -211,6 +215,7 @@ def test_nothing_is_changed_and_inference_mode_is_no_obstacle() -> None:
     ],
 )
 def test_bad_input_is_named(arguments: dict[str, object], message: str) -> None:
-    given_arguments = {"pairs": random_pairs(2, 5), "alphas": [0.0], "objective": "logit_diff", **arguments}
+    told = {"pairs": random_pairs(2, 5), "objective": "logit_diff", **arguments}
+    alphas = told.pop("alphas", [0.0])
     with pytest.raises(ValueError, match=message):
-        mask_gradients(small_model("gpt2"), **given_arguments)  # type: ignore[arg-type]
+        mask_gradients(Request(small_model("gpt2"), **told), alphas)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from memcirc.engine import mask_gradients, prepare
+from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
 from memcirc.metrics import Answers, Labels, Metric
@@ -16,7 +16,7 @@ from tests.micro_models import m1, m2
 
 
 def scores(model: Model, pairs: Pairs, alphas: list[float]) -> dict[str, float]:
-    values = mask_gradients(model, pairs, alphas, "logit_diff")
+    values = mask_gradients(Request(model, pairs, "logit_diff"), alphas)
     return {name: float(v) for name, v in zip(graph_of(model).edges, values, strict=True) if v != 0}
 
 

@@ -9,43 +9,29 @@ with a = i/m for i = 0..m-1 (the authors' current code) or 1..m (the paper).
 import torch
 from torch import Tensor
 
+from memcirc.attribution.grids import GRIDS
+from memcirc.attribution.method import Method
+from memcirc.engine.request import Request
 from memcirc.engine.scoring import Scoring
 from memcirc.interventions import Ablation
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
-
-GRIDS = ("0..m-1", "1..m")
 
 
-def input_gradients(
-    model: Model,
-    pairs: Pairs,
-    steps: int,
-    objective: str,
-    grid: str = "0..m-1",
-    ablation: str = "resample",
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
-    """Scores of ``eap-ig-inputs``; arguments not named here as in
-    :func:`memcirc.engine.mask_gradients.mask_gradients`.
-
-    Args:
-        steps: m, at least 1.
-        grid: one of ``GRIDS``.
+def input_gradients(request: Request) -> Tensor:
+    """Edge scores, the m steps on one of ``GRIDS``.
 
     Raises:
         ValueError: fewer than one step, an unknown grid, an ablation other than resample.
     """
+    steps, grid = request.steps, request.grid
     if steps < 1:
         raise ValueError(f"steps {steps} is out of range; accepted: 1 and above")
     if grid not in GRIDS:
         raise ValueError(f"grid {grid!r} is not known; accepted: {', '.join(GRIDS)}")
-    if not Ablation.parse(ablation).other_prompt:
-        raise ValueError(f"eap-ig-inputs is not defined for ablation {ablation!r}; accepted: resample")
+    if not Ablation.parse(request.ablation).other_prompt:
+        raise ValueError(f"eap-ig-inputs is not defined for ablation {request.ablation!r}; accepted: resample")
     first = GRIDS.index(grid)
     with torch.inference_mode(False), torch.no_grad():
-        scoring = Scoring(model, pairs, objective, ablation, None, batch_size, per_example)
+        scoring = Scoring(request)
         for batch in scoring:
             differences = batch.differences(batch.plain_outputs())
             corrupt = batch.values.outputs.embed
@@ -53,3 +39,6 @@ def input_gradients(
                 embed = torch.lerp(corrupt, batch.embed, some.view(1, -1, 1, 1))
                 batch.add(batch.forward(torch.zeros_like(some), embed), differences)
         return scoring.mean() / steps
+
+
+METHOD = Method(input_gradients, engines=("native",), defined_for=lambda ablation: ablation.other_prompt)

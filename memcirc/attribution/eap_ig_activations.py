@@ -12,34 +12,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from memcirc.attribution.method import Method
 from memcirc.engine.plain import Outputs
+from memcirc.engine.request import Request
 from memcirc.engine.scoring import ScoredBatch, Scoring
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
 
 
-def activation_gradients(
-    model: Model,
-    pairs: Pairs,
-    steps: int,
-    objective: str,
-    ablation: str = "resample",
-    reference: Pairs | None = None,
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
-    """Scores of ``eap-ig-activations``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`.
-
-    Args:
-        steps: m, at least 1.
-
-    Raises:
-        ValueError: fewer than one step.
-    """
+def activation_gradients(request: Request) -> Tensor:
+    """Edge scores; ValueError for fewer than one step."""
+    steps = request.steps
     if steps < 1:
         raise ValueError(f"steps {steps} is out of range; accepted: 1 and above")
     with torch.inference_mode(False), torch.no_grad():
-        scoring = Scoring(model, pairs, objective, ablation, reference, batch_size, per_example)
+        scoring = Scoring(request)
         shape = scoring.weights.graph.shape
         n_groups = 1 + shape.n_layers * (1 + shape.has_mlp)
         for batch in scoring:
@@ -62,3 +47,6 @@ def _groups(batch: ScoredBatch, clean: Outputs, share: Tensor) -> Iterator[tuple
         yield f"a{layer}", torch.lerp(before.to(share.dtype), after.to(share.dtype), share)
     for layer, (before, after) in enumerate(zip(ablated.mlp, clean.mlp, strict=True)):
         yield f"m{layer}", torch.lerp(before, after, share)
+
+
+METHOD = Method(activation_gradients, engines=("native",))

@@ -8,38 +8,35 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from memcirc.attribution.method import Method
 from memcirc.engine.ablation import ablation_values, embedding
 from memcirc.engine.frame import frames
 from memcirc.engine.layers import split_heads
 from memcirc.engine.plain import Outputs, plain_run
+from memcirc.engine.request import Request
 from memcirc.engine.weights import Weights, weights_of
 from memcirc.engine.workspace import Workspace
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
 
 
-def difference_norms(
-    model: Model,
-    pairs: Pairs,
-    ablation: str = "resample",
-    reference: Pairs | None = None,
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
-    """Scores of ``magnitude``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`."""
-    weights = weights_of(model)
+def difference_norms(request: Request) -> Tensor:
+    """Edge scores."""
+    weights = weights_of(request.model)
     workspace = Workspace(weights.device)
-    rows = torch.zeros(len(pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device)
+    rows = torch.zeros(
+        len(request.pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device
+    )
     with torch.inference_mode(False), torch.no_grad():
-        values_of = ablation_values(weights, pairs, ablation, reference, "clean", False, workspace, whole=True)
-        for frame in frames(weights, pairs, batch_size, share_prefix=False, sequence=False):
+        values_of = ablation_values(
+            weights, request.pairs, request.ablation, request.reference, "clean", False, workspace, whole=True
+        )
+        for frame in frames(weights, request.pairs, request.batch_size, share_prefix=False, sequence=False):
             values, _ = values_of(frame, None)
             clean = plain_run(weights, frame, embedding(weights, frame, "clean"), workspace, whole=True).outputs
             attended = frame.attended.to(weights.stream_dtype)
             for source, norms in enumerate(_norms(weights, values.outputs, clean)):
                 rows[frame.index, source] = (norms * attended).sum(1) / attended.sum(1)
     scores = rows[:, weights.graph.edge_source.to(rows.device)]
-    return scores if per_example else scores.mean(0)
+    return scores if request.per_example else scores.mean(0)
 
 
 def _norms(weights: Weights, ablated: Outputs, clean: Outputs) -> Iterator[Tensor]:
@@ -51,3 +48,6 @@ def _norms(weights: Weights, ablated: Outputs, clean: Outputs) -> Iterator[Tenso
             yield (heads[:, head] @ matrix).to(weights.stream_dtype).norm(dim=-1)
         if clean.mlp:
             yield (ablated.mlp[layer] - clean.mlp[layer])[:, 0].norm(dim=-1)
+
+
+METHOD = Method(difference_norms, engines=("native",))

@@ -9,25 +9,20 @@ activation f(x) = x * f(x)/x passes its factor f(x)/x (:mod:`memcirc.engine.back
 import torch
 from torch import Tensor
 
+from memcirc.attribution.method import Method
+from memcirc.engine.request import Request
 from memcirc.engine.scoring import Scoring
-from memcirc.models import Model
-from memcirc.pairs.record import Pairs
 
 
-def relevance(
-    model: Model,
-    pairs: Pairs,
-    objective: str,
-    ablation: str = "resample",
-    reference: Pairs | None = None,
-    batch_size: int | None = None,
-    per_example: bool = False,
-) -> Tensor:
-    """Scores of ``relp``; arguments as in :func:`memcirc.engine.mask_gradients.mask_gradients`."""
+def relevance(request: Request) -> Tensor:
+    """Edge scores."""
     with torch.inference_mode(False), torch.no_grad():
-        scoring = Scoring(model, pairs, objective, ablation, reference, batch_size, per_example)
+        scoring = Scoring(request)
         for batch in scoring:
             (clean,) = batch.chunks([0.0])
             tape = batch.forward(clean)
             batch.add(tape, batch.differences(tape.outputs), relevance=True)
         return scoring.mean()
+
+
+METHOD = Method(relevance, engines=("native",))

@@ -1,0 +1,51 @@
+"""How edges are scored, in words."""
+
+from dataclasses import asdict, dataclass
+
+from memcirc.attribution.grids import GRIDS
+from memcirc.attribution.methods import method_named
+from memcirc.engines import ENGINES
+from memcirc.interventions import Ablation
+from memcirc.metrics import DIFFERENTIABLE, Metric
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """What every method is told.
+
+    ``steps`` is mask-ig's k and EAP-IG's m, ``grid`` the points of ``eap-ig-inputs`` (the authors' current code, or
+    their paper); ``batch_size`` is the engine's choice where it is None.
+
+    Raises:
+        ValueError: an unknown word, steps below 1, or a method that the engine does not have or that is not defined for
+            the ablation.
+    """
+
+    method: str = "mask-ig"
+    steps: int = 5
+    grid: str = "0..m-1"
+    objective: str = "logit_diff"
+    ablation: str = "resample"
+    engine: str = "native"
+    batch_size: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        method, ablation = method_named(self.method), Ablation.parse(self.ablation)
+        for name, accepted in {"grid": GRIDS, "engine": tuple(ENGINES)}.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
+        Metric.parse(self.objective, DIFFERENTIABLE)
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; at least 1 is needed")
+        if method.engines is not None and self.engine not in method.engines:
+            raise ValueError(
+                f"method {self.method!r} is computed by engine {', '.join(map(repr, method.engines))} alone, not by "
+                f"{self.engine!r}"
+            )
+        if not method.defined_for(ablation):
+            raise ValueError(f"method {self.method!r} is not defined for ablation {self.ablation!r}")
+
+    def statement(self) -> dict[str, object]:
+        """What a result carries."""
+        return {key: value for key, value in asdict(self).items() if key != "batch_size"}
