@@ -99,6 +99,10 @@ class RunConfig:
         """Every section as plain values."""
         return {name: _plain(asdict(getattr(self, name))) for name in SECTIONS}
 
+    def circuit_name(self, mode: str) -> str:
+        """Name of the file of a task's minimal circuit; the mode that discovery was asked for has none in it."""
+        return "circuit.json" if mode == self.discover.mode else f"circuit_{mode}.json"
+
     def located(self, path: str) -> str:
         """A path or name of this configuration as this process reaches it: what is there from the run's folder is
         meant from there, wherever the process runs; anything else (a name on the hub, a file of this process's folder)
