@@ -117,6 +117,16 @@ def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in section.items()}
 
 
+def _meant(path: str, folder: Path, before: str | None) -> str:
+    """A path that was typed here as it is meant from a run's folder: as before where that is the same file."""
+    here = Path.cwd() / path
+    if not here.exists():
+        return path
+    if before and (folder / before).exists() and here.samefile(folder / before):
+        return before
+    return path if Path.cwd() == folder else str(here)
+
+
 SHARED = ("engine", "optimize_metric", "seed")
 
 
@@ -131,9 +141,10 @@ def resolve(
             belongs to the first of them, a shared one to all.
         sections: those that the command has options of.
     """
-    here, folder = Path.cwd(), Path(stored.get(FOLDER, Path.cwd()))
+    folder = Path(stored.get(FOLDER, Path.cwd()))
+    before = {key: value for name in stored.keys() & SECTIONS.keys() for key, value in stored[name].items()}
     options = {
-        key: str(here / value) if key in PATHS and value and here != folder and (here / value).exists() else value
+        key: _meant(value, folder, before.get(key)) if key in PATHS and value else value
         for key, value in options.items()
     }
     whole = options.pop("global_batch_size", None)

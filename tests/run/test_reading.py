@@ -11,6 +11,7 @@ import memcirc
 from memcirc.artifacts import DONE
 from memcirc.cli import MISTAKE, main
 from memcirc.interop.mib import load_circuit
+from memcirc.run.config import resolve
 from memcirc.run.reading import Run
 
 
@@ -158,6 +159,18 @@ def test_options_are_meant_from_where_they_are_typed(
     assert (
         main(["verify", "copy", "--dataset_path", "own.json", "--checks", "faithfulness", "--dataset_size", "2"]) == 0
     )
+
+
+@pytest.mark.parametrize("here", ["data", "elsewhere"])
+def test_a_file_by_another_path_is_the_same_file(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data", "elsewhere"):
+        (tmp_path / name).mkdir()
+    corpus = tmp_path / "data" / "c.jsonl"
+    corpus.touch()
+    stored = {"folder": str(corpus.parent), "model": {"model_name": "m"}, "prepare": {"dataset": "c.jsonl"}}
+    monkeypatch.chdir(tmp_path / here)
+    for said in ("../data/c.jsonl", str(corpus)):
+        assert resolve(stored, {"dataset": said}).prepare.dataset == "c.jsonl"
 
 
 @pytest.mark.parametrize("argv", [["report"], ["verify", "--checks", "faithfulness"]])
