@@ -1,5 +1,6 @@
 """Values between two ends: ratios worked by hand, and ends that only rounding tells apart."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,11 @@ from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
 from memcirc.metrics import METRICS, resolution
+from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import Ends, coincide, normalised
 from memcirc.verification.verify import verify
-from tests.models import random_pairs, small_model
+from tests.models import WIDTH, random_pairs, small_hf_model, small_model
 
 
 def test_values_lie_between_their_ends_for_negative_and_falling_metrics_too() -> None:
@@ -93,3 +95,20 @@ def test_a_difference_behind_the_position_that_is_read_is_none_in_a_causal_model
     with pytest.raises(ValueError, match="the same up to position 2, where it is read"):
         circuit_runner(small_model("gpt2"), late, mode="tree")
     assert circuit_runner(small_model("bidirectional"), late, mode="tree").ends().everything
+
+
+def test_logits_far_from_0_do_not_hide_a_contrast_in_bfloat16() -> None:
+    """As those of GPT-2 and Pythia lie, near 100, where a unit in the last place is 0.5: more than these pairs' mean
+    contrast, and less than many pairs tell apart."""
+    hf = copy.deepcopy(small_hf_model("gpt_neox").hf)
+    assert hf is not None
+    far = torch.nn.functional.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(1)), dim=0)
+    with torch.no_grad():
+        hf.gpt_neox.final_layer_norm.bias += 30 * far
+        hf.get_output_embeddings().weight += 3 * far
+    model, pairs = load_model(hf, device="cpu", dtype="bfloat16"), random_pairs(32, 8)
+    runner = circuit_runner(model, pairs, mode="tree")
+    assert runner.end_values("answer_logit").abs().max() > 80
+    ends = runner.ends()
+    assert runner.resolution("logit_diff") > abs(ends.everything - ends.nothing) > runner.resolution("logit_diff", 32)
+    assert runner.faithfulness([runner.graph.edges]).tolist() == [1]
