@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from memcirc.artifacts import read_json
+from memcirc.config import in_one_line
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = (
@@ -150,11 +151,6 @@ def refuse_pointer(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             raise ValueError(f"{path}: a Git LFS pointer, not the file itself; `git lfs pull` fetches it")
-
-
-def in_one_line(error: BaseException) -> str:
-    """What an error says first, or what it is."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcirc.config import LONGEST_REPR, cut
 from memcirc.graph import Graph
-
-REPR = 160
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Circuit:
     def __repr__(self) -> str:
         facts = [f"{key}={value!r}" for key, value in self.origin.items() if isinstance(value, str | int | float)]
         told = ", ".join([f"{len(self)} edges", *facts])
-        return f"Circuit({told[:REPR]}{'...' * (len(told) > REPR)})"
+        return f"Circuit({cut(told, LONGEST_REPR)})"
 
     @classmethod
     def from_edges(cls, names: Iterable[str], **origin: Any) -> "Circuit":

@@ -41,18 +41,20 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser whose refusals are one line, and to which ``--batch-size`` is ``--batch_size``."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        return super().parse_known_args(None if args is None else [_underscored(arg) for arg in args], namespace)
+        return super().parse_known_args(None if args is None else _underscored(args), namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(MISTAKE, f"memcirc: {message}; see '{self.prog} --help'\n")
 
 
-def _underscored(argument: str) -> str:
-    """An option's name with ``_`` for ``-``; anything else as it is."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    return "--" + name.replace("-", "_") + equals + value
+def _underscored(arguments: Sequence[str]) -> list[str]:
+    """The same with ``_`` for ``-`` in the names of options; anything else, and all behind ``--``, as it is."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    named = []
+    for argument in arguments[:end]:
+        name, equals, value = argument.partition("=")
+        named.append("--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument)
+    return [*named, *arguments[end:]]
 
 
 def _add_run_dir(parser: argparse.ArgumentParser, default: str) -> None:

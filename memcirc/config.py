@@ -7,6 +7,8 @@ from typing import Any
 
 LARGEST = 2**31 - 1
 """What a whole number may be at most: it fits every seed, count and array."""
+LONGEST_REPR = 160
+"""Characters of what a record says of itself."""
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -47,8 +49,26 @@ def wrong_type(value: Any, annotation: Any) -> str:
 
 def shortened(value: Any) -> str:
     """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut(repr(value), 60)
+
+
+def cut(text: str, length: int) -> str:
+    """A text of at most that many characters; one that is longer ends in dots."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def broken_text(text: str) -> str:
+    """What makes a text one that no file takes, in words; nothing where it is whole."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"has half a character at position {error.start} (a lone surrogate, {text[error.start]!a})"
+    return ""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says first, or what it is."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def in_unit_interval(config: Any, *names: str) -> None:

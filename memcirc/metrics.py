@@ -168,11 +168,12 @@ class Metric:
         return self(labels.columns().gather(logits) if self.reads == COLUMNS else logits, labels)
 
     def resolution(self, logits: Tensor, values: Tensor, dtype: torch.dtype) -> float:
-        """The smallest difference of the metric's mean that logits computed in ``dtype`` can carry.
+        """The smallest difference of one pair's metric that logits computed in ``dtype`` can carry.
 
         Two ways to compute the same logits differ by some units in the last place of the largest of them (measured over
-        small models of every architecture: up to 4 in float32 and float64, where products are accumulated in that
-        precision; a seventh of one in half precisions, where they are in float32).
+        small models of every architecture: up to 6 in float32 and float64, where products are accumulated in that
+        precision; below one in half precisions, where they are in float32). Pairs round independently, so that a mean
+        over n of them is finer by the root of n.
 
         Args:
             logits: those that the metric was computed from; values: the metric of every pair.

@@ -10,6 +10,7 @@ both are compared before the model is handed out.
 import copy
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,28 +22,28 @@ import torch
 from torch import Tensor
 from transformer_lens import HookedTransformer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from memcirc.architectures import hooked_twin
 from memcirc.artifacts import content_hash, file_hash
 from memcirc.checkpoints import (
+    CONFIGS,
+    TOKENIZER_CONFIGS,
+    VOCABULARIES,
     check_finite,
     check_fit,
     check_folder,
     check_tokenizer_files,
-    in_one_line,
     vocabulary_files,
 )
+from memcirc.config import in_one_line
 from memcirc.hub import cached_revision, only_cached
 from memcirc.ids import Ids, id_rows
 
 Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CONFIGURATIONS = ("config.json", "generation_config.json")
-TOKENIZER_FILES = (
-    "*token*.json", "*token*.model", "*vocab*", "merges.txt", "spiece.model", "sentencepiece*.model", "*.tiktoken",
-)  # fmt: skip
 _AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
 
 
@@ -200,6 +201,13 @@ def _moved(model: Module, device: torch.device, dtype: torch.dtype) -> Module:
     return moved.to(device=device, dtype=dtype).eval()
 
 
+def load_quietly() -> None:
+    """Keep the hub's client from telling of its retries and, where stderr is no terminal, bars from being drawn."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+
+
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a hub name or local folder.
 
@@ -212,12 +220,12 @@ def load_tokenizer(name: str) -> Any:
 def weights_stamp(name: str) -> str | None:
     """A cheap identity of what a local folder's model computes: hashes of weights and configurations
     (:func:`memcirc.artifacts.file_hash`); None for a hub name."""
-    return _stamp(name, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGURATIONS)
+    return _stamp(name, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGS)
 
 
 def tokenizer_stamp(name: str) -> str | None:
     """A cheap identity of a local folder's tokenizer: hashes of its files; None for a hub name."""
-    return _stamp(name, *TOKENIZER_FILES)
+    return _stamp(name, *VOCABULARIES, *TOKENIZER_CONFIGS)
 
 
 def _stamp(name: str, *patterns: str) -> str | None:
@@ -265,6 +273,8 @@ def _from_pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
                     output_loading_info=True,
                     ignore_mismatched_sizes=True,
                 )
+    except MemoryError:
+        raise
     except Exception as error:  # transformers raises what the files make it raise
         if isinstance(error, OSError) and not local:
             raise FileNotFoundError(

@@ -29,6 +29,31 @@ def test_options_may_be_written_with_dashes() -> None:
     assert vars(with_dash) == vars(with_bar)
 
 
+@pytest.mark.parametrize(("words", "run"), [(["my-run"], "my-run"), (["--", "--my-run"], "--my-run")])
+def test_values_keep_their_dashes(words: list[str], run: str) -> None:
+    given = parser().parse_args(["report", "--out=--a-b", *words])
+    assert (str(given.run), str(given.out)) == (run, "--a-b")
+
+
+def test_an_alarm_of_somebody_else_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a test that is to end after some time."""
+    heard: list[int] = []
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setitem(COMMANDS, "doctor", interrupted)
+    before = signal.signal(signal.SIGALRM, lambda number, _: heard.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 3600)
+        assert main(["doctor"]) == INTERRUPTED
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert left > 3000
+    assert not heard
+
+
 def test_the_studys_options_are_there() -> None:
     known = {
         flag
@@ -272,13 +297,13 @@ sys.exit(run())
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["memcirc.cli", "memcirc.run.manifest", "numpy.linalg", "torch", "torch.nn", "transformers", "scipy.stats"],
+    ("number", "status", "module"),
+    [
+        *((signal.SIGINT, INTERRUPTED, name) for name in ("memcirc.cli", "numpy.linalg", "torch.nn", "scipy.stats")),
+        *((signal.SIGTERM, 143, name) for name in ("torch", "transformers", "memcirc.run.manifest")),
+    ],
 )
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 143)])
-def test_a_signal_while_a_module_is_loaded_is_one_line(module: str, number: int, status: int, tmp_path: Path) -> None:
-    if (module, number) == ("memcirc.cli", signal.SIGTERM):
-        pytest.skip("nobody listens yet: the process ends without a word, as any would")
+def test_a_signal_while_a_module_is_loaded_is_one_line(number: int, status: int, module: str, tmp_path: Path) -> None:
     program = INTERRUPTED_AT.replace("MODULE", repr(module)).replace("SIGNAL", str(int(number)))
     program = program.replace("FOLDER", repr(str(tmp_path)))
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

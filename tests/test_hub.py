@@ -1,5 +1,4 @@
 import shutil
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     addresses: list[str] = []
 
     def refuse(url: str, timeout: float) -> NoReturn:
+        assert timeout == PATIENCE
         addresses.append(url)
         raise ConnectionError("name or service not known")
 
@@ -73,10 +73,8 @@ def test_a_hub_that_answers_is_left_to_its_client(monkeypatch: pytest.MonkeyPatc
     assert not only_cached("any/name")
 
 
-def test_an_address_where_nothing_listens_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_nothing_listens_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "hf_hub_url", lambda name, file, repo_type: f"http://127.0.0.1:9/{name}/{file}")
-    start = time.monotonic()
     with pytest.raises(FileNotFoundError, match="the hub is not reached"):
         only_cached("no/such-model")
-    assert time.monotonic() - start < 10 * PATIENCE

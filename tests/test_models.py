@@ -137,6 +137,16 @@ def test_a_sliding_window_ends_what_is_read(model_type: str, context: int, windo
         memcirc.patch_sweep(model, longer, longer, [1], [2])
 
 
+def test_want_of_memory_is_no_fault_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    random_hf("gpt2").save_pretrained(tmp_path)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", exhausted)
+    with pytest.raises(MemoryError):
+        load_model(str(tmp_path))
+
+
 def test_a_model_without_an_unembedding_is_refused() -> None:
     with pytest.raises(ValueError, match="a GPT2Model has no unembedding; a causal language model is needed"):
         load_model(random_hf("gpt2").base_model, device="cpu")
@@ -190,7 +200,7 @@ def test_the_stamp_of_a_folder_sees_every_byte_of_its_weights_and_its_configurat
 
 @pytest.mark.parametrize(
     "name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt",
-             "vocab.json", "tokenizer.model", "spiece.model"],
+             "vocab.json", "tokenizer.model", "spiece.model", "tekken.json"],
 )  # fmt: skip
 def test_the_stamp_of_a_tokenizer_sees_its_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text("{}")

@@ -1,5 +1,6 @@
 """Values between two ends: ratios worked by hand, and ends that only rounding tells apart."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
 from memcirc.metrics import POSITION, TABLE, Metric
+from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import (
     Ends,
@@ -22,7 +24,7 @@ from memcirc.statistics import (
     resampled_ratios,
 )
 from memcirc.verification.verify import verify
-from tests.models import random_pairs, small_model
+from tests.models import WIDTH, random_pairs, small_hf_model, small_model
 
 
 def test_values_lie_between_their_ends_for_negative_and_falling_metrics_too() -> None:
@@ -136,3 +138,20 @@ def test_a_resample_is_the_statistic_of_the_members_drawn() -> None:
         assert ratio == pytest.approx(
             float(normalised(values[drawn].mean(), nothing[drawn].mean(), everything[drawn].mean()))
         )
+
+
+def test_logits_far_from_0_do_not_hide_a_contrast_in_bfloat16() -> None:
+    """As those of GPT-2 and Pythia lie, near 100, where a unit in the last place is 0.5: more than these pairs' mean
+    contrast, and less than many pairs tell apart."""
+    hf = copy.deepcopy(small_hf_model("gpt_neox").hf)
+    assert hf is not None
+    far = torch.nn.functional.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(1)), dim=0)
+    with torch.no_grad():
+        hf.gpt_neox.final_layer_norm.bias += 30 * far
+        hf.get_output_embeddings().weight += 3 * far
+    model, pairs = load_model(hf, device="cpu", dtype="bfloat16"), random_pairs(32, 8)
+    runner = circuit_runner(model, pairs, mode="tree")
+    assert runner.end_values("answer_logit").abs().max() > 80
+    ends = runner.ends()
+    assert runner.resolution("logit_diff") > abs(ends.everything - ends.nothing) > runner.resolution("logit_diff", 32)
+    assert runner.faithfulness([runner.graph.edges]).tolist() == [1]

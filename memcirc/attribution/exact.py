@@ -1,5 +1,5 @@
-"""The reference for small models: each edge in turn carries its ablation value alone; its score is how far the objective
-falls."""
+"""The reference for small models: each edge in turn carries its ablation value alone, and its score is how far the
+objective falls."""
 
 import torch
 from torch import Tensor

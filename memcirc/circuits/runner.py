@@ -112,7 +112,12 @@ class CircuitRunner:
     def ends(self, metric: str = "logit_diff") -> Ends:
         """Both ends of the metric, as means over the pairs, and how finely they can be told apart."""
         nothing, everything = self.end_values(metric).double().mean(1).tolist()
-        return Ends(nothing, everything, self._end_values[metric][1])
+        return Ends(nothing, everything, self.resolution(metric, len(self.pairs)))
+
+    def resolution(self, metric: str, n_pairs: int = 1) -> float:
+        """The smallest difference of the metric's mean over so many of the pairs that means anything."""
+        self.end_values(metric)
+        return self._end_values[metric][1] / n_pairs**0.5
 
     def end_values(self, metric: str = "logit_diff") -> Tensor:
         """float [2, pairs]: each pair's metric with no edge and with all; measured once."""

@@ -5,6 +5,7 @@ Text is UTF-8; a byte-order mark is no part of it. A row comes with the place it
 it can say where. A text file is one document.
 """
 
+import codecs
 import gzip
 import io
 import json
@@ -24,7 +25,6 @@ ACCEPTED = ", ".join(FORMATS)
 PARQUET_ROWS = 1024
 CHUNK_BYTES = 1 << 20
 SAID = 3
-MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         yield from decompressed(path)
     elif path.suffix == ".gz":
         try:
-            with gzip.GzipFile(path) as packed:
+            with gzip.open(path, mode="rb") as packed:
                 yield from iter(lambda: packed.read(CHUNK_BYTES), b"")
         except EOFError:
             raise ValueError(f"{path}: the gzip stream breaks off, the file is not whole") from None
@@ -216,9 +216,9 @@ def unpacked(path: Path) -> Iterator[bytes]:
 def without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The same chunks, of which the first one is at least as long as a byte-order mark, without such a mark."""
     chunks, head = iter(chunks), b""
-    while len(head) < len(MARK) and (chunk := next(chunks, b"")):
+    while len(head) < len(codecs.BOM_UTF8) and (chunk := next(chunks, b"")):
         head += chunk
-    yield head.removeprefix(MARK)
+    yield head.removeprefix(codecs.BOM_UTF8)
     yield from chunks
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from memcirc.config import in_one_line
 from memcirc.corpus.files import Row
 from memcirc.corpus.subsets import MIXED_DATASET, PILE_SUBSETS
 
@@ -70,8 +71,3 @@ def is_of_the_cache(error: Exception, name: str) -> bool:
     """Whether the system refused a file, and not one of the data set itself, which may be a folder of this name."""
     place = getattr(error, "filename", None)
     return place is not None and not Path(str(place)).is_relative_to(name)
-
-
-def in_one_line(error: BaseException) -> str:
-    """What an error says, or what it is."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

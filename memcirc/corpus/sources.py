@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memcirc.config import broken_text
 from memcirc.corpus.files import FORMATS, DataFiles, Row, found_files, rows_of_file
 from memcirc.corpus.hub import is_clone, rows_of_dataset
 from memcirc.corpus.subsets import dataset_of, is_subset
@@ -157,13 +158,8 @@ def whole_number(place: str, name: str, value: Any, limit: int) -> int | None:
 
 def whole(place: str, name: str, text: str) -> str:
     """The text, if every character of it is whole."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{place}: {name} has half a character at position {error.start} (a lone surrogate, "
-            f"{text[error.start]!a}), which no text can hold"
-        ) from None
+    if problem := broken_text(text):
+        raise ValueError(f"{place}: {name} {problem}")
     return text
 
 

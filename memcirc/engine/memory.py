@@ -1,7 +1,5 @@
 """The memory that runners of circuits share: one workspace, and one budget for all the batches that they keep ready."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,11 +34,10 @@ class Memory:
         self._kept[self._runners] = {}
         return self._runners
 
-    @contextmanager
-    def used_by(self, runner: int) -> Iterator[dict[int, tuple[Any, int]]]:
-        """The runner's batches by number, each with its bytes; it now is the one used last."""
+    def used_by(self, runner: int) -> dict[int, tuple[Any, int]]:
+        """The runner's batches by number, each with its bytes, to be read and added to; it now is the one used last."""
         self._kept[runner] = self._kept.pop(runner)
-        yield self._kept[runner]
+        return self._kept[runner]
 
     def has_room(self, runner: int, size: int) -> bool:
         """Whether the runner may keep that many bytes more; others' batches are given up for it as far as needed."""

@@ -107,17 +107,17 @@ class Prepared:
 
     def _ready(self) -> Iterator[Ready]:
         """All batches, from memory or computed."""
-        with self.memory.used_by(self.runner) as kept:
-            for i, slots in enumerate(self.slots):
-                if i in kept:
-                    yield kept[i][0]
-                    continue
-                size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
-                keeps = self.memory.has_room(self.runner, size)
-                ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
-                if keeps:
-                    kept[i] = ready, _bytes(ready)
-                yield ready
+        kept = self.memory.used_by(self.runner)
+        for i, slots in enumerate(self.slots):
+            if i in kept:
+                yield kept[i][0]
+                continue
+            size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
+            keeps = self.memory.has_room(self.runner, size)
+            ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
+            if keeps:
+                kept[i] = ready, _bytes(ready)
+            yield ready
 
     def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)

@@ -15,11 +15,11 @@ from typing import Any, overload
 
 from memcirc.artifacts import write_json
 from memcirc.checkpoints import read_object
+from memcirc.config import LONGEST_REPR, cut
 from memcirc.ids import plain_ids
 from memcirc.pairs.tokenizing import answer_id, check_text, prompt_ids
 
 SHAPE = '{"prompts": [{"clean": "A b", "corrupt": "A c", "answers": [" d"], "wrong_answers": [" e"]}, ...]}'
-REPR = 160
 _IDS = ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids")
 _TEXTS = ("clean", "corrupt", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
 _COUNTS = ("copies", "divergence", "position")
@@ -162,7 +162,7 @@ class Pairs(Sequence[Pair]):
         facts = [f"{key}={value!r}" for key, value in self.header.items()]
         facts += [f"dropped={sum(self.dropped.values())}"] * bool(self.dropped)
         told = ", ".join([f"{len(self)} pairs", *facts])
-        return f"Pairs({told[:REPR]}{'...' * (len(told) > REPR)})"
+        return f"Pairs({cut(told, LONGEST_REPR)})"
 
     def __len__(self) -> int:
         return len(self.items)

@@ -6,6 +6,8 @@ a text and two alone (SentencePiece), and a token that joins the prompt's end wi
 
 from typing import Any
 
+from memcirc.config import broken_text
+
 
 def prompt_ids(tokenizer: Any, text: str, bos: bool | None = None) -> tuple[int, ...]:
     """Ids of a prompt, behind BOS if asked; ``bos`` None: where the tokenizer has one.
@@ -51,11 +53,9 @@ def is_one_token(tokenizer: Any, prompt: str, word: str) -> bool:
 
 
 def check_text(text: str) -> None:
-    """Raises ValueError for half a character (a lone surrogate), which no text has and no file takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"text cut within a character ({text[error.start]!a} at place {error.start})") from None
+    """Raises ValueError for text that no file takes."""
+    if problem := broken_text(text):
+        raise ValueError(f"text {problem}")
 
 
 def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:

@@ -8,9 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from transformers.utils.logging import disable_progress_bar
-
-from memcirc.models import resolve_device
+from memcirc.models import load_quietly, resolve_device
 from memcirc.options import build
 from memcirc.patching.config import STUDIES
 
@@ -23,8 +21,7 @@ def run_study(
     """Run a study; returns its page, its resolved configuration, the device and the seconds it took."""
     config: Any = build(STUDIES[name][0], options)
     device = str(resolve_device(config.device))
-    if not sys.stderr.isatty():
-        disable_progress_bar()
+    load_quietly()
     start = time.perf_counter()
     run = getattr(import_module(HOMES[name]), f"run_{name}")
     page = run(run_dir, config, force, sys.stderr.isatty())

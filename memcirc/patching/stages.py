@@ -1,7 +1,5 @@
-"""What the studies share: a model made once in the run directory, tables and results written to it, a word on what is
-being done."""
+"""What the studies share: a model made once in the run directory, tables and results written to it."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,24 +11,20 @@ import pyarrow.parquet as pq
 
 from memcirc.artifacts import StageFolder, atomic, write_json
 from memcirc.patching.sweep import Sweep
+from memcirc.work.progress import say
 
 
 def made_once(folder: Path, config: Mapping[str, Any], force: bool, make: Callable[[], None]) -> None:
     """Run ``make``, which fills the folder, unless it is done for this configuration (another one is refused, unless
     ``force``)."""
     stage = StageFolder(folder)
-    if not force and stage.is_done(config, [], lambda line: print(f"{line}; it is made anew", file=sys.stderr)):
+    if not force and stage.is_done(config, [], lambda line: say(f"{line}; it is made anew")):
         return
     stage.start()
     say(f"training small models into {folder}, once")
     make()
     outputs = sorted(path for path in folder.rglob("*") if path.is_file() and path != stage.marker)
     stage.finish(config, [], outputs, 0.0)
-
-
-def say(line: str) -> None:
-    """A line for the user, who may be piping stdout."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -32,10 +32,11 @@ from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import check_site, site
+from memcirc.statistics import coincide, normalised
 
 Direction = Literal["denoise", "noise"]
 DIRECTIONS = ("denoise", "noise")
-SMALLEST_SPAN = 1e-6
+SMALLEST_SPAN = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,8 @@ class Sweep:
         if not normalized:
             return means
         check_ends(metric, *self.ends[metric])
-        return _ratio(means, *self.own_ends(metric))
+        base, source = self.own_ends(metric)
+        return normalised(means, base, source, SMALLEST_SPAN)
 
     def counts(self, metric: str = "logit_diff") -> np.ndarray:
         """int64 [patch]: over how many examples each effect is a mean."""
@@ -114,7 +116,7 @@ class Sweep:
         patched, base, source = (
             counts @ np.where(known, run[metric], 0.0).T / weights for run in (self.values, self.base, self.source)
         )
-        drawn_effects = _ratio(patched, base, source) if normalized else patched
+        drawn_effects = normalised(patched, base, source, SMALLEST_SPAN) if normalized else patched
         ends = [(1 - level) / 2, (1 + level) / 2]
         found = np.quantile(drawn_effects, ends, axis=0)
         missing = np.isnan(drawn_effects)
@@ -153,18 +155,9 @@ def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0.0).sum(1) / np.where(n > 0, n, np.nan)
 
 
-def _coincide(base: np.ndarray | float, source: np.ndarray | float) -> Any:
-    return ~(np.abs(source - base) > SMALLEST_SPAN * np.maximum(np.maximum(np.abs(source), np.abs(base)), 1e-3))
-
-
-def _ratio(patched: np.ndarray, base: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """The normalised effect; NaN where the ends coincide."""
-    return (patched - base) / np.where(_coincide(base, source), np.nan, source - base)
-
-
 def check_ends(metric: str, base: float, source: float) -> None:
     """Raises ValueError where the two ends coincide, so that nothing can be normalised by them."""
-    if _coincide(base, source):
+    if coincide(base, source, SMALLEST_SPAN):
         raise ValueError(
             f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}): an effect cannot be "
             "normalised by their difference; choose another metric or prompts, or normalize=False"
@@ -283,7 +276,7 @@ def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -
         columns[f"{metric}_n"] = pa.array((~np.isnan(raw)).sum(1)[repeated], pa.int32())
         if normalize:
             check_ends(metric, float(np.nanmean(base[metric])), float(np.nanmean(source[metric])))
-            ratio = _ratio(raw, base[metric], source[metric])
+            ratio = normalised(raw, base[metric], source[metric], SMALLEST_SPAN)
             columns[f"{metric}_normalized"] = pa.array(ratio.reshape(-1), from_pandas=True)
     return pa.table(columns)
 

@@ -99,6 +99,10 @@ class RunConfig:
         """Every section as plain values."""
         return {name: _plain(asdict(getattr(self, name))) for name in SECTIONS}
 
+    def circuit_name(self, mode: str) -> str:
+        """Name of the file of a task's minimal circuit; the mode that discovery was asked for has none in it."""
+        return "circuit.json" if mode == self.discover.mode else f"circuit_{mode}.json"
+
     def located(self, path: str) -> str:
         """A path or name of this configuration as this process reaches it: what is there from the run's folder is
         meant from there, wherever the process runs; anything else (a name on the hub, a file of this process's folder)
@@ -111,6 +115,16 @@ class RunConfig:
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in section.items()}
+
+
+def _meant(path: str, folder: Path, before: str | None) -> str:
+    """A path that was typed here as it is meant from a run's folder: as before where that is the same file."""
+    here = Path.cwd() / path
+    if not here.exists():
+        return path
+    if before and (folder / before).exists() and here.samefile(folder / before):
+        return before
+    return path if Path.cwd() == folder else str(here)
 
 
 SHARED = ("engine", "optimize_metric", "seed")
@@ -127,9 +141,10 @@ def resolve(
             belongs to the first of them, a shared one to all.
         sections: those that the command has options of.
     """
-    here, folder = Path.cwd(), Path(stored.get(FOLDER, Path.cwd()))
+    folder = Path(stored.get(FOLDER, Path.cwd()))
+    before = {key: value for name in stored.keys() & SECTIONS.keys() for key, value in stored[name].items()}
     options = {
-        key: str(here / value) if key in PATHS and value and here != folder and (here / value).exists() else value
+        key: _meant(value, folder, before.get(key)) if key in PATHS and value else value
         for key, value in options.items()
     }
     whole = options.pop("global_batch_size", None)

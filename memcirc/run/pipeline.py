@@ -4,7 +4,6 @@ leaves its own artifact and marker.
     windows -> score -> points -> per task: pairs -> discover -> verify -> report
 """
 
-import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -30,20 +29,21 @@ from memcirc.interventions import MODES
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
+from memcirc.models import Model, load_quietly, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
 from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
 from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.run.loading import run_model
 from memcirc.run.reading import Run, write_absent
-from memcirc.run.stages import Merge, Stages, Units, say
+from memcirc.run.stages import Merge, Stages, Units
 from memcirc.run.transfer import slug, transfer_table
 from memcirc.run.verifying import given_files, verified
 from memcirc.verification.origin import check_origin
 from memcirc.work.config import Execution
 from memcirc.work.executors import Make
 from memcirc.work.parts import Parts
+from memcirc.work.progress import say
 
 POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")
 DATA_FILE = "data file "
@@ -69,7 +69,7 @@ class Pipeline:
     ) -> None:
         self.run_dir, self.config = run_dir, config
         self.stages = Stages(run_dir, force, terse, execution)
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not the user's to read
+        load_quietly()
         self.finished: list[str] = []
         self.absent: dict[str, str] = {}
 
@@ -318,7 +318,7 @@ class Pipeline:
             found.scores.save(folder / "edge_scores.safetensors")
             outputs = [folder / "edge_scores.safetensors"]
             for mode, minimal in found.minimal.items():
-                outputs.append(folder / self._circuit_name(mode))
+                outputs.append(folder / self.config.circuit_name(mode))
                 scored = ScoredCircuit(
                     found.scores.graph, minimal.circuit, found.scores.values, self.model.hooked.cfg.d_model
                 )
@@ -333,20 +333,17 @@ class Pipeline:
         train, config = self.splits(task)[0], self.config.discover
         return Units(n_pieces(train, config), lambda unit: scored_piece(self.model, train, config, unit))
 
-    def _circuit_name(self, mode: str) -> str:
-        return "circuit.json" if mode == self.config.discover.mode else f"circuit_{mode}.json"
-
     def edge_scores(self, task: str) -> EdgeScores:
         return load_scores(self.discover(task) / "edge_scores.safetensors")
 
     def circuit(self, task: str, mode: str) -> Circuit:
         """The minimal circuit that discovery found for a mode."""
-        return load_circuit(self.discover(task) / self._circuit_name(mode))[0]
+        return load_circuit(self.discover(task) / self.config.circuit_name(mode))[0]
 
     def verify(self, task: str, name: str = "verify") -> Path:
         """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
         config, folder = self.config.verify, self.discover(task)
-        circuits_found = [folder / self._circuit_name(mode) for mode in config.modes]
+        circuits_found = [folder / self.config.circuit_name(mode) for mode in config.modes]
         inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
 
         def make(out: Path) -> tuple[list[Path], str]:
@@ -361,7 +358,7 @@ class Pipeline:
         """Every finished task's circuits on every data set; in the full verification also between subsets."""
         config, tasks = self.config.verify, list(self.finished)
         full = config.checks == "full"
-        inputs = [self.discover(task) / self._circuit_name(mode) for task in tasks for mode in MODES]
+        inputs = [self.discover(task) / self.config.circuit_name(mode) for task in tasks for mode in MODES]
         settings: dict[str, Any] = {
             name: getattr(config, name) for name in ("optimize_metric", "seed", "engine", "resamples")
         }

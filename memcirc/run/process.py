@@ -18,11 +18,13 @@ PATIENCE = 0.5
 def stoppable() -> Iterator[list[int]]:
     """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, where nobody else handles or ignores them; yields the list of
     those that have arrived. Libraries that are interrupted as they load may go on, or raise errors of their own: so
-    the interruption comes again until something is done about it, and whatever error follows is its consequence."""
+    the interruption comes again until something is done about it (by SIGALRM, unless somebody else has a use for that),
+    and whatever error follows is its consequence."""
     arrived: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        if signal.SIGALRM in taken:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         if number != signal.SIGALRM:
             arrived.append(number)
         elif _under_way(sys.exception()):
@@ -45,7 +47,7 @@ def stoppable() -> Iterator[list[int]]:
         yield arrived
     finally:
         sys.unraisablehook = unraisable
-        if taken:
+        if signal.SIGALRM in taken:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number in taken:
             signal.signal(number, before[number])

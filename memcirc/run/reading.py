@@ -107,8 +107,7 @@ class Run:
         mode = mode or self.config.discover.mode
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is not known; accepted: {', '.join(MODES)}")
-        name = "circuit.json" if mode == self.config.discover.mode else f"circuit_{mode}.json"
-        return self.artifact(f"{self._known(task)}/discover", name)
+        return self.artifact(f"{self._known(task)}/discover", self.config.circuit_name(mode))
 
     def circuit(self, task: str, mode: str | None = None) -> Circuit:
         """The minimal circuit that discovery found."""
@@ -203,7 +202,8 @@ class Run:
             changed += [f"made from {key}" for key in done.inputs if not key.startswith(f"{task}/")]
         section = SECTIONS.get(Path(stage).name)
         if section:
-            now = {k: v for k, v in asdict(getattr(self.config, section)).items() if k not in SET_BY_THE_RUN}
+            asked = {"split_seed": self.config.pairs.split_seed, **asdict(getattr(self.config, section))}
+            now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}
             shared = now.keys() & done.config.keys()
             changed += differences({k: done.config[k] for k in shared}, {k: now[k] for k in shared})
         if changed:
@@ -225,8 +225,10 @@ class Run:
         return stale
 
     def _remedy(self, stage: str) -> str:
-        kind = Path(stage).name.partition("-")[0]
-        return f"`memcirc {COMMANDS.get(kind, kind)} --run_dir {self.path}` makes it"
+        kind, _, form = Path(stage).name.partition("-")
+        whole = form.startswith("full") or "@" in stage
+        command = "verify --full" if whole else COMMANDS.get(kind, kind)
+        return f"`memcirc {command} --run_dir {self.path}` makes it"
 
 
 def write_absent(run_dir: Path, absent: Mapping[str, str]) -> None:

@@ -5,7 +5,6 @@ of several that share the directory. A shard stops where others' units are missi
 whichever comes first.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from memcirc.work.config import Execution
 from memcirc.work.executors import Make, Unfinished, Worker, run_units
 from memcirc.work.locks import turn
 from memcirc.work.parts import Parts
+from memcirc.work.progress import say
 
 Made = tuple[list[Path], str]
 """A stage's outputs, and a line about them."""
@@ -139,8 +139,3 @@ class Stages:
         self.seconds[name] = time.perf_counter() - start
         folder.finish(config, inputs, outputs, self.seconds[name])
         say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
-
-
-def say(line: str) -> None:
-    """A line for the user, who may be piping stdout."""
-    print(line, file=sys.stderr, flush=True)

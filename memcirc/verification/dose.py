@@ -58,7 +58,8 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
     for level in np.unique(copies):
         some = copies == level
         ends = nothing[some].mean(), everything[some].mean()
-        faithfulness = float(normalised(circuit[some].mean(), *ends, runner.ends(metric).resolution))
+        resolution = runner.resolution(metric, int(some.sum()))
+        faithfulness = float(normalised(circuit[some].mean(), *ends, resolution))
         rows.append(
             Dose(
                 copies=int(level),

@@ -125,7 +125,7 @@ def measure(
 def pair_ratios(runner: CircuitRunner, per_pair: Tensor, metric: str) -> np.ndarray:
     """float64 [pairs]: each pair's own faithfulness, NaN where its own ends coincide."""
     nothing, everything = runner.end_values(metric).cpu()
-    return normalised(per_pair.cpu(), nothing, everything, runner.ends(metric).resolution)
+    return normalised(per_pair.cpu(), nothing, everything, runner.resolution(metric))
 
 
 def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logit_diff") -> Distribution:

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from memcirc.work.config import Execution
 from memcirc.work.parts import Parts
+from memcirc.work.progress import say
 
 DEATHS = 5
 
@@ -48,7 +48,7 @@ def run_units(
     own = [unit for unit in missing if shard is None or shard.has(unit)]
     damaged = [unit for unit in own if parts.path(unit).is_file()]
     if damaged:
-        print(f"{label}: {len(damaged)} finished units are damaged on disk and made anew", file=sys.stderr, flush=True)
+        say(f"{label}: {len(damaged)} finished units are damaged on disk and made anew")
     bar = tqdm(
         total=parts.units, initial=parts.units - len(missing), desc=label, unit="unit", disable=None, leave=False
     )

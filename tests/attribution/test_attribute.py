@@ -133,7 +133,7 @@ def test_discovery_passes_on_every_setting_of_attribution() -> None:
         ({"objective": "correct"}, "metric 'correct' is not known"),
         ({"steps": 0}, "steps is 0; at least 1"),
         ({"method": "relp", "engine": "auto-circuit"}, "method 'relp' is computed by engine 'native' alone"),
-        ({"method": "eap-ig-inputs", "ablation": "zero"}, "defined for ablation 'resample' alone"),
+        ({"method": "eap-ig-inputs", "ablation": "zero"}, "is not defined for ablation 'zero'"),
         ({"method": "eap-ig-inputs", "grid": "all"}, "grid 'all' is not known; accepted: 0..m-1, 1..m"),
     ],
 )

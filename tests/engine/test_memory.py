@@ -32,8 +32,7 @@ def made(model: Model, pairs: Pairs, memory: Memory, mode: str = "tree") -> Prep
 
 
 def kept(prepared: Prepared) -> int:
-    with prepared.memory.used_by(prepared.runner) as batches:
-        return len(batches)
+    return len(prepared.memory.used_by(prepared.runner))
 
 
 def everything(model: Model) -> torch.Tensor:
@@ -66,11 +65,11 @@ def test_the_budget_holds_whoever_asks_for_what(requests: list[tuple[int, int]])
     memory = Memory(CPU, budget=100)
     runners = [memory.enter() for _ in range(4)]
     for number, (who, size) in enumerate(requests):
-        with memory.used_by(runners[who]) as batches:
-            before = dict(batches)
-            if memory.has_room(runners[who], size):
-                batches[number] = None, size
-            assert before.items() <= batches.items()
+        batches = memory.used_by(runners[who])
+        before = dict(batches)
+        if memory.has_room(runners[who], size):
+            batches[number] = None, size
+        assert before.items() <= batches.items()
         assert memory.held <= 100
 
 

@@ -40,7 +40,7 @@ def test_an_answer_is_what_it_is_behind_its_prompt(tokenizer: PreTrainedTokenize
         ("Rose gave it to ", "Mary", "changes the tokens of the prompt it follows, which ends in"),
         ("Rose gave it to", " Mary to", "is 2 tokens; one is needed"),
         ("Rose gave it to", "", "is no token behind its prompt"),
-        ("Rose \ud83d", " Mary", r"text cut within a character \('\\ud83d' at place 5\)"),
+        ("Rose \ud83d", " Mary", r"text has half a character at position 5 \(a lone surrogate, '\\ud83d'\)"),
     ],
 )
 def test_an_answer_that_is_not_one_token_there_is_refused(

@@ -11,6 +11,7 @@ import memcirc
 from memcirc.artifacts import DONE
 from memcirc.cli import MISTAKE, main
 from memcirc.interop.mib import load_circuit
+from memcirc.run.config import resolve
 from memcirc.run.reading import Run
 
 
@@ -59,7 +60,10 @@ def test_a_run_gives_every_artifact_and_changes_nothing(finished_run: Path) -> N
         (lambda run: run.pairs("cooking"), "no task 'cooking'; it has branch, memorization"),
         (lambda run: run.circuit("branch", "leaf"), "mode 'leaf' is not known"),
         (lambda run: run.artifact("branch/discover", "x.json"), "holds no x.json; it holds edge_scores"),
-        (lambda run: run.artifact("memorization@x/verify", "v"), "is not finished; `memcirc verify --run_dir"),
+        (lambda run: run.artifact("memorization@x/verify", "v"), "is not finished; `memcirc verify --full --run_dir"),
+        (lambda run: run.artifact("branch/verify-full", "v"), "is not finished; `memcirc verify --full --run_dir"),
+        (lambda run: run.artifact("transfer-full", "v"), "is not finished; `memcirc verify --full --run_dir"),
+        (lambda run: run.artifact("transfer-none", "v"), "is not finished; `memcirc run --run_dir"),
         (lambda _: Run("/no/run").config, "no run in /no/run"),
     ],
 )
@@ -108,6 +112,9 @@ def test_a_configuration_edited_by_hand_is_not_that_of_the_artifacts(
     path = copy / "config.yaml"
     path.write_text(path.read_text().replace("ig: 5", "ig: 4"))
     assert "branch/discover: ig was 5, now 4" in refusal(["report", str(copy)], capsys)
+    path.write_text(path.read_text().replace("ig: 4", "ig: 5").replace("split_seed: 0", "split_seed: 1"))
+    line = refusal(["export", str(copy), "--format", "csv"], capsys)
+    assert "branch/discover: split_seed was 0, now 1" in line
 
 
 def test_a_report_needs_no_model_and_not_the_folder_that_the_run_was_made_in(
@@ -152,6 +159,18 @@ def test_options_are_meant_from_where_they_are_typed(
     assert (
         main(["verify", "copy", "--dataset_path", "own.json", "--checks", "faithfulness", "--dataset_size", "2"]) == 0
     )
+
+
+@pytest.mark.parametrize("here", ["data", "elsewhere"])
+def test_a_file_by_another_path_is_the_same_file(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data", "elsewhere"):
+        (tmp_path / name).mkdir()
+    corpus = tmp_path / "data" / "c.jsonl"
+    corpus.touch()
+    stored = {"folder": str(corpus.parent), "model": {"model_name": "m"}, "prepare": {"dataset": "c.jsonl"}}
+    monkeypatch.chdir(tmp_path / here)
+    for said in ("../data/c.jsonl", str(corpus)):
+        assert resolve(stored, {"dataset": said}).prepare.dataset == "c.jsonl"
 
 
 @pytest.mark.parametrize("argv", [["report"], ["verify", "--checks", "faithfulness"]])

@@ -191,15 +191,26 @@ def test_loss_under_all_edges_is_the_models_own() -> None:
 
 
 def test_specificity_knocks_the_circuit_out_of_every_kind_of_text() -> None:
-    made = subject(n_edges=60)
+    made = subject(n_edges=60, passages=passages(10))
     rows = specificity(made)
     assert [row.text for row in rows] == ["memorized", "not memorized", "ordinary", "repeated random tokens"]
     for row in rows:
         assert row.rise == pytest.approx(row.knocked_out - row.intact)
+        assert row.low is not None
+        assert row.high is not None
         assert row.low <= row.rise <= row.high
         assert row.copying_rise is None
         assert 0 <= row.shared_with_ordinary <= 1
     assert "does not copy" in rows[-1].note
+
+
+def test_passages_of_too_few_documents_have_no_interval() -> None:
+    """Ten passages, two documents: what is drawn anew are documents, of which two are too few."""
+    text = passages(10)
+    named = replace(text, doc_ids=tuple(f"document-{i % 2}" for i in range(10)))
+    memorized, other, *_ = specificity(subject(passages=named))
+    assert (memorized.low, memorized.high) == (None, None)
+    assert other.low is not None
 
 
 def test_circuits_for_other_text_are_not_found_on_what_they_are_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +257,7 @@ def test_checks_in_edge_mode_say_that_text_is_run_in_tree_mode() -> None:
 
 def test_every_interval_is_of_the_resamples_that_were_asked_for() -> None:
     """One resample leaves no room between the bounds."""
-    made = subject(settings={"n_resamples": 1})
+    made = subject(settings={"n_resamples": 1}, passages=passages(10))
     (measured, *_) = verify(
         made.model, made.pairs, made.circuit, mode="tree", checks=("faithfulness",), n_resamples=1
     ).faithfulness

@@ -31,8 +31,9 @@ from memcirc.patching.runs import run
 from memcirc.patching.screen import Verification, correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
+from memcirc.work.progress import say
 
 METRIC = "logit_diff"
 METRICS = (METRIC, "answer_prob", "answer_logprob", "rank", "kl")

@@ -38,8 +38,9 @@ from memcirc.patching.latent.task import SPELLED, LatentTask, adapted, small_tas
 from memcirc.patching.latent.training import load_projection, train
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site, hooks_of
-from memcirc.patching.stages import made_once, say, write_results, write_table
+from memcirc.patching.stages import made_once, write_results, write_table
 from memcirc.statistics import wilson
+from memcirc.work.progress import say
 
 COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
 LATENT_IN = "latent_in"

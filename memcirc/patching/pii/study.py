@@ -43,8 +43,9 @@ from memcirc.patching.restoring import Restored, additivity, combined_patch, sma
 from memcirc.patching.runs import run
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
-from memcirc.patching.stages import joined_tables, made_once, say, write_results, write_table
+from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
 from memcirc.patching.sweep import Sweep, check_models, patch_sweep, prompts_of
+from memcirc.work.progress import say
 
 LOGPROB, EXACT = "sequence_logprob", "exact_match"
 RESTORED_SHARE = 0.9

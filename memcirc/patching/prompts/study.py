@@ -14,10 +14,11 @@ from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.prompts.config import SweepConfig
-from memcirc.patching.stages import say, write_results, write_table
+from memcirc.patching.stages import write_results, write_table
 from memcirc.patching.sweep import Sweep, patch_sweep
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding
+from memcirc.work.progress import say
 
 STACKED = {"block_every": ("resid_pre", "attn_out", "mlp_out"), "every": tuple(HEAD_KINDS)}
 TOP, LONGEST = 12, 60

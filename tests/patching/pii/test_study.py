@@ -126,7 +126,7 @@ def test_a_mistake_is_one_line(
         ({"type": 3}, "sample 0: 'type' is 3; text is needed"),
         ({"prompt": ["one"]}, "sample 0 has no 'prompt'"),
         ({"answer": "one"}, "sample 0: answer 'one' changes the tokens of the prompt it follows"),
-        ({"prompt": " one \ud83d"}, "sample 0: text cut within a character"),
+        ({"prompt": " one \ud83d"}, "sample 0: text has half a character"),
     ],
 )
 def test_a_sample_of_another_type_is_refused(
