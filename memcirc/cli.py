@@ -138,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_studies(commands: Any) -> None:
     """``memcirc patch STUDY``, its options from the studies' configurations."""
-    from memcirc.patching.config import STUDIES
+    from memcirc.studies.config import STUDIES
 
     text = "activation patching: studies that end with a page"
     patch = commands.add_parser("patch", help=text, description=text, allow_abbrev=False)
@@ -279,8 +279,8 @@ def _export(options: dict[str, Any], argv: list[str]) -> None:
 
 
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
-    from memcirc.patching.command import run_study
     from memcirc.run import manifest
+    from memcirc.studies.command import run_study
 
     name, run_dir, force = options.pop("study"), options.pop("run_dir"), options.pop("force")
     page, config, device, seconds = run_study(name, run_dir, options, force)
@@ -307,9 +307,3 @@ COMMANDS: dict[str, Callable[[dict[str, Any], list[str]], None]] = {
     "patch": _patch,
     "doctor": _doctor,
 }
-
-
-if __name__ == "__main__":
-    from memcirc.__main__ import run
-
-    sys.exit(run())

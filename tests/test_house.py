@@ -1,6 +1,7 @@
 """The house keeps its order: imports run one way, documents name what exists, importing is cheap."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ ROOMS = [
     ("work",),
     ("architectures", "checkpoints", "hub", "ids"),
     ("models",),
+    ("small_models",),
     ("demo",),
     ("corpus",),
     ("memorization",),
@@ -29,6 +31,7 @@ ROOMS = [
     ("verification",),
     ("report",),
     ("patching",),
+    ("studies",),
     ("run",),
     ("doctor", "cli", "__main__"),
 ]
@@ -59,6 +62,27 @@ def test_a_module_imports_only_from_rooms_at_or_above_its_own() -> None:
 def test_every_room_has_its_place_in_the_order() -> None:
     rooms = {path.stem for path in (ROOT / "memcirc").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert rooms - {"__init__", "__pycache__"} == set(LEVEL)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of ours that a module imports anywhere, type checking included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("memcirc"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module} | names
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in (ROOT / "memcirc").rglob("*.py")
+        if path.name != "__init__.py"
+    }  # fmt: skip
+    graph = {name: imported_modules(path) & paths.keys() - {name} for name, path in paths.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 NOT_FILES = ("os", "parts")

@@ -7,7 +7,7 @@ added, so its users' files load here and ours load there.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,6 +17,7 @@ from memcirc.artifacts import write_json
 from memcirc.checkpoints import read_object
 from memcirc.config import LONGEST_REPR, cut
 from memcirc.ids import plain_ids
+from memcirc.pairs.splits import NAMES, components, placed
 from memcirc.pairs.tokenizing import answer_id, check_text, prompt_ids
 
 SHAPE = '{"prompts": [{"clean": "A b", "corrupt": "A c", "answers": [" d"], "wrong_answers": [" e"]}, ...]}'
@@ -84,6 +85,17 @@ class Pair:
     def read_at(self) -> int:
         """The position whose logits predict the answer."""
         return len(self) - 1 if self.position is None else self.position
+
+    def keys(self) -> Iterator[tuple[str, Hashable]]:
+        """What this pair must not share with one of another split: documents, a family of documents where the corpus
+        knows of such, prompts, and the context up to the divergence point (of siblings one's clean prompt is another's
+        corrupt one)."""
+        yield from (("doc", doc) for doc in (self.doc_id, self.corrupt_doc_id) if doc)
+        yield from (("prompt", ids) for ids in (self.clean_ids, self.corrupt_ids))
+        if self.family:
+            yield "family", self.family
+        if self.divergence is not None:
+            yield "context", self.clean_ids[: self.divergence]
 
     @property
     def shared_prefix(self) -> int:
@@ -208,11 +220,26 @@ class Pairs(Sequence[Pair]):
         )
 
     def split(self, fractions: tuple[float, float, float] = (0.5, 0.25, 0.25), seed: int = 0) -> "tuple[Pairs, ...]":
-        """Train, validation and test, none of which shares a document or a context with another
-        (:func:`memcirc.pairs.splits.split`)."""
-        from memcirc.pairs.splits import split
+        """Train, validation and test, none empty, none of which shares a document or a context with another; the header
+        of each names its split.
 
-        return split(self, fractions, seed)
+        Raises:
+            ValueError: fractions that are not three positive numbers of sum 1.
+            TooFewPairs: fewer than three unrelated groups.
+        """
+        groups = self.components()
+        if len(groups) < 3:
+            raise TooFewPairs(
+                f"{len(self)} pairs form {len(groups)} unrelated group(s); train, validation and test need at least 3"
+            )
+        return tuple(
+            replace(self, items=tuple(self.items[i] for i in rows), header={**self.header, "split": name})
+            for name, rows in zip(NAMES, placed(groups, fractions, seed), strict=True)
+        )
+
+    def components(self) -> list[list[int]]:
+        """Numbers of the pairs that share anything, directly or through others: the unrelated groups of the set."""
+        return components(pair.keys() for pair in self)
 
     def save(self, path: str | Path) -> None:
         """Write the JSON file, atomically."""

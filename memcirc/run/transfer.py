@@ -8,81 +8,93 @@ taken, without those of documents on the other side's training and validation sp
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
+from memcirc.models import Model
 from memcirc.pairs.record import Pairs, joined, load_pairs
-from memcirc.pairs.splits import components
+from memcirc.run.config import RunConfig
 from memcirc.verification.transfer import Cell, Transfer, transfer
-
-if TYPE_CHECKING:
-    from memcirc.run.pipeline import Pipeline
 
 SMALLEST_SUBSET = 8
 
 
-def transfer_table(pipeline: "Pipeline", tasks: Sequence[str], full: bool) -> dict[str, Any]:
+class Found(Protocol):
+    """What transfer reads of a run whose circuits have been found; a task is ``TASK``, or ``TASK@SUBSET`` for the pairs
+    of one subset."""
+
+    @property
+    def config(self) -> RunConfig: ...
+    @property
+    def model(self) -> Model: ...
+    def pairs(self, task: str) -> Path: ...
+    def splits(self, task: str) -> tuple[Pairs, ...]: ...
+    def circuit(self, task: str, mode: str) -> Circuit: ...
+
+
+def transfer_table(run: Found, tasks: Sequence[str], full: bool) -> dict[str, Any]:
     """All cells with their evaluation cards, and what was refused; on tasks whose circuits have been found."""
-    parts, refused = [_between_tasks(pipeline, tasks)], []
+    parts, refused = [_between_tasks(run, tasks)], []
     for task in tasks if full else ():
         try:
-            parts.append(_between_subsets(pipeline, task))
+            parts.append(_between_subsets(run, task))
         except ValueError as reason:
             refused.append(f"transfer between subsets of {task}: {reason}")
     return {
-        **pipeline.model.statement(),
+        **run.model.statement(),
         "averaging": "ratio of means over pairs",
-        "seed": pipeline.config.verify.seed,
-        "cells": [_row(pipeline, cell) for part in parts for cell in part.cells],
+        "seed": run.config.verify.seed,
+        "cells": [_row(run, cell) for part in parts for cell in part.cells],
         "refused": [*(line for part in parts for line in part.refused), *refused],
     }
 
 
-def _between_tasks(pipeline: "Pipeline", tasks: Sequence[str]) -> Transfer:
+def _between_tasks(run: Found, tasks: Sequence[str]) -> Transfer:
     data = {}
     for task in tasks:
-        test = pipeline.splits(task)[-1]
+        test = run.splits(task)[-1]
         data[task] = test
         for name in sorted({slug(pair.subset) for pair in test} - {""}):
             part = replace(test, items=tuple(pair for pair in test if slug(pair.subset) == name))
             if len(part) >= SMALLEST_SUBSET:
                 data[f"{task}: {name}"] = part
-    return run_transfer(pipeline, tasks, data)
+    return run_transfer(run, tasks, data)
 
 
-def _between_subsets(pipeline: "Pipeline", task: str) -> Transfer:
-    names = [f"{task}@{name}" for name in usable_subsets(load_pairs(pipeline.pairs(task)))]
-    return run_transfer(pipeline, names, {name: pipeline.splits(name)[-1] for name in names})
+def _between_subsets(run: Found, task: str) -> Transfer:
+    names = [f"{task}@{name}" for name in usable_subsets(load_pairs(run.pairs(task)))]
+    return run_transfer(run, names, {name: run.splits(name)[-1] for name in names})
 
 
-def run_transfer(pipeline: "Pipeline", names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
+def run_transfer(run: Found, names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
     """The circuits of some tasks (``TASK`` or ``TASK@SUBSET``) on data sets, without what they were found on."""
     circuits: dict[str, dict[str, Circuit]] = {
-        name: {mode: pipeline.circuit(name, mode) for mode in MODES} for name in names
+        name: {mode: run.circuit(name, mode) for mode in MODES} for name in names
     }
-    seen = {name: joined(*pipeline.splits(name)[:-1]) for name in names}
-    settings = pipeline.config.verify
+    seen = {name: joined(*run.splits(name)[:-1]) for name in names}
+    settings = run.config.verify
     return transfer(
-        pipeline.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed,
+        run.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed,
         settings.resamples,
     )  # fmt: skip
 
 
-def _row(pipeline: "Pipeline", cell: Cell) -> dict[str, Any]:
+def _row(run: Found, cell: Cell) -> dict[str, Any]:
     """A cell with its evaluation card."""
     content = asdict(cell)
     measured = content.pop("measured")
-    card = {key: pipeline.model.statement()[key] for key in ("model", "revision", "dtype")}
-    origin = pipeline.circuit(cell.circuit, cell.measured.mode).origin
+    card = {key: run.model.statement()[key] for key in ("model", "revision", "dtype")}
+    origin = run.circuit(cell.circuit, cell.measured.mode).origin
     return {
         **card,
-        "bos": pipeline.config.prepare.bos,
+        "bos": run.config.prepare.bos,
         **content,
         "pairs": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
         "selection": f"{origin.get('selection')} by {origin.get('by')}",
         "averaging": "ratio of means over pairs",
-        "seed": pipeline.config.verify.seed,
+        "seed": run.config.verify.seed,
         **measured,
     }
 
@@ -97,7 +109,7 @@ def usable_subsets(pairs: Pairs) -> list[str]:
     usable = []
     for name in sorted(counts):
         items = tuple(pair for pair in pairs if slug(pair.subset) == name)
-        if len(items) >= SMALLEST_SUBSET and len(components(Pairs(items))) >= 3:
+        if len(items) >= SMALLEST_SUBSET and len(Pairs(items).components()) >= 3:
             usable.append(name)
     if len(usable) < 2:
         raise ValueError(

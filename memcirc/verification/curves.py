@@ -16,7 +16,6 @@ from torch import Tensor
 
 from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner
-from memcirc.pairs.splits import components
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.areas import MIB_FRACTIONS, areas
 from memcirc.verification.faithfulness import pair_ratios
@@ -149,7 +148,7 @@ def _band(subject: Subject, runner: CircuitRunner, per_pair: Tensor) -> tuple[li
     """Bootstrap bounds of every size, [sizes, pairs] in; empty where there are too few documents."""
     settings = subject.settings
     try:
-        counts = resample_counts(components(runner.pairs), settings.n_resamples, settings.seed)
+        counts = resample_counts(runner.pairs.components(), settings.n_resamples, settings.seed)
     except ValueError:
         return [], []
     nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()

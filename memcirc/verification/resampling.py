@@ -1,13 +1,12 @@
 """The bootstrap of pairs over documents: how much would faithfulness move with other documents?
 
 Pairs of one document, of one family, or that share a context are drawn together: the groups of
-:func:`memcirc.pairs.splits.components`.
+:meth:`memcirc.pairs.record.Pairs.components`.
 """
 
 from torch import Tensor
 
 from memcirc.pairs.record import Pairs
-from memcirc.pairs.splits import components
 from memcirc.statistics import Interval, percentile_interval, resample_counts, resampled_ratios
 
 RESAMPLES = 2000
@@ -25,7 +24,7 @@ def faithfulness_interval(
     Raises:
         ValueError: too few groups of documents, or resamples without a ratio.
     """
-    groups = components(pairs)
+    groups = pairs.components()
     counts = resample_counts(groups, n_resamples, seed)
     nothing, everything = ends.double().cpu().numpy()
     found = resampled_ratios(counts, values.double().cpu().numpy(), nothing, everything, resolution)

@@ -25,7 +25,6 @@ from memcirc.circuit import edge_mask
 from memcirc.circuits.minimal import prefix_masks
 from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pairs, joined
-from memcirc.pairs.splits import components
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.curves import log_grid
 from memcirc.verification.resampling import faithfulness_interval
@@ -161,7 +160,7 @@ def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
     everything = Pairs(tuple(dict.fromkeys(everything.items)), everything.header)
     per_pair = _scores_of(subject, everything)
     place = {pair: i for i, pair in enumerate(everything)}
-    counts = resample_counts(components(train), REDISCOVERIES, subject.settings.seed)
+    counts = resample_counts(train.components(), REDISCOVERIES, subject.settings.seed)
     own = per_pair[[place[pair] for pair in train]]
     resampled = _top(subject, torch.from_numpy(counts).to(per_pair) @ own)
     if len(everything) == len(train):
@@ -191,7 +190,7 @@ def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, 
     sizes = np.array(log_grid(runner.graph.n_edges, 2 * settings.curve_points))
     values = runner.per_pair(prefix_masks(order, sizes.tolist()), settings.metric).double().cpu().numpy()
     nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()
-    counts = resample_counts(components(subject.pairs), settings.n_resamples, settings.seed)
+    counts = resample_counts(subject.pairs.components(), settings.n_resamples, settings.seed)
 
     def first(drawn: np.ndarray) -> np.ndarray:
         resolution = runner.ends(settings.metric).resolution

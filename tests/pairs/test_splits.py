@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.pairs.splits import components, split
 
 
 def pair(doc: int, other: int, context: int) -> Pair:
@@ -21,9 +20,9 @@ sets = st.lists(
 
 @given(sets, st.integers(0, 3))
 def test_no_two_splits_share_a_document_a_prompt_or_a_context(pairs: Pairs, seed: int) -> None:
-    if len(components(pairs)) < 3:
+    if len(pairs.components()) < 3:
         return
-    parts = split(pairs, seed=seed)
+    parts = pairs.split(seed=seed)
     assert sorted(map(repr, (p for part in parts for p in part))) == sorted(map(repr, pairs))
     for read in (
         lambda p: {p.doc_id, p.corrupt_doc_id},
@@ -43,27 +42,27 @@ def test_unrelated_pairs_fall_into_shares_and_the_header_names_them() -> None:
 
 def test_the_seed_decides_and_nothing_else() -> None:
     pairs = Pairs(tuple(pair(i, i, i) for i in range(20)))
-    assert split(pairs, seed=1) == split(pairs, seed=1) != split(pairs, seed=2)
+    assert pairs.split(seed=1) == pairs.split(seed=1) != pairs.split(seed=2)
 
 
 def test_siblings_stay_together() -> None:
     """One's clean prompt is the other's corrupt one, and both share the context."""
     a = Pair((7, 1), (7, 2), (3,), (4,), doc_id="a", divergence=1)
     b = Pair((7, 2), (7, 1), (4,), (3,), doc_id="b", divergence=1)
-    assert components(Pairs((a, b))) == [[0, 1]]
+    assert Pairs((a, b)).components() == [[0, 1]]
 
 
 def test_documents_of_one_family_stay_together() -> None:
     a = Pair((7, 1), (7, 2), (3,), (4,), doc_id="a", family="f", divergence=1)
     b = Pair((8, 2), (8, 1), (4,), (3,), doc_id="b", family="f", divergence=1)
-    assert components(Pairs((a, b))) == [[0, 1]]
+    assert Pairs((a, b)).components() == [[0, 1]]
 
 
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="4 pairs form 1 unrelated group"):
-        split(Pairs(tuple(pair(i, 0, i) for i in range(4))))
+        Pairs(tuple(pair(i, 0, i) for i in range(4))).split()
 
 
 def test_fractions_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="three positive numbers of sum 1"):
-        split(Pairs(tuple(pair(i, i, i) for i in range(9))), (0.5, 0.5, 0.5))
+        Pairs(tuple(pair(i, i, i) for i in range(9))).split((0.5, 0.5, 0.5))

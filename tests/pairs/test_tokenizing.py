@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from memcirc.pairs.record import load_pairs
 from memcirc.pairs.tokenizing import answer_id, answer_ids, is_one_token, prompt_ids
-from memcirc.patching.ioi import prompts as ioi
-from memcirc.patching.ioi.study import _encoded
-from memcirc.patching.pii.samples import _encoded as sample
+from memcirc.studies.ioi import prompts as ioi
+from memcirc.studies.ioi.study import _encoded
+from memcirc.studies.pii.samples import _encoded as sample
 from tests.models import llama_style_tokenizer, small_model
 
 WORDS = [*ioi.NAMES, *ioi.OPENINGS, *ioi.PLACES, *ioi.ACTS, *ioi.OBJECTS, *" ".join(ioi.WALKS).split(), "and", "the"]

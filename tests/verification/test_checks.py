@@ -16,7 +16,6 @@ from memcirc.circuits.runner import circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.memorization.generation import greedy
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.pairs.splits import components
 from memcirc.statistics import resample_counts
 from memcirc.verification.dose import dose_response
 from memcirc.verification.faithfulness import distribution, measure, pair_ratios
@@ -111,7 +110,7 @@ def test_rediscovery_is_attribution_on_resampled_documents(
     assert made.train is not None
     row = stability(made)[0]
     overlaps, every = [], made.mask
-    for counts in resample_counts(components(made.train), 4, made.settings.seed):
+    for counts in resample_counts(made.train.components(), 4, made.settings.seed):
         drawn = Pairs(tuple(p for p, n in zip(made.train, counts, strict=True) for _ in range(int(n))))
         again = attribute(made.model, drawn, "eap", **options).top(len(made.circuit))
         overlaps.append(len(again.edges & made.circuit.edges) / len(again.edges | made.circuit.edges))

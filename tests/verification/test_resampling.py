@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.pairs.splits import components
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.resampling import faithfulness_interval
 
@@ -17,12 +16,12 @@ def pairs_of(documents: list[str]) -> Pairs:
 
 
 def test_pairs_of_one_document_are_drawn_together() -> None:
-    counts = resample_counts(components(pairs_of(["a", "a", "b", "c", "d", "e"])), 200, 0)
+    counts = resample_counts(pairs_of(["a", "a", "b", "c", "d", "e"]).components(), 200, 0)
     assert (counts[:, 0] == counts[:, 1]).all()
     assert {int(n) for n in counts[:, [1, 2, 3, 4, 5]].sum(1)} == {5}
     assert (
-        resample_counts(components(pairs_of(list("abcde"))), 1, 0).tolist()
-        == resample_counts(components(pairs_of(list("abcde"))), 1, 0).tolist()
+        resample_counts(pairs_of(list("abcde")).components(), 1, 0).tolist()
+        == resample_counts(pairs_of(list("abcde")).components(), 1, 0).tolist()
     )
 
 
@@ -67,4 +66,4 @@ def test_resamples_whose_ends_coincide_have_no_ratio() -> None:
 
 def test_too_few_documents_are_refused_with_both_numbers() -> None:
     with pytest.raises(ValueError, match=r"6 pairs form 3 unrelated groups of documents.*at least 5"):
-        resample_counts(components(pairs_of(["a", "a", "b", "b", "c", "c"])), 10, 0)
+        resample_counts(pairs_of(["a", "a", "b", "b", "c", "c"]).components(), 10, 0)
