@@ -1,17 +1,55 @@
-"""Training of the small models that studies make on the spot: seeded, on a fixed number of threads, kept in the run."""
+"""What the small models that are trained on the spot share: a tokenizer of whole words, seeded training on a fixed
+number of threads, a folder to keep them in."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
 
-from memcirc.demo.building import no_bar_for_saving
-
+BOS = "<bos>"
+UNKNOWN = "<unknown>"
 Loss = Callable[[Any], Tensor]
+
+
+def word_tokenizer(texts: Iterable[str], pieces: str) -> PreTrainedTokenizerFast:
+    """A token a piece of text.
+
+    Args:
+        texts: every piece in them gets a token, in order of first use.
+        pieces: regular expression of a piece; what lies between is a piece too.
+    """
+    splitter = pre_tokenizers.Split(Regex(pieces), behavior="isolated")
+    vocabulary = {BOS: 0, UNKNOWN: 1}
+    for text in texts:
+        for piece, _ in splitter.pre_tokenize_str(text):
+            vocabulary.setdefault(piece, len(vocabulary))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.Fuse()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS, unk_token=UNKNOWN)
+    fast.clean_up_tokenization_spaces = False
+    return fast
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """A seeded global generator and a fixed number of threads; both are as before afterwards."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def fit(
@@ -62,3 +100,15 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         model.save_pretrained(folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def no_bar_for_saving() -> Iterator[None]:
+    """Without transformers' own progress bar, which it shows for a single small file too."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

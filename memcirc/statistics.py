@@ -86,21 +86,26 @@ def grouped(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> np.ndarray:
-    """float64 [n_resamples, members]: how often each member is drawn, those of a group together.
-
-    Args:
-        groups: every member's number, 0 and up, in exactly one of them.
+    """The same as :func:`drawn_counts`, of groups of documents enough for an interval that a claim rests on.
 
     Raises:
         ValueError: fewer than ``FEWEST_GROUPS`` groups.
     """
-    n_members = sum(map(len, groups))
     if len(groups) < FEWEST_GROUPS:
         raise ValueError(
-            f"{n_members} pairs form {len(groups)} unrelated groups of documents; "
+            f"{sum(map(len, groups))} pairs form {len(groups)} unrelated groups of documents; "
             f"a bootstrap over documents needs at least {FEWEST_GROUPS}"
         )
-    member = np.empty(n_members, dtype=np.int64)
+    return drawn_counts(groups, n_resamples, seed)
+
+
+def drawn_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> np.ndarray:
+    """float64 [n_resamples, members]: how often each member is drawn, those of a group together.
+
+    Args:
+        groups: every member's number, 0 and up, in exactly one of them.
+    """
+    member = np.empty(sum(map(len, groups)), dtype=np.int64)
     for number, rows in enumerate(groups):
         member[list(rows)] = number
     drawn = np.random.default_rng(seed).multinomial(len(groups), [1 / len(groups)] * len(groups), size=n_resamples)

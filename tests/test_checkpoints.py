@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from memcirc.checkpoints import LFS_POINTER
 from memcirc.models import load_model, load_tokenizer
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import word_tokenizer
 from tests.models import config, small_hf_model, small_model
 
 State = dict[str, Tensor]

@@ -15,8 +15,8 @@ from memcirc.demo.config import DemoConfig
 from memcirc.memorization.config import ScoreConfig
 from memcirc.options import build
 from memcirc.pairs.config import PairsConfig
-from memcirc.patching.config import STUDIES
 from memcirc.run.config import ModelConfig
+from memcirc.studies.config import STUDIES
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
 

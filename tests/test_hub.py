@@ -8,7 +8,7 @@ from huggingface_hub import constants
 from memcirc import hub, models
 from memcirc.hub import PATIENCE, only_cached
 from memcirc.models import load_model, load_tokenizer
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import word_tokenizer
 from tests.models import small_hf_model
 
 

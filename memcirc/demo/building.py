@@ -6,18 +6,16 @@
 """
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers.utils import logging
 
 from memcirc.demo.config import DemoConfig
 from memcirc.demo.lines import shuffled_copies, write_lines
 from memcirc.demo.planting import background, drafts, families
 from memcirc.demo.tokenizer import train_tokenizer
 from memcirc.demo.training import train
+from memcirc.small_models import no_bar_for_saving
 
 
 def build(config: DemoConfig, corpus_path: Path, model_dir: Path, progress: bool) -> None:
@@ -37,15 +35,3 @@ def build(config: DemoConfig, corpus_path: Path, model_dir: Path, progress: bool
     with no_bar_for_saving():
         model.save_pretrained(model_dir)
         tokenizer.save_pretrained(model_dir)
-
-
-@contextmanager
-def no_bar_for_saving() -> Iterator[None]:
-    """Without transformers' own progress bar, which it shows for a single small file too."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

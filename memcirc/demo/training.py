@@ -6,7 +6,6 @@ machine: their number changes the order of sums, and the same seed shall give th
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from memcirc.demo.config import DemoConfig
+from memcirc.small_models import reproducible
 
 WEIGHT_DECAY = 0.01
 ATTENTION = ("global", "local")
@@ -68,16 +68,3 @@ def batches(config: DemoConfig, passages: torch.Tensor) -> Iterator[torch.Tensor
     order = torch.cat([torch.randperm(len(passages), generator=generator) for _ in range(epochs)])
     for rows in order[:needed].split(config.batch_size):
         yield passages[rows]
-
-
-@contextmanager
-def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """A seeded global generator and a fixed number of threads; both are as before afterwards."""
-    before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)

@@ -10,7 +10,7 @@ the examples that have the place: one too short for a patch's positions is left 
 ratio for a single example is a diagnostic, left empty where its two ends nearly coincide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import check_site, site
-from memcirc.statistics import coincide, normalised
+from memcirc.statistics import LEVEL, coincide, drawn_counts, grouped, normalised
 
 Direction = Literal["denoise", "noise"]
 DIRECTIONS = ("denoise", "noise")
@@ -101,16 +101,25 @@ class Sweep:
         return np.stack([_mean(run[metric], known) for run in (self.base, self.source)])
 
     def intervals(
-        self, metric: str = "logit_diff", normalized: bool = True, draws: int = 1000, seed: int = 0, level: float = 0.95
+        self,
+        metric: str = "logit_diff",
+        normalized: bool = True,
+        draws: int = 1000,
+        seed: int = 0,
+        level: float = LEVEL,
+        groups: Iterable[Hashable] | None = None,
     ) -> np.ndarray:
-        """float64 [2, patch]: percentile bootstrap over examples of :meth:`effects`, ends resampled along; of the draws
-        those with an example that has the place."""
+        """float64 [2, patch]: percentile bootstrap of :meth:`effects`, ends resampled along; of the draws those with an
+        example that has the place.
+
+        Args:
+            groups: a key an example, such as its document; examples of one key are drawn together. Default: each alone.
+        """
         known = self._known(metric)
         if normalized:
             check_ends(metric, *self.ends[metric])
         n = len(self.base[metric])
-        drawn = np.random.default_rng(seed).integers(0, n, (draws, n))
-        counts = np.stack([np.bincount(row, minlength=n) for row in drawn]) / n
+        counts = drawn_counts(grouped(range(n) if groups is None else groups), draws, seed)
         weights = counts @ known.T.astype(float)
         weights = np.where(weights > 0, weights, np.nan)
         patched, base, source = (

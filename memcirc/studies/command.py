@@ -10,9 +10,7 @@ from typing import Any
 
 from memcirc.models import load_quietly, resolve_device
 from memcirc.options import build
-from memcirc.patching.config import STUDIES
-
-HOMES = {name: f"memcirc.patching.{name}.study" for name in STUDIES} | {"sweep": "memcirc.patching.prompts.study"}
+from memcirc.studies.config import STUDIES
 
 
 def run_study(
@@ -23,6 +21,6 @@ def run_study(
     device = str(resolve_device(config.device))
     load_quietly()
     start = time.perf_counter()
-    run = getattr(import_module(HOMES[name]), f"run_{name}")
+    run = getattr(import_module(f"memcirc.studies.{name}.study"), f"run_{name}")
     page = run(run_dir, config, force, sys.stderr.isatty())
     return page, asdict(config), device, {name: time.perf_counter() - start}

@@ -1,9 +1,9 @@
 """The studies and their configurations; cheap to import."""
 
-from memcirc.patching.ioi.config import IoiConfig
-from memcirc.patching.latent.config import LatentConfig
-from memcirc.patching.pii.config import PiiConfig
-from memcirc.patching.prompts.config import SweepConfig
+from memcirc.studies.ioi.config import IoiConfig
+from memcirc.studies.latent.config import LatentConfig
+from memcirc.studies.pii.config import PiiConfig
+from memcirc.studies.sweep.config import SweepConfig
 
 STUDIES: dict[str, tuple[type, str]] = {
     "ioi": (IoiConfig, "one model, clean and corrupt prompts: where is it kept who is given something?"),

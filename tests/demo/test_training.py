@@ -5,7 +5,8 @@ import dataclasses
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from memcirc.demo.training import batches, reproducible, train
+from memcirc.demo.training import batches, train
+from memcirc.small_models import reproducible
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny):

@@ -17,7 +17,7 @@ from memcirc.patching.literal import hook_count
 from memcirc.patching.patches import OPERATIONS, Patch
 from memcirc.patching.sites import Site, component_sites
 from memcirc.patching.sweep import patch_sweep
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import word_tokenizer
 from tests.models import D_VOCAB, small_model
 
 AGREEMENT = 2e-5

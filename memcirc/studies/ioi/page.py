@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from memcirc.patching import figures
-from memcirc.patching.ioi.prompts import ROLES
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.sweep import Sweep
 from memcirc.report.drawing import draw
 from memcirc.report.findings import Finding
-
-if TYPE_CHECKING:
-    from memcirc.patching.ioi.study import IoiResults
+from memcirc.studies.ioi.prompts import ROLES
+from memcirc.studies.ioi.results import IoiResults
 
 METRIC = "logit_diff"
 FIVE = ("output", "query", "key", "value", "pattern")
@@ -24,7 +22,7 @@ EFFECT = "effect (0: base run, 1: source run)"
 HOPED_CORRELATION = 0.98
 
 
-def write_ioi_page(out: Path, results: "IoiResults", statement: Mapping[str, Any]) -> Path:
+def write_ioi_page(out: Path, results: IoiResults, statement: Mapping[str, Any]) -> Path:
     """Write the page into ``out`` and return its path."""
     introduction = (
         'Activation patching of "indirect object identification": after two people are named, one of them hands '
@@ -50,7 +48,7 @@ def write_ioi_page(out: Path, results: "IoiResults", statement: Mapping[str, Any
     return write_page(out, "Activation patching: IOI", introduction, _findings(results), sections, statement)
 
 
-def _findings(results: "IoiResults") -> list[Finding]:
+def _findings(results: IoiResults) -> list[Finding]:
     heads = results.sweeps["head_out_all_pos (denoise)"]
     best, worst = heads.ranked(METRIC, "positive", 1), heads.ranked(METRIC, "negative", 1)
     gap = float((results.direct.total.double().mean() - results.logit_diff["clean"]).abs())
@@ -91,7 +89,7 @@ def _where(blocks: Sweep) -> Finding:
     )
 
 
-def _task(results: "IoiResults") -> Section:
+def _task(results: IoiResults) -> Section:
     shown = [
         line
         for pair in results.pairs
@@ -109,7 +107,7 @@ def _task(results: "IoiResults") -> Section:
     )
 
 
-def _labels(results: "IoiResults") -> list[str]:
+def _labels(results: IoiResults) -> list[str]:
     return [f"{i} {role}" for i, role in enumerate(ROLES[-len(results.position_labels) :])]
 
 
@@ -117,7 +115,7 @@ def _layers(n: int) -> list[str]:
     return [str(layer) for layer in range(n)]
 
 
-def _blocks(out: Path, results: "IoiResults") -> Section:
+def _blocks(out: Path, results: IoiResults) -> Section:
     drawings = []
     for direction in ("denoise", "noise"):
         array = results.sweeps[f"block_every ({direction})"].matrix(METRIC)
@@ -144,7 +142,7 @@ def _blocks(out: Path, results: "IoiResults") -> Section:
     )  # fmt: skip
 
 
-def _heads(out: Path, results: "IoiResults") -> Section:
+def _heads(out: Path, results: IoiResults) -> Section:
     panels = {d: results.sweeps[f"head_out_all_pos ({d})"].matrix(METRIC) for d in ("denoise", "noise")}
     n_layers, n_heads = panels["denoise"].shape
     drawn = figures.heat_maps(panels, _layers(n_heads), _layers(n_layers), "head", "layer", EFFECT)
@@ -168,7 +166,7 @@ def _heads(out: Path, results: "IoiResults") -> Section:
     )  # fmt: skip
 
 
-def _five_ways(out: Path, results: "IoiResults") -> Section:
+def _five_ways(out: Path, results: IoiResults) -> Section:
     drawings = []
     for direction in ("denoise", "noise"):
         array = results.sweeps[f"head_all_pos_every ({direction})"].matrix(METRIC)
@@ -183,14 +181,14 @@ def _five_ways(out: Path, results: "IoiResults") -> Section:
     )  # fmt: skip
 
 
-def _attention(out: Path, results: "IoiResults") -> Section:
+def _attention(out: Path, results: IoiResults) -> Section:
     labels = _labels(results)
     drawn = figures.heat_maps(dict(results.attention), labels, labels, "reads", "from", "attention", 4, rising=True)
     text = "The heads with the strongest effects of either sign (denoising), mean attention over the clean prompts."
     return Section("What these heads look at", (text,), drawings=(draw(out, "attention", drawn, text),))
 
 
-def _direct(out: Path, results: "IoiResults") -> Section:
+def _direct(out: Path, results: IoiResults) -> Section:
     heads = results.direct.heads.double().mean(0).cpu().numpy()
     mlps = results.direct.mlps.double().mean(0).cpu().numpy()
     n_layers, n_heads = heads.shape
@@ -215,7 +213,7 @@ def _direct(out: Path, results: "IoiResults") -> Section:
     )  # fmt: skip
 
 
-def _screens(results: "IoiResults") -> Section:
+def _screens(results: IoiResults) -> Section:
     rows = [
         {
             "sweep": s.sweep, "with the QK fix": s.with_fix, "plain": s.without_fix, "GradDrop, absolute": s.grad_drop,
@@ -233,7 +231,7 @@ def _screens(results: "IoiResults") -> Section:
     )  # fmt: skip
 
 
-def _next_tokens(results: "IoiResults") -> Section:
+def _next_tokens(results: IoiResults) -> Section:
     tables = [
         TableBlock(("token", "probability"), [{"token": token, "probability": p} for token, p in tokens], text)
         for text, tokens in results.top_tokens.items()
@@ -241,7 +239,7 @@ def _next_tokens(results: "IoiResults") -> Section:
     return Section("Next tokens", tables=tuple(tables))
 
 
-def _factual(out: Path, results: "IoiResults") -> list[Section]:
+def _factual(out: Path, results: IoiResults) -> list[Section]:
     if results.factual is None:
         return []
     array = results.factual.matrix(METRIC, normalized=False)

@@ -21,18 +21,19 @@ from torch import Tensor
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model, load_model
 from memcirc.pairs.tokenizing import answer_id, prompt_ids
-from memcirc.patching.direct import DirectEffects, direct_effects
-from memcirc.patching.ioi.config import IoiConfig
-from memcirc.patching.ioi.page import write_ioi_page
-from memcirc.patching.ioi.prompts import IoiPair, drawn, words_for
-from memcirc.patching.ioi.training import train
+from memcirc.patching.direct import direct_effects
 from memcirc.patching.measures import Question, token_answers
 from memcirc.patching.runs import run
-from memcirc.patching.screen import Verification, correlation, screen, verify
+from memcirc.patching.screen import correlation, screen, verify
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
 from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
+from memcirc.studies.ioi.config import IoiConfig
+from memcirc.studies.ioi.page import write_ioi_page
+from memcirc.studies.ioi.prompts import IoiPair, drawn, words_for
+from memcirc.studies.ioi.results import IoiResults, Screened
+from memcirc.studies.ioi.training import train
+from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
 from memcirc.work.progress import say
 
 METRIC = "logit_diff"
@@ -51,36 +52,6 @@ class Encoded:
     corrupt: list[list[int]]
     answers: list[int]
     wrong: list[int]
-
-
-@dataclass(frozen=True)
-class Screened:
-    """A screen of one sweep: correlation of its estimates with the exact effects over all patches and examples, with
-    and without the QK fix, and what verifying its top would have said."""
-
-    sweep: str
-    with_fix: float
-    without_fix: float
-    grad_drop: float
-    verification: Verification
-
-
-@dataclass(frozen=True)
-class IoiResults:
-    """Everything the page shows."""
-
-    pairs: Sequence[IoiPair]
-    correct: dict[str, float]
-    logit_diff: dict[str, float]
-    selftest: dict[str, float]
-    sweeps: Mapping[str, Sweep]
-    direct: DirectEffects
-    attention: Mapping[str, np.ndarray]
-    position_labels: Sequence[str]
-    top_tokens: Mapping[str, Sequence[tuple[str, float]]]
-    screens: Sequence[Screened]
-    factual: Sweep | None
-    factual_labels: Sequence[str]
 
 
 def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Path:

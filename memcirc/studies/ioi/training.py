@@ -10,12 +10,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from memcirc.demo.training import reproducible
 from memcirc.pairs.tokenizing import prompt_ids
-from memcirc.patching.ioi.config import IoiConfig
-from memcirc.patching.ioi.prompts import ACTS, NAMES, OBJECTS, OPENINGS, PIECES, PLACES, WALKS, Words, draw
-from memcirc.patching.training import fit, save
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import fit, reproducible, save, word_tokenizer
+from memcirc.studies.ioi.config import IoiConfig
+from memcirc.studies.ioi.prompts import ACTS, NAMES, OBJECTS, OPENINGS, PIECES, PLACES, WALKS, Words, draw
 
 LAYERS, WIDTH, HEADS = 4, 64, 4
 BATCH, LEARNING_RATE, THREADS = 64, 2e-3, 2

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,16 +10,14 @@ from memcirc.patching import figures
 from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding
-
-if TYPE_CHECKING:
-    from memcirc.patching.latent.study import LatentResults
+from memcirc.studies.latent.results import LatentResults
 
 POLICIES = ("propagate", "freeze_latents")
 TOLERANCE, ACCURATE, CHANCE = 0.05, 0.99, 0.2
 RECOVERY = "share that switches"
 
 
-def write_latent_page(out: Path, results: "LatentResults", statement: Mapping[str, Any], half_width: float) -> Path:
+def write_latent_page(out: Path, results: LatentResults, statement: Mapping[str, Any], half_width: float) -> Path:
     """Write the page into ``out`` and return its path."""
     introduction: tuple[str, ...] = (
         "Some models think in vectors: between question and answer they read a few inputs that are no tokens but "
@@ -48,7 +46,7 @@ def write_latent_page(out: Path, results: "LatentResults", statement: Mapping[st
     )
 
 
-def _findings(results: "LatentResults") -> list[Finding]:
+def _findings(results: LatentResults) -> list[Finding]:
     full = results.accuracy[results.n_steps]
     fewer = max((share for k, share in results.accuracy.items() if k < results.n_steps), default=float("nan"))
     known = results.expected is not None
@@ -82,7 +80,7 @@ def _findings(results: "LatentResults") -> list[Finding]:
     return found
 
 
-def _model(results: "LatentResults") -> Section:
+def _model(results: LatentResults) -> Section:
     accuracy = [{"latent steps": k, "answered right": share} for k, share in results.accuracy.items()]
     partition = [{"pairs": name, "count": count} for name, count in results.partition.items()]
     columns = ("clean", "says", "corrupt", "says there", "true answers")
@@ -100,7 +98,7 @@ def _model(results: "LatentResults") -> Section:
     )  # fmt: skip
 
 
-def _by_group(out: Path, results: "LatentResults") -> list[Section]:
+def _by_group(out: Path, results: LatentResults) -> list[Section]:
     if len(results.group_names) < 2:
         return []
     steps = [str(k) for k in range(results.n_steps)]
@@ -118,7 +116,7 @@ def _by_group(out: Path, results: "LatentResults") -> list[Section]:
     ]  # fmt: skip
 
 
-def _matrix(results: "LatentResults", policy: str, component: str) -> np.ndarray:
+def _matrix(results: LatentResults, policy: str, component: str) -> np.ndarray:
     matrix = np.full((results.n_layers, results.n_steps), np.nan)
     for c in results.cells:
         if (c.policy, c.component) == (policy, component) and c.layer is not None:
@@ -126,14 +124,14 @@ def _matrix(results: "LatentResults", policy: str, component: str) -> np.ndarray
     return matrix
 
 
-def _heat(out: Path, name: str, results: "LatentResults", panels: dict[str, np.ndarray], caption: str) -> Drawing:
+def _heat(out: Path, name: str, results: LatentResults, panels: dict[str, np.ndarray], caption: str) -> Drawing:
     steps, layers = [str(k) for k in range(results.n_steps)], [str(n) for n in range(results.n_layers)]
     columns = 2 if len(panels) == 2 else 4
     drawn = figures.heat_maps(panels, steps, layers, "latent step", "layer", RECOVERY, columns, rising=True)
     return draw(out, name, drawn, caption)
 
 
-def _by_layer(out: Path, results: "LatentResults") -> Section:
+def _by_layer(out: Path, results: LatentResults) -> Section:
     panels = {policy: _matrix(results, policy, "resid_post") for policy in POLICIES}
     fed = [
         {"policy": c.policy, "step": c.step, "recovery": c.recovery, "low": c.low, "high": c.high}
@@ -148,7 +146,7 @@ def _by_layer(out: Path, results: "LatentResults") -> Section:
     )  # fmt: skip
 
 
-def _components(out: Path, results: "LatentResults") -> Section:
+def _components(out: Path, results: LatentResults) -> Section:
     names = [c for c in dict.fromkeys(c.component for c in results.cells) if c != "latent_in"]
     drawings = tuple(
         _heat(
@@ -160,7 +158,7 @@ def _components(out: Path, results: "LatentResults") -> Section:
     return Section("Component by component", drawings=drawings)
 
 
-def _switching(results: "LatentResults", half_width: float) -> Section:
+def _switching(results: LatentResults, half_width: float) -> Section:
     ranked = sorted(results.cells, key=lambda c: (-c.recovery, c.policy))
     rows = [
         {

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from torch import Tensor
 
 from memcirc.engine.weights import weights_of
 from memcirc.models import load_model
-from memcirc.patching.latent.config import LatentConfig
-from memcirc.patching.latent.page import write_latent_page
-from memcirc.patching.latent.programs import (
+from memcirc.patching.patches import Patch
+from memcirc.patching.programs import (
     POLICIES,
     PatchedRuns,
     Program,
@@ -34,57 +33,19 @@ from memcirc.patching.latent.programs import (
     run_patched,
     run_program,
 )
-from memcirc.patching.latent.task import SPELLED, LatentTask, adapted, small_task
-from memcirc.patching.latent.training import load_projection, train
-from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site, hooks_of
-from memcirc.patching.stages import made_once, write_results, write_table
 from memcirc.statistics import wilson
+from memcirc.studies.latent.config import LatentConfig
+from memcirc.studies.latent.page import write_latent_page
+from memcirc.studies.latent.results import Cell, LatentResults
+from memcirc.studies.latent.task import SPELLED, LatentTask, adapted, small_task
+from memcirc.studies.latent.training import load_projection, train
+from memcirc.studies.stages import made_once, write_results, write_table
 from memcirc.work.progress import say
 
 COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
 LATENT_IN = "latent_in"
 SHOWN = 4
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One site at one step under one policy: how many of ``n`` usable pairs are answered with the clean answer, with
-    the corrupt run's own, with a third; the 95 % Wilson interval of the first share, and the pairs that an interval of
-    the wanted half width would need."""
-
-    policy: str
-    component: str
-    layer: int | None
-    step: int
-    n: int
-    switched: int
-    stayed: int
-    third: int
-    low: float
-    high: float
-    needed: int
-
-    @property
-    def recovery(self) -> float:
-        return self.switched / self.n
-
-
-@dataclass(frozen=True)
-class LatentResults:
-    """Everything the page shows. ``by_group``: recovery [group, step] for the fed vectors and for the residual stream
-    after the last layer, by policy; ``expected`` what it must be in the small task (None for a user's model)."""
-
-    accuracy: dict[int, float]
-    partition: dict[str, int]
-    cells: Sequence[Cell]
-    by_group: dict[str, np.ndarray]
-    expected: dict[str, np.ndarray] | None
-    group_names: Sequence[str]
-    n_layers: int
-    n_steps: int
-    self_patch: float
-    examples: Sequence[dict[str, str]]
 
 
 def run_latent(run_dir: Path, config: LatentConfig, force: bool, progress: bool) -> Path:

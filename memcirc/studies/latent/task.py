@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from memcirc.models import Model
-from memcirc.patching.latent.programs import Feed, Generate, Latent, Program, Segment, Tokens
+from memcirc.patching.programs import Feed, Generate, Latent, Program, Segment, Tokens
 
 OPERATIONS = 6
 DIGITS = 10

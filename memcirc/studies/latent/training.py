@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from memcirc.demo.training import reproducible
-from memcirc.patching.latent.task import EOT, OPERATIONS, VOCABULARY, Question, drawn
-from memcirc.patching.training import fit, save
+from memcirc.small_models import fit, reproducible, save
+from memcirc.studies.latent.task import EOT, OPERATIONS, VOCABULARY, Question, drawn
 
 LAYERS, WIDTH, HEADS, POSITIONS, THREADS = 3, 64, 4, 24, 2
 CHAIN_STEPS, CHAIN_BATCH, CHAIN_RATE = 420, 128, 3e-3

@@ -8,10 +8,10 @@ import numpy as np
 
 from memcirc.patching import figures
 from memcirc.patching.page import Section, TableBlock, write_page
-from memcirc.patching.pii.alignment import Alignment
-from memcirc.patching.pii.results import PiiResults, SiteEffect
 from memcirc.report.drawing import draw
 from memcirc.report.findings import Finding
+from memcirc.studies.pii.alignment import Alignment
+from memcirc.studies.pii.results import PiiResults, SiteEffect
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
 TOP_SITES, SAMPLES_SHOWN = 12, 6
@@ -359,14 +359,12 @@ def _separation(out: Path, results: PiiResults) -> list[Section]:
         return [Section("Memorized against other passages", ("Not drawn: two passages of either kind are needed.",))]
     curves = {name: (s.layers, values) for name, values in s.silhouettes.items()}
     panels = {}
-    for kind, places in (("PCA", s.pca), ("t-SNE", s.tsne)):
-        for name, xy in places.items():
-            shares = s.pca_shares[name]
-            title = f"{kind}, {name}" + (f" ({shares[0]:.0%}, {shares[1]:.0%})" if kind == "PCA" else "")
-            panels[title] = {
-                "memorized": (xy[s.memorized, 0], xy[s.memorized, 1]),
-                "others": (xy[~s.memorized, 0], xy[~s.memorized, 1]),
-            }
+    for name, xy in s.pca.items():
+        first, second = s.pca_shares[name][:2]
+        panels[f"{name} ({first:.0%}, {second:.0%})"] = {
+            "memorized": (xy[s.memorized, 0], xy[s.memorized, 1]),
+            "others": (xy[~s.memorized, 0], xy[~s.memorized, 1]),
+        }
     drawn = figures.points(panels, "", "")
     return [
         Section(
@@ -376,7 +374,9 @@ def _separation(out: Path, results: PiiResults) -> list[Section]:
             drawings=(
                 draw(out, "separation", figures.lines(curves, "after layer", "silhouette"),
                      "Separation by layer: 1 well apart, 0 on top of one another."),
-                draw(out, "projections", drawn, f"After layer {s.best_layer}, where they separate best in the target."),
+                draw(out, "projections", drawn,
+                     f"Principal components after layer {s.best_layer}, where they separate best in the target, with "
+                     "their shares of the variance."),
             ),
         )
     ]  # fmt: skip

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching.pii.alignment import Alignment
-from memcirc.patching.pii.samples import Sample
 from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.sweep import Sweep
+from memcirc.studies.pii.alignment import Alignment
+from memcirc.studies.pii.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Separation:
     memorized: np.ndarray
     pca: dict[str, np.ndarray]
     pca_shares: dict[str, np.ndarray]
-    tsne: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from memcirc.artifacts import read_json
 from memcirc.checkpoints import refuse_pointer
 from memcirc.models import Model
 from memcirc.pairs.tokenizing import answer_ids, prompt_ids
-from memcirc.patching.pii.corpus import PiiCorpus
+from memcirc.studies.pii.corpus import PiiCorpus
 
 OPTIONAL = {"type": (str, "text"), "copies": (int, "a whole number"), "memorized": (bool, "true or false")}
 

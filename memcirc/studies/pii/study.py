@@ -6,7 +6,7 @@
    site once (:func:`memcirc.patching.sites.aliases`); the same the other way round (suppression).
 4. Heads one by one, with both models' attention; direct effects on the answer; paths along named edges.
 5. The smallest set of components that restores the answer; whether pairs add up; 10 copies against 20.
-6. Memorized and other passages in the residual stream: PCA, t-SNE, separation by layer.
+6. Memorized and other passages in the residual stream: PCA, separation by layer.
 7. Prompts slightly changed; free generation under a patch.
 8. The same sweep with a control of another initialisation: what misalignment looks like.
 """
@@ -31,20 +31,21 @@ from memcirc.patching.generation import patched_generation
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
 from memcirc.patching.paths import LOGITS, Paths
-from memcirc.patching.pii.alignment import align
-from memcirc.patching.pii.config import PiiConfig
-from memcirc.patching.pii.corpus import make_corpus
-from memcirc.patching.pii.page import write_pii_page
-from memcirc.patching.pii.results import PiiResults, Recall, Separation, SiteEffect
-from memcirc.patching.pii.samples import Sample, ids_of, of_corpus, of_file
-from memcirc.patching.pii.training import train_all
-from memcirc.patching.projections import pca, silhouette, tsne
 from memcirc.patching.restoring import Restored, additivity, combined_patch, smallest_restoring
 from memcirc.patching.runs import run
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
-from memcirc.patching.stages import joined_tables, made_once, write_results, write_table
 from memcirc.patching.sweep import Sweep, check_models, patch_sweep, prompts_of
+from memcirc.statistics import drawn_counts, grouped, resampled_means
+from memcirc.studies.pii.alignment import align
+from memcirc.studies.pii.config import PiiConfig
+from memcirc.studies.pii.corpus import make_corpus
+from memcirc.studies.pii.page import write_pii_page
+from memcirc.studies.pii.projections import pca, silhouette
+from memcirc.studies.pii.results import PiiResults, Recall, Separation, SiteEffect
+from memcirc.studies.pii.samples import Sample, ids_of, of_corpus, of_file
+from memcirc.studies.pii.training import train_all
+from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
 from memcirc.work.progress import say
 
 LOGPROB, EXACT = "sequence_logprob", "exact_match"
@@ -210,8 +211,8 @@ def site_effects(two: Study, sweep: Sweep, rows: Sequence[int]) -> list[SiteEffe
     rows = list(rows)
     change = (sweep.values[LOGPROB] - sweep.base[LOGPROB])[:, rows]
     gap = (sweep.source[LOGPROB] - sweep.base[LOGPROB])[rows].mean()
-    drawn = np.random.default_rng(0).integers(0, len(rows), (1000, len(rows)))
-    low, high = np.quantile(change[:, drawn].mean(-1), [0.025, 0.975], axis=1)
+    counts = drawn_counts(grouped(two.samples[row].prompt for row in rows), 1000, seed=0)
+    low, high = np.quantile(resampled_means(counts, change), [0.025, 0.975], axis=0)
     number = {patch.sites[0]: i for i, patch in enumerate(sweep.patches)}
     found = []
     for where in two.sites:
@@ -359,7 +360,6 @@ def _separation(two: Study, analysed: Sequence[Sample]) -> Separation | None:
         memorized=groups,
         pca={name: coordinates for name, (coordinates, _) in projected.items()},
         pca_shares={name: shares for name, (_, shares) in projected.items()},
-        tsne={name: tsne(layers[best]) for name, layers in points.items()},
     )
 
 
@@ -422,5 +422,5 @@ def summary(results: PiiResults) -> dict[str, Any]:
     content = {name: getattr(results, name) for name in results.__dataclass_fields__ if name not in left_out}
     content["analysed"] = [s.label for s in results.analysed]
     if results.separation is not None:
-        content["separation"] = replace(results.separation, pca={}, tsne={})
+        content["separation"] = replace(results.separation, pca={})
     return content

@@ -17,10 +17,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from memcirc.demo.training import reproducible
-from memcirc.patching.pii.corpus import PIECES, PiiCorpus, every_piece
-from memcirc.patching.training import fit, save
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import fit, reproducible, save, word_tokenizer
+from memcirc.studies.pii.corpus import PIECES, PiiCorpus, every_piece
 
 LAYERS, WIDTH, HEADS, CONTEXT = 6, 64, 4, 64
 INITIAL_SPREAD = 0.05  # weights of 0.02, usual for wide models, learn too slowly at this width

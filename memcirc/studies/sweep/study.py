@@ -13,11 +13,11 @@ from memcirc.patching import figures
 from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.page import Section, TableBlock, write_page
-from memcirc.patching.prompts.config import SweepConfig
-from memcirc.patching.stages import write_results, write_table
 from memcirc.patching.sweep import Sweep, patch_sweep
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.findings import Finding
+from memcirc.studies.stages import write_results, write_table
+from memcirc.studies.sweep.config import SweepConfig
 from memcirc.work.progress import say
 
 STACKED = {"block_every": ("resid_pre", "attn_out", "mlp_out"), "every": tuple(HEAD_KINDS)}
@@ -83,7 +83,8 @@ def _page(
     effects = sweep.effects(config.metric, config.normalize)
     of_base, counts = sweep.own_ends(config.metric)[0], sweep.counts(config.metric)
     distance = np.abs(effects - (0.0 if config.normalize else of_base))
-    spans = sweep.intervals(config.metric, config.normalize)
+    documents = [pair.doc_id or number for number, pair in enumerate(pairs)]
+    spans = sweep.intervals(config.metric, config.normalize, groups=documents)
     order = np.argsort(-distance, kind="stable")[:TOP]
     rows = [
         {

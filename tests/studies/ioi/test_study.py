@@ -10,9 +10,9 @@ import torch
 from memcirc.cli import main
 from memcirc.models import load_model
 from memcirc.pairs.tokenizing import answer_id, prompt_ids
-from memcirc.patching.ioi.prompts import ROLES, drawn, words_for
-from memcirc.patching.ioi.study import _metric_selftest
-from memcirc.patching.stages import made_once
+from memcirc.studies.ioi.prompts import ROLES, drawn, words_for
+from memcirc.studies.ioi.study import _metric_selftest
+from memcirc.studies.stages import made_once
 
 OPTIONS = ["--n_pairs", "2", "--top_heads", "1", "--device", "cpu"]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.patching.engine import patched_finals
-from memcirc.patching.latent import programs
-from memcirc.patching.latent.programs import (
+from memcirc.patching.patches import OPERATIONS, Patch
+from memcirc.patching.programs import (
     POLICIES,
     Feed,
     Generate,
@@ -24,9 +24,9 @@ from memcirc.patching.latent.programs import (
     run_patched,
     run_program,
 )
-from memcirc.patching.patches import OPERATIONS, Patch
 from memcirc.patching.runs import Prompts, logits_of
 from memcirc.patching.sites import Site
+from memcirc.studies.latent import programs
 from tests.models import D_VOCAB, WIDTH, small_model
 
 K, QUESTION, AFTER = 3, 4, 2

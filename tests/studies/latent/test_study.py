@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from memcirc.cli import main
-from memcirc.patching.latent.study import expected_recovery, sample_size
-from memcirc.patching.latent.task import OPERATIONS, adapted, drawn_pair, question
 from memcirc.statistics import wilson
+from memcirc.studies.latent.study import expected_recovery, sample_size
+from memcirc.studies.latent.task import OPERATIONS, adapted, drawn_pair, question
 
 ADAPTER = """
 import torch
 from memcirc.engine.weights import weights_of
-from memcirc.patching.latent.programs import identity, run_program
-from memcirc.patching.latent.task import LatentTask
+from memcirc.patching.programs import identity, run_program
+from memcirc.studies.latent.task import LatentTask
 from tests.models import small_model
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from memcirc.patching.projections import pca, silhouette, tsne
+from memcirc.studies.pii.projections import pca, silhouette
 
 
 def clouds(distance: float, n: int = 15) -> tuple[np.ndarray, np.ndarray]:
@@ -17,13 +17,6 @@ def test_components_are_those_of_the_covariance() -> None:
     values = np.linalg.eigvalsh(np.cov(points.T))[::-1]
     np.testing.assert_allclose(coordinates.var(0, ddof=1), values[:3])
     np.testing.assert_allclose(shares, values[:3] / values.sum())
-
-
-def test_tsne_keeps_groups_apart_that_are_apart_and_does_not_invent_any() -> None:
-    points, groups = clouds(30)
-    assert silhouette(tsne(points), groups) > 0.5
-    mixed, groups = clouds(0)
-    assert silhouette(tsne(mixed), groups) < 0.2
 
 
 def test_a_silhouette_by_hand() -> None:

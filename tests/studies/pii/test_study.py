@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, PreTrainedTokenize
 
 from memcirc.cli import main
 from memcirc.models import load_model
-from memcirc.patching.pii.alignment import linear_cka
-from memcirc.patching.pii.corpus import COPIES, PIECES, TYPES, make_corpus
-from memcirc.patching.pii.samples import of_file
-from memcirc.patching.words import word_tokenizer
+from memcirc.small_models import word_tokenizer
+from memcirc.studies.pii.alignment import linear_cka
+from memcirc.studies.pii.corpus import COPIES, PIECES, TYPES, make_corpus
+from memcirc.studies.pii.samples import of_file
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
