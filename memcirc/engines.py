@@ -1,12 +1,15 @@
-"""The engines by name. Each is a module with the same two functions, ``mask_gradients`` and ``prepare``."""
+"""The engines by name; a new one is a module as :class:`memcirc.engine.protocol.Engine` says, and a line here."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from memcirc.engine.protocol import Engine
 
 ENGINES = {"native": "memcirc.engine", "auto-circuit": "memcirc.interop.auto_circuit"}
 
 
-def engine_module(name: str) -> Any:
+def engine_module(name: str) -> "Engine":
     """The engine's module, imported now.
 
     Raises:
@@ -14,4 +17,4 @@ def engine_module(name: str) -> Any:
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r} is not known; accepted: {', '.join(ENGINES)}")
-    return importlib.import_module(ENGINES[name])
+    return cast("Engine", importlib.import_module(ENGINES[name]))

@@ -8,7 +8,7 @@ diagnostic (:meth:`CircuitRunner.per_pair`).
 """
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.engine.memory import Memory
+from memcirc.engine.protocol import PreparedCircuits
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings
@@ -37,7 +38,7 @@ class CircuitRunner:
     """Holds what circuits share (ablation values, both ends, prefixes); make one with :func:`circuit_runner`."""
 
     def __init__(
-        self, model: Model, pairs: Pairs, settings: RunSettings, reference: Pairs | None, **engine: Any
+        self, model: Model, pairs: Pairs, settings: RunSettings, prepare: Callable[[bool], PreparedCircuits]
     ) -> None:
         if not len(pairs):
             raise ValueError("the pair set is empty; a circuit is run on at least one pair")
@@ -45,13 +46,8 @@ class CircuitRunner:
         self.model, self.pairs, self.settings = model, pairs, settings
         self.graph: Graph = graph_of(model)
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
-        means_over = reference if settings.ablated.means_of else None
-        name, batch_size = engine.get("engine", "native"), engine.get("batch_size")
-        memory = engine.get("memory") or Memory(model.device)
-        self._prepare = lambda sequence: engine_module(name).prepare(
-            model, pairs, settings, means_over, batch_size, sequence, memory
-        )
-        self._prepared: dict[bool, Any] = {}
+        self._prepare = prepare
+        self._prepared: dict[bool, PreparedCircuits] = {}
         self._end_values: dict[str, tuple[Tensor, float]] = {}
 
     def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
@@ -164,7 +160,13 @@ def circuit_runner(
             vocabulary, an unsupported combination.
     """
     settings = RunSettings(mode, ablation, reverse, dangling)
-    return CircuitRunner(model, pairs, settings, reference, engine=engine, batch_size=batch_size, memory=memory)
+    means_over = reference if settings.ablated.means_of else None
+    shared = memory or Memory(model.device)
+
+    def prepare(sequence: bool) -> PreparedCircuits:
+        return engine_module(engine).prepare(model, pairs, settings, means_over, batch_size, sequence, shared)
+
+    return CircuitRunner(model, pairs, settings, prepare)
 
 
 def run_circuit(model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Any) -> Tensor:

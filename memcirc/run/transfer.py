@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
@@ -21,6 +21,7 @@ from memcirc.verification.transfer import Cell, Transfer, transfer
 SMALLEST_SUBSET = 8
 
 
+@runtime_checkable
 class Found(Protocol):
     """What transfer reads of a run whose circuits have been found; a task is ``TASK``, or ``TASK@SUBSET`` for the pairs
     of one subset."""

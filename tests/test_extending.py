@@ -1,0 +1,117 @@
+"""``docs/architecture.md`` says what a change touches: here each is made with a toy, and the house finds it."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from memcirc.attribution.attribute import attribute
+from memcirc.attribution.method import Method
+from memcirc.attribution.methods import METHODS
+from memcirc.circuit import Circuit
+from memcirc.circuits.runner import circuit_runner
+from memcirc.engine import Request
+from memcirc.engines import ENGINES
+from memcirc.graph import Graph, GraphShape, graph_of
+from memcirc.interop.export import FORMATS, export
+from memcirc.interop.mib import ScoredCircuit
+from memcirc.interventions import ABLATIONS, Ablation
+from memcirc.metrics import METRICS, POSITION, TABLE, Labels, Metric
+from tests.models import random_pairs, small_model
+
+ROOT = Path(__file__).parents[1]
+
+
+def module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
+    made = ModuleType(name)
+    vars(made).update(contents)
+    monkeypatch.setitem(sys.modules, name, made)
+
+
+def test_an_attribution_method_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ones(request: Request) -> torch.Tensor:
+        return torch.full((graph_of(request.model).n_edges,), float(request.steps))
+
+    toy = Method(ones, engines=("native",), defined_for=lambda ablation: not ablation.means_of)
+    module(monkeypatch, "memcirc.attribution.toy", METHOD=toy)
+    monkeypatch.setitem(METHODS, "toy", "toy:METHOD")
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    scores = attribute(model, pairs, "toy", steps=3)
+    assert (scores.values == 3).all()
+    assert scores.origin["method"] == "toy"
+    with pytest.raises(ValueError, match="method 'toy' is not defined for ablation 'mean-all'"):
+        attribute(model, pairs, "toy", ablation="mean-all")
+    with pytest.raises(ValueError, match="method 'toy' is computed by engine 'native' alone"):
+        attribute(model, pairs, "toy", engine="auto-circuit")
+
+
+def test_a_metric_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entropy(logits: torch.Tensor, labels: Labels) -> torch.Tensor:
+        return -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+
+    monkeypatch.setitem(TABLE, "entropy", Metric("entropy", POSITION, entropy))
+    monkeypatch.setattr("memcirc.metrics.METRICS", (*METRICS, "entropy"))
+    monkeypatch.setattr("memcirc.attribution.settings.DIFFERENTIABLE", ("entropy",))
+    monkeypatch.setattr("memcirc.engine.scoring.DIFFERENTIABLE", ("entropy",))
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    runner = circuit_runner(model, pairs, mode="tree")
+    scores = attribute(model, pairs, "mask-ig", steps=30, objective="neg_entropy")
+    ends = runner.ends("neg_entropy")
+    whole = float(scores.values.sum()) / 30
+    assert whole == pytest.approx(ends.everything - ends.nothing, rel=0.15)
+
+
+def test_another_mean_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean of clean prompts over all positions."""
+    monkeypatch.setitem(ABLATIONS, "toy", Ablation("toy", means_of=("clean",), by_position=False))
+    model, pairs = small_model("gpt2"), random_pairs(3)
+    for mode in ("tree", "edge"):
+        native = circuit_runner(model, pairs, mode=mode, ablation="toy")
+        peer = circuit_runner(model, pairs, mode=mode, ablation="toy", engine="auto-circuit")
+        circuits = [set(), attribute(model, pairs, "eap", ablation="toy").top(20), native.graph.edges]
+        torch.testing.assert_close(native.logits(circuits), peer.logits(circuits))
+
+
+def test_an_export_format_is_a_function_and_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(
+        FORMATS, "toy", lambda scored, path: path.write_text(" ".join(scored.circuit), encoding="utf-8")
+    )
+    graph = Graph(GraphShape(1, 1, 1))
+    export(
+        ScoredCircuit(graph, Circuit.from_edges(["input->logits"]), torch.zeros(graph.n_edges), 4),
+        tmp_path / "t",
+        "toy",
+    )
+    assert (tmp_path / "t").read_text(encoding="utf-8") == "input->logits"
+
+
+def test_an_engine_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Everywhere:
+        def logits(self, kept: torch.Tensor, answers_only: bool = False) -> torch.Tensor:
+            return kept.sum(1).double()[:, None, None].expand(-1, 2, 4 if not answers_only else 2)
+
+    module(
+        monkeypatch,
+        "toy_engine",
+        prepare=lambda *_: Everywhere(),
+        mask_gradients=lambda request, alphas: torch.ones(262),
+    )
+    monkeypatch.setitem(ENGINES, "toy", "toy_engine")
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    assert (attribute(model, pairs, "eap", engine="toy").values == 1).all()
+    runner = circuit_runner(model, pairs, mode="tree", engine="toy")
+    assert runner.logits([{"input->logits"}], answers_only=True)[0, 0, 0] == 1
+
+
+def test_every_file_that_the_document_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w/]+(?:\.py|/))(?::\w+(?:\.\w+)?)?`", text):
+        assert (ROOT / name).exists() or (ROOT / "memcirc" / name).exists(), name
+    for name, attribute_named in re.findall(r"`([\w/]+\.py):(\w+)", text):
+        path = ROOT / name if (ROOT / name).exists() else ROOT / "memcirc" / name
+        assert re.search(
+            rf"^(class|def) {attribute_named}\b|^{attribute_named}\b", path.read_text(encoding="utf-8"), re.M
+        )
