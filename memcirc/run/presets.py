@@ -9,7 +9,7 @@ circuit was found on). ``ablations_*``: the circuit under every ablation. Each p
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,15 @@ def run_preset(name: str, run_dir: Path) -> None:
     if not stored:
         raise FileNotFoundError(f"no finished run in {run_dir}; `memcirc demo` makes one in runs/demo")
     pipeline = Pipeline(run_dir, resolve(stored, {}), terse=True)
-    make, task = PRESETS[name]
-    for needed in {task, "branch", "memorization"} if make is _cross else {task}:
-        if needed and needed not in pipeline.config.model.tasks:
+    preset = PRESETS[name]
+    task = preset.task
+    for needed in (*filter(None, [task]), *preset.needs):
+        if needed not in pipeline.config.model.tasks:
             raise ValueError(
                 f"preset {name!r} needs task {needed!r}; this run has {', '.join(pipeline.config.model.tasks)}"
             )
     with at_work(run_dir):
-        rows = make(pipeline, task)
+        rows = preset.make(pipeline, task)
     out = run_dir / "presets" / f"{name}.json"
     card = _card(pipeline, task) if task else {}
     content: dict[str, Any] = {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline)}
@@ -66,7 +67,7 @@ def run_preset(name: str, run_dir: Path) -> None:
     constant = ("model", "revision", "dtype", "bos", "split", "data", "selection", "averaging", "seed")
     shown = [key for key in dict.fromkeys(key for row in rows for key in row) if task or key not in constant]
     print(text_table(rows, shown))
-    if make is _sizes:
+    if preset.published:
         content["published"] = [asdict(open_interval(size)) for size in PUBLISHED_SIZES]
         print("\nThe study's published sizes, and the true minima that its search would have reported as them")
         print(text_table(content["published"], list(content["published"][0])))
@@ -284,16 +285,27 @@ def _numbers(found: Measurement) -> dict[str, Any]:
     }
 
 
-PRESETS: dict[str, tuple[Callable[[Pipeline, str], Rows], str]] = {
-    "mem_decision_random": (_random, "memorization"),
-    "mem_decision_cross": (_cross, "memorization"),
-    "mem_decision_cross_subset": (_cross_subset, "memorization"),
-    "branch_random": (_random, "branch"),
-    "branch_cross": (_cross, "branch"),
-    "branch_cross_subset": (_cross_subset, "branch"),
-    "ablations_mem_decision": (_ablations, "memorization"),
-    "ablations_branch": (_ablations, "branch"),
-    "mem_decision_sizes": (_sizes, "memorization"),
-    "branch_sizes": (_sizes, "branch"),
-    "ground_truth": (_ground_truth, ""),
+@dataclass(frozen=True)
+class Preset:
+    """A table of the study: what makes its rows, of which task ("" for none), the further tasks that it needs, and
+    whether the study's published sizes stand below it."""
+
+    make: Callable[[Pipeline, str], Rows]
+    task: str
+    needs: tuple[str, ...] = ()
+    published: bool = False
+
+
+PRESETS = {
+    "mem_decision_random": Preset(_random, "memorization"),
+    "mem_decision_cross": Preset(_cross, "memorization", needs=("branch",)),
+    "mem_decision_cross_subset": Preset(_cross_subset, "memorization"),
+    "branch_random": Preset(_random, "branch"),
+    "branch_cross": Preset(_cross, "branch", needs=("memorization",)),
+    "branch_cross_subset": Preset(_cross_subset, "branch"),
+    "ablations_mem_decision": Preset(_ablations, "memorization"),
+    "ablations_branch": Preset(_ablations, "branch"),
+    "mem_decision_sizes": Preset(_sizes, "memorization", published=True),
+    "branch_sizes": Preset(_sizes, "branch", published=True),
+    "ground_truth": Preset(_ground_truth, ""),
 }
