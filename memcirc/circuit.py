@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from memcirc.config import LONGEST_REPR, cut
@@ -47,8 +48,8 @@ class Circuit:
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.edges))
 
-    def mask(self, graph: Graph) -> Tensor:
-        """bool [n_edges] in the graph's order, True for the circuit's edges; ValueError for an edge it lacks."""
+    def mask(self, graph: Graph) -> Bool[Tensor, " n_edges"]:
+        """In the graph's order, True for the circuit's edges; ValueError for an edge it lacks."""
         return edge_mask(graph, self.edges)
 
 
@@ -63,8 +64,8 @@ def edge_names(names: Iterable[str]) -> frozenset[str]:
     return found
 
 
-def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Tensor:
-    """bool [n_edges] in canonical order of a circuit or a collection of edge names.
+def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Bool[Tensor, " n_edges"]:
+    """In canonical order, the edges of a circuit or a collection of edge names.
 
     Raises:
         ValueError: an edge that the graph does not have (with the nearest names), or a string in place of a set.
@@ -74,8 +75,8 @@ def edge_mask(graph: Graph, circuit: "Circuit | Collection[str]") -> Tensor:
     return mask
 
 
-def connected(graph: Graph, mask: Tensor) -> Tensor:
-    """bool [n_edges]: the edges of ``mask`` that lie on a path of it from ``input`` to ``logits``."""
+def connected(graph: Graph, mask: Bool[Tensor, " n_edges"]) -> Bool[Tensor, " n_edges"]:
+    """The edges of ``mask`` that lie on a path of it from ``input`` to ``logits``."""
     matrix = graph.to_matrix(mask).cpu().numpy()
     nodes = list(graph.inputs_of.values())
     n_sources = len(graph.sources)

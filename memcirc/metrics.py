@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from memcirc.pairs.record import Pairs
@@ -39,9 +40,9 @@ class Answers:
     ``(values * answer).sum(-1)`` is the mean over a pair's answers.
     """
 
-    columns: Tensor  # int64 [pairs, alternative]
-    answer: Tensor  # float [pairs, alternative]
-    wrong: Tensor  # float [pairs, alternative]
+    columns: Int[Tensor, "pairs alternative"]
+    answer: Float[Tensor, "pairs alternative"]
+    wrong: Float[Tensor, "pairs alternative"]
 
     @classmethod
     def of(cls, pairs: Pairs, d_vocab: int, device: torch.device | str = "cpu") -> "Answers":
@@ -73,8 +74,8 @@ class Answers:
     def __getitem__(self, rows: Tensor) -> "Answers":
         return Answers(self.columns[rows], self.answer[rows], self.wrong[rows])
 
-    def gather(self, logits: Tensor) -> Tensor:
-        """[..., pairs, d_vocab] -> [..., pairs, alternative]."""
+    def gather(self, logits: Float[Tensor, "*rest pairs d_vocab"]) -> Float[Tensor, "*rest pairs alternative"]:
+        """The logits of each pair's answers and wrong answers."""
         return logits.gather(-1, self.columns.expand(*logits.shape[:-1], -1))
 
 
@@ -82,15 +83,14 @@ class Answers:
 class Labels:
     """What the logits of several pairs are held against.
 
-    ``answers`` of one token each, for what is read at one position; ``targets`` int64 [pairs, step] and ``target_mask``
-    bool [pairs, step] (False where they are padding), for what reads whole answers; ``reference`` float [pairs,
-    d_vocab], the logits of the run that ``kl`` compares with.
+    ``answers`` of one token each, for what is read at one position; ``targets`` and ``target_mask`` (False where they
+    are padding), for what reads whole answers; ``reference``, the logits of the run that ``kl`` compares with.
     """
 
     answers: Answers | None = None
-    targets: Tensor | None = None
-    target_mask: Tensor | None = None
-    reference: Tensor | None = None
+    targets: Int[Tensor, "pairs step"] | None = None
+    target_mask: Bool[Tensor, "pairs step"] | None = None
+    reference: Float[Tensor, "pairs d_vocab"] | None = None
 
     def columns(self) -> Answers:
         """The answers of one token, which a metric of one position needs."""
@@ -151,8 +151,8 @@ class Metric:
             raise ValueError(f"metric {name!r} is not known; accepted, each also with neg_: {', '.join(accepted)}")
         return metric if bare == name else replace(metric, name=name, sign=-1)
 
-    def __call__(self, logits: Tensor, labels: Labels) -> Tensor:
-        """float [..., pairs]: the metric of each pair, from the logits that it reads; differentiable where it can be.
+    def __call__(self, logits: Float[Tensor, "..."], labels: Labels) -> Float[Tensor, "... pairs"]:
+        """The metric of each pair, from the logits that it reads; differentiable where it can be.
 
         Raises:
             ValueError: a reference is needed, and there is none.
@@ -161,13 +161,12 @@ class Metric:
             raise ValueError(f"metric {self.name!r} compares with a reference run; none was given")
         return self.sign * self.compute(logits, labels)
 
-    def of_position(self, logits: Tensor, labels: Labels) -> Tensor:
-        """The same from the logits at one position, float [..., pairs, d_vocab], for metrics that do not read whole
-        answers."""
+    def of_position(self, logits: Float[Tensor, "*rest pairs d_vocab"], labels: Labels) -> Float[Tensor, "*rest pairs"]:
+        """The same from the logits at one position, for metrics that do not read whole answers."""
         assert self.reads != SEQUENCE, self.name
         return self(labels.columns().gather(logits) if self.reads == COLUMNS else logits, labels)
 
-    def resolution(self, logits: Tensor, values: Tensor, dtype: torch.dtype) -> float:
+    def resolution(self, logits: Float[Tensor, "..."], values: Float[Tensor, "..."], dtype: torch.dtype) -> float:
         """The smallest difference of one pair's metric that logits computed in ``dtype`` can carry.
 
         Two ways to compute the same logits differ by some units in the last place of the largest of them (measured over

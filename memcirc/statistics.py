@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real
 from scipy.stats import binomtest, mannwhitneyu
+
+Counts = Float[np.ndarray, "n_resamples members"]
 
 SMALLEST_SHARE = 1e-6
 LEVEL = 0.95
@@ -85,7 +88,7 @@ def grouped(keys: Iterable[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
-def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> np.ndarray:
+def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> Counts:
     """The same as :func:`drawn_counts`, of groups of documents enough for an interval that a claim rests on.
 
     Raises:
@@ -99,8 +102,8 @@ def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int
     return drawn_counts(groups, n_resamples, seed)
 
 
-def drawn_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> np.ndarray:
-    """float64 [n_resamples, members]: how often each member is drawn, those of a group together.
+def drawn_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> Counts:
+    """How often each member is drawn, those of a group together.
 
     Args:
         groups: every member's number, 0 and up, in exactly one of them.
@@ -112,27 +115,26 @@ def drawn_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -
     return drawn[:, member].astype(np.float64)
 
 
-def resampled_means(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """float64 [n_resamples, ...]: the mean of values, [..., members], in every resample of counts."""
+def resampled_means(counts: Counts, values: Float[np.ndarray, "*rest members"]) -> Float[np.ndarray, "n_resamples ..."]:
+    """The mean of values in every resample."""
     return (counts / counts.sum(1, keepdims=True)) @ values.T
 
 
 def resampled_ratios(
-    counts: np.ndarray, values: np.ndarray, nothing: np.ndarray, everything: np.ndarray, resolution: float = 0.0
-) -> np.ndarray:
-    """float64 [n_resamples, ...]: where the means lie between those of the ends; NaN where these coincide.
-
-    Args:
-        counts: [n_resamples, members]; values: [..., members]; nothing, everything: [members], the ends; resolution: as
-            of :class:`Ends`.
-    """
+    counts: Counts,
+    values: Float[np.ndarray, "*rest members"],
+    nothing: Float[np.ndarray, " members"],
+    everything: Float[np.ndarray, " members"],
+    resolution: float = 0.0,
+) -> Float[np.ndarray, "n_resamples ..."]:
+    """Where the means lie between those of the ends; NaN where these coincide. ``resolution`` as of :class:`Ends`."""
     low, high = resampled_means(counts, nothing), resampled_means(counts, everything)
     ends = (low, high) if values.ndim == 1 else (low[:, None], high[:, None])
     return normalised(resampled_means(counts, values), *ends, resolution)
 
 
-def percentile_interval(draws: np.ndarray, n_groups: int, level: float = LEVEL) -> Interval:
-    """The percentile interval of a statistic's draws, [n_resamples].
+def percentile_interval(draws: Float[np.ndarray, " n_resamples"], n_groups: int, level: float = LEVEL) -> Interval:
+    """The percentile interval of a statistic's draws.
 
     Raises:
         ValueError: fewer than nine resamples in ten gave a number.
@@ -152,7 +154,7 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def area_under_roc(inside: np.ndarray, outside: np.ndarray) -> float:
+def area_under_roc(inside: Real[np.ndarray, " inside"], outside: Real[np.ndarray, " outside"]) -> float:
     """The probability that a score from inside outranks one from outside, ties counting one half (Mann and Whitney
     1947)."""
     return float(mannwhitneyu(inside, outside).statistic) / (len(inside) * len(outside))

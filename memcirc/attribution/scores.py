@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,17 +25,17 @@ HEADER = "memcirc"
 class EdgeScores:
     """Scores of all edges of a graph.
 
-    ``values`` is float [n_edges] in canonical order (the mean over pairs), ``per_example`` float [pairs, n_edges] where
-    it was asked for; ``origin`` states method, objective, ablation, model and data.
+    ``values`` are in canonical order (the mean over pairs), ``per_example`` is there where it was asked for; ``origin``
+    states method, objective, ablation, model and data.
 
     Raises:
         ValueError: a number of scores that is not the number of edges, or NaN among them.
     """
 
     graph: Graph
-    values: Tensor
+    values: Float[Tensor, " n_edges"]
     origin: Mapping[str, Any] = field(default_factory=dict)
-    per_example: Tensor | None = None
+    per_example: Float[Tensor, "pairs n_edges"] | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.values.shape) != (self.graph.n_edges,):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from numbers import Integral
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from memcirc.graph import LOGITS, Graph, node_of
@@ -23,11 +24,11 @@ def check_size(n: int, n_edges: int) -> None:
         raise ValueError(f"{n} edges asked for; accepted: 0 to {n_edges}")
 
 
-def ranking(values: Tensor, by: str = "abs") -> Tensor:
-    """int64 [n_edges]: edges from the highest score to the lowest; its first n are the circuit of n edges.
+def ranking(values: Float[Tensor, " n_edges"], by: str = "abs") -> Int[Tensor, " n_edges"]:
+    """Edges from the highest score to the lowest; the first n are the circuit of n edges.
 
     Args:
-        values: float [n_edges] in canonical order.
+        values: scores in canonical order.
 
     Raises:
         ValueError: an unknown ``by``, or NaN scores.
@@ -35,8 +36,8 @@ def ranking(values: Tensor, by: str = "abs") -> Tensor:
     return torch.argsort(_keys(values, by), descending=True, stable=True)
 
 
-def greedy_ranking(graph: Graph, values: Tensor, by: str = "abs") -> Tensor:
-    """int64 [n_edges]: edges in the order in which greedy growth from the logits takes them."""
+def greedy_ranking(graph: Graph, values: Float[Tensor, " n_edges"], by: str = "abs") -> Int[Tensor, " n_edges"]:
+    """Edges in the order in which greedy growth from the logits takes them."""
     keys = _keys(values, by).tolist()
     into: dict[str, list[int]] = defaultdict(list)
     for index, destination in enumerate(graph.edge_destination.tolist()):

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memcirc.attribution.scores import EdgeScores
@@ -71,8 +72,8 @@ def find_minimal(
     return MinimalCircuit(Circuit(chosen, {**scores.origin, "selection": selection, "by": by}), **asdict(found))
 
 
-def prefix_masks(order: Tensor, sizes: Sequence[int]) -> Tensor:
-    """bool [sizes, n_edges]: the circuits made of the first n edges of a ranking, int64 [n_edges]."""
+def prefix_masks(order: Int[Tensor, " n_edges"], sizes: Sequence[int]) -> Bool[Tensor, "sizes n_edges"]:
+    """The circuits made of the first n edges of a ranking."""
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order))
     return rank[None, :] < torch.tensor(list(sizes))[:, None]

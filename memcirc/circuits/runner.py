@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memcirc.circuit import Circuit, edge_mask
@@ -50,8 +51,8 @@ class CircuitRunner:
         self._prepared: dict[bool, PreparedCircuits] = {}
         self._end_values: dict[str, tuple[Tensor, float]] = {}
 
-    def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
-        """bool [circuits, n_edges] of circuits, checked against the graph."""
+    def masks(self, circuits: Sequence[AnyCircuit]) -> Bool[Tensor, "circuits n_edges"]:
+        """The masks of circuits, checked against the graph."""
         if isinstance(circuits, Circuit) or (circuits and isinstance(circuits[0], str)):
             raise ValueError("a sequence of circuits is needed; put a single circuit into a list")
         masks = [edge_mask(self.graph, circuit) for circuit in circuits]
@@ -77,8 +78,10 @@ class CircuitRunner:
         logits: Tensor = self._prepared[sequence].logits(masks, answers_only)
         return logits
 
-    def per_pair(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
-        """float [circuits, pairs]: the metric of every circuit on every pair."""
+    def per_pair(
+        self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff"
+    ) -> Float[Tensor, "circuits pairs"]:
+        """The metric of every circuit on every pair."""
         asked = Metric.parse(metric)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
         parts = [asked(self._read(asked, chunk), self._labels(asked)) for chunk in masks.split(CHUNK)]
@@ -115,8 +118,8 @@ class CircuitRunner:
         self.end_values(metric)
         return self._end_values[metric][1] / n_pairs**0.5
 
-    def end_values(self, metric: str = "logit_diff") -> Tensor:
-        """float [2, pairs]: each pair's metric with no edge and with all; measured once."""
+    def end_values(self, metric: str = "logit_diff") -> Float[Tensor, "2 pairs"]:
+        """Each pair's metric with no edge and with all; measured once."""
         if metric not in self._end_values:
             asked = Metric.parse(metric)
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
@@ -125,8 +128,10 @@ class CircuitRunner:
             self._end_values[metric] = values, asked.resolution(logits, values, self.model.dtype)
         return self._end_values[metric][0]
 
-    def faithfulness(self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff") -> Tensor:
-        """float64 [circuits]: the definition above.
+    def faithfulness(
+        self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff"
+    ) -> Float[Tensor, " circuits"]:
+        """The definition above, in float64.
 
         Raises:
             ValueError: an edge that the graph does not have, or ends that coincide.

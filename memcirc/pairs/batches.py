@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memcirc.pairs.record import Pair, Pairs
@@ -23,20 +24,20 @@ class PairBatch:
     ``target_mask`` what is not padding).
     """
 
-    index: Tensor  # int64 [batch]
-    clean: Tensor  # int64 [batch, pos]
-    corrupt: Tensor  # int64 [batch, pos]
-    lengths: Tensor  # int64 [batch]
-    read: Tensor  # int64 [batch, step]
-    targets: Tensor | None = None  # int64 [batch, step]
-    target_mask: Tensor | None = None  # bool [batch, step]
+    index: Int[Tensor, " batch"]
+    clean: Int[Tensor, "batch pos"]
+    corrupt: Int[Tensor, "batch pos"]
+    lengths: Int[Tensor, " batch"]
+    read: Int[Tensor, "batch step"]
+    targets: Int[Tensor, "batch step"] | None = None
+    target_mask: Bool[Tensor, "batch step"] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
-    def attended(self) -> Tensor:
-        """bool [batch, pos]: what is not padding."""
+    def attended(self) -> Bool[Tensor, "batch pos"]:
+        """What is not padding."""
         return torch.arange(self.clean.shape[1], device=self.clean.device) < self.lengths[:, None]
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model
+from memcirc.patching import programs
 from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import OPERATIONS, Patch
 from memcirc.patching.programs import (
@@ -26,7 +27,6 @@ from memcirc.patching.programs import (
 )
 from memcirc.patching.runs import Prompts, logits_of
 from memcirc.patching.sites import Site
-from memcirc.studies.latent import programs
 from tests.models import D_VOCAB, WIDTH, small_model
 
 K, QUESTION, AFTER = 3, 4, 2
