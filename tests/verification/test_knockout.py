@@ -1,0 +1,49 @@
+"""Knock-out, edge by edge: what each number says is recomputed with single runs."""
+
+import pytest
+import torch
+
+from memcirc.verification.hypotheses import independence
+from memcirc.verification.hypothesis_tests import hsic_test
+from memcirc.verification.knockout import BACK_UP, knock_out
+from tests.verification.subjects import subject
+
+
+def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> None:
+    """Its effect is the fall of faithfulness when it goes: from the whole model, and from what the circuit left."""
+    made = subject(n_edges=40)
+    row, runner, graph = knock_out(made)[0], made.runner(), made.graph
+    whole, rest = torch.ones_like(made.mask), ~made.mask
+
+    def effect(base: torch.Tensor, edge: str) -> float:
+        without = base.clone()
+        without[graph.index(edge)] = False
+        kept, gone = runner.faithfulness(torch.stack([base, without])).tolist()
+        return float(kept - gone)
+
+    order = made.needed("scores").order(*made.ranking_rule)
+    candidates = [graph.edges[i] for i in order[~made.mask[order]][: row.n_candidates].tolist()]
+    gains = {edge: abs(effect(rest, edge)) - abs(effect(whole, edge)) for edge in candidates}
+    shown = {str(back_up["edge"]): back_up for back_up in row.back_ups}
+    assert max(gains.values()) > BACK_UP > 0 > min(gains.values())
+    assert row.n_back_ups == sum(gain > BACK_UP for gain in gains.values())
+    assert list(shown) == sorted(gains, key=lambda edge: -gains[edge])[: len(shown)]
+    for edge, back_up in shown.items():
+        assert back_up["before"] == pytest.approx(effect(whole, edge), abs=1e-9)
+        assert back_up["after"] == pytest.approx(effect(rest, edge), abs=1e-9)
+
+
+def test_incompleteness_is_what_subsets_of_the_circuit_do_alone_and_within_the_model() -> None:
+    made = subject(n_edges=40)
+    row = knock_out(made)[0]
+    assert row.without_circuit == pytest.approx(float(made.runner().faithfulness(~made.mask[None])[0]))
+    assert 0 <= row.incompleteness <= row.incompleteness_highest
+
+
+def test_independence_is_asked_of_the_complement_not_of_the_circuit() -> None:
+    made = subject(n_edges=150)
+    whole = torch.ones_like(made.mask)
+    answers = made.runner().logits(torch.stack([~made.mask, made.mask, whole]), answers_only=True).double().numpy()
+    of_rest, of_circuit = (hsic_test(answers[i], answers[2], 1000, made.settings.seed)[0] for i in (0, 1))
+    assert of_rest != pytest.approx(of_circuit, rel=1e-3)
+    assert independence(made).effect == pytest.approx(of_rest)
