@@ -19,7 +19,7 @@ from memcirc.circuit import Circuit, edge_mask
 from memcirc.engine.memory import Memory
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
-from memcirc.interventions import RunSettings
+from memcirc.interventions import RunSettings, Way
 from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
@@ -53,6 +53,10 @@ class CircuitRunner:
         )
         self._prepared: dict[bool, Any] = {}
         self._end_values: dict[str, tuple[Tensor, float]] = {}
+
+    def way(self, metric: str = "logit_diff") -> Way:
+        """How a number of this runner is measured."""
+        return Way(**vars(self.settings), metric=metric)
 
     def masks(self, circuits: Sequence[AnyCircuit]) -> Tensor:
         """bool [circuits, n_edges] of circuits, checked against the graph."""

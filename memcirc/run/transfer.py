@@ -7,7 +7,7 @@ taken, without those of documents on the other side's training and validation sp
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memcirc.circuit import Circuit
@@ -71,19 +71,21 @@ def run_transfer(pipeline: "Pipeline", names: Sequence[str], data: dict[str, Pai
 
 def _row(pipeline: "Pipeline", cell: Cell) -> dict[str, Any]:
     """A cell with its evaluation card."""
-    content = asdict(cell)
-    measured = content.pop("measured")
     card = {key: pipeline.model.statement()[key] for key in ("model", "revision", "dtype")}
     origin = pipeline.circuit(cell.circuit, cell.measured.mode).origin
     return {
         **card,
         "bos": pipeline.config.prepare.bos,
-        **content,
+        "circuit": cell.circuit,
+        "data": cell.data,
+        "split": cell.split,
+        "data_fingerprint": cell.data_fingerprint,
+        "n_seen": cell.n_seen,
         "pairs": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
         "selection": f"{origin.get('selection')} by {origin.get('by')}",
         "averaging": "ratio of means over pairs",
         "seed": pipeline.config.verify.seed,
-        **measured,
+        **cell.measured.to_json(),
     }
 
 

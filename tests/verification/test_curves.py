@@ -1,4 +1,3 @@
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -54,7 +53,7 @@ def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
     assert len(few.random_mean) == len(few.sizes)
     assert (few.n_random, few.random_q95) == (5, [])
     assert (many.n_random, len(many.random_q95)) == (20, len(many.sizes))
-    drawn = [faithfulness_curves([asdict(curve)], {}, 0.85) for curve in (few, many)]
+    drawn = [faithfulness_curves([curve.to_json()], {}, 0.85) for curve in (few, many)]
     assert [len(figure.axes[0].collections) for figure in drawn] == [1, 2]
 
 
