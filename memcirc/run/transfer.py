@@ -76,16 +76,11 @@ def _row(pipeline: "Pipeline", cell: Cell) -> dict[str, Any]:
     return {
         **card,
         "bos": pipeline.config.prepare.bos,
-        "circuit": cell.circuit,
-        "data": cell.data,
-        "split": cell.split,
-        "data_fingerprint": cell.data_fingerprint,
-        "n_seen": cell.n_seen,
         "pairs": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
         "selection": f"{origin.get('selection')} by {origin.get('by')}",
         "averaging": "ratio of means over pairs",
         "seed": pipeline.config.verify.seed,
-        **cell.measured.to_json(),
+        **cell.to_json(),
     }
 
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memcirc.patching import figures
 from memcirc.patching.ioi.prompts import ROLES
-from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.sweep import Sweep
+from memcirc.report import figures
 from memcirc.report.drawing import draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 
 if TYPE_CHECKING:
     from memcirc.patching.ioi.study import IoiResults
@@ -21,7 +20,7 @@ FIVE = ("output", "query", "key", "value", "pattern")
 BLOCK = ("residual stream, at the start of the block", "attention output", "MLP output")
 TOP_ROWS = 6
 EFFECT = "effect (0: base run, 1: source run)"
-HOPED_CORRELATION = 0.98
+LOWEST_CORRELATION = 0.98
 
 
 def write_ioi_page(out: Path, results: "IoiResults", statement: Mapping[str, Any]) -> Path:
@@ -73,8 +72,8 @@ def _findings(results: "IoiResults") -> list[Finding]:
         found.append(
             Finding(
                 f"Attribution patching, {s.sweep}: correlation with the exact effects {s.with_fix:.3f} with the QK "
-                f"fix (hoped for: at least {HOPED_CORRELATION}), {s.without_fix:.3f} without.",
-                s.with_fix >= HOPED_CORRELATION and s.with_fix > s.without_fix,
+                f"fix (threshold: at least {LOWEST_CORRELATION}), {s.without_fix:.3f} without.",
+                s.with_fix >= LOWEST_CORRELATION and s.with_fix > s.without_fix,
             )
         )
     return found

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching import figures
-from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.pii.alignment import Alignment
 from memcirc.patching.pii.results import PiiResults, SiteEffect
+from memcirc.report import figures
 from memcirc.report.drawing import draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
 TOP_SITES, SAMPLES_SHOWN = 12, 6
