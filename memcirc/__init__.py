@@ -28,7 +28,7 @@ _HOMES = {
     "load_circuit": "memcirc.interop.mib",
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
-    "Verification": "memcirc.verification.verify",
+    "Verification": "memcirc.verification.result",
     "passages_of": "memcirc.verification.passages",
     "transfer": "memcirc.verification.transfer",
 }

@@ -123,3 +123,10 @@ class RunSettings:
         if self.mode == "edge" and not self.reverse and not self.ablated.other_prompt:
             return "ablates the circuit on the corrupt run"
         return ""
+
+
+@dataclass(frozen=True)
+class Way(RunSettings):
+    """How a number about a circuit was measured: the settings of the run, and the metric that was read."""
+
+    metric: str = "logit_diff"

@@ -21,7 +21,7 @@ from memcirc.engine.memory import Memory
 from memcirc.engine.protocol import PreparedCircuits
 from memcirc.engines import engine_module
 from memcirc.graph import Graph, graph_of
-from memcirc.interventions import RunSettings
+from memcirc.interventions import RunSettings, Way
 from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
@@ -50,6 +50,10 @@ class CircuitRunner:
         self._prepare = prepare
         self._prepared: dict[bool, PreparedCircuits] = {}
         self._end_values: dict[str, tuple[Tensor, float]] = {}
+
+    def way(self, metric: str = "logit_diff") -> Way:
+        """How a number of this runner is measured."""
+        return Way(**vars(self.settings), metric=metric)
 
     def masks(self, circuits: Sequence[AnyCircuit]) -> Bool[Tensor, "circuits n_edges"]:
         """The masks of circuits, checked against the graph."""

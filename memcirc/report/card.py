@@ -1,12 +1,17 @@
 """The verification card: a run's headline numbers with what they were measured on, as text for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from memcirc.artifacts import read_json
 from memcirc.report.files import TaskFiles
 from memcirc.report.tables import text_table
-from memcirc.report.verification_tables import card_line
+from memcirc.report.view import card_line
+from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.result import Verification
+from memcirc.verification.specificity import Dissociation
+from memcirc.verification.stability import Stability
 
 COLUMNS = ("task", "mode", "direction", "edges", "pairs", "faithfulness", "interval", "chance_q95", "p_value",
            "rediscovered", "added_loss", "to_other_text")  # fmt: skip
@@ -21,34 +26,30 @@ def verification_card(tasks: Mapping[str, TaskFiles]) -> str:
     """
     lines, cards = [], []
     for task, files in tasks.items():
-        verification = read_json(files.verification)
-        rows = [row for row in verification["faithfulness"] if row["ablation"] == "resample"]
-        lines += [_line(task, row, verification) for row in rows]
+        verification = Verification.from_json(read_json(files.verification))
+        lines += [_line(task, row, verification) for row in verification.of(Measurement) if row.ablation == "resample"]
+        rows = [row for row in verification.rows(Measurement) if row["ablation"] == "resample"]
         cards.append(f"{task}: {card_line(rows)}")
     return "\n".join([text_table(lines, COLUMNS), *cards])
 
 
-def _line(task: str, row: Mapping[str, Any], verification: Mapping[str, Any]) -> dict[str, Any]:
-    same = ("mode", "direction")
-    chance = _first(verification["random"], kind="connected", **{key: row[key] for key in same})
-    again = _first(verification["stability"], **{key: row[key] for key in same})
-    texts = {r["text"]: r for r in verification["specificity"] if r["mode"] == row["mode"]}
+def _line(task: str, row: Measurement, verification: Verification) -> dict[str, Any]:
+    way = row.mode, row.direction
+    compared = (r for r in verification.of(RandomComparison) if r.kind == "connected")
+    chance = next((r for r in compared if (r.mode, r.direction) == way), None)
+    again = next((r for r in verification.of(Stability) if (r.mode, r.direction) == way), None)
+    rises = {r.text: r.rise for r in verification.of(Dissociation) if r.mode == row.mode}
     return {
         "task": task,
-        "mode": row["mode"],
-        "direction": row["direction"],
-        "edges": row["n_edges"],
-        "pairs": row["n_pairs"],
-        "faithfulness": row["faithfulness"],
-        "interval": None if row["low"] is None else f"{row['low']:.2f} to {row['high']:.2f}",
-        "chance_q95": chance.get("q95"),
-        "p_value": chance.get("p_value"),
-        "rediscovered": again.get("jaccard_found"),
-        "added_loss": texts.get("memorized", {}).get("rise"),
-        "to_other_text": texts.get("not memorized", {}).get("rise"),
+        "mode": row.mode,
+        "direction": row.direction,
+        "edges": row.n_edges,
+        "pairs": row.n_pairs,
+        "faithfulness": row.faithfulness,
+        "interval": None if row.low is None else f"{row.low:.2f} to {row.high:.2f}",
+        "chance_q95": chance and chance.q95,
+        "p_value": chance and chance.p_value,
+        "rediscovered": again and again.jaccard_found,
+        "added_loss": rises.get("memorized"),
+        "to_other_text": rises.get("not memorized"),
     }
-
-
-def _first(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> Mapping[str, Any]:
-    """The first row that has the wanted values, or an empty one."""
-    return next((row for row in rows if all(row[key] == value for key, value in wanted.items())), {})

@@ -1,17 +1,19 @@
-"""The figures, drawn once: inlined into the page as SVG and kept as files for papers."""
+"""The figure kit of all pages: their style, colours and panels, heat maps, bars, lines and points."""
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
-from memcirc.report.plotting import Figure, style
-from memcirc.statistics import wilson
+from memcirc.report.plotting import Axes, ConstrainedLayoutEngine, Figure, style
 
 FOUND, CHANCE, INK, MUTED = "#1b5e8c", "#c26a1a", "#1d2329", "#8a939c"
-EDGE_COLOURS = {"q": "#1b5e8c", "k": "#2f8f6b", "v": "#c26a1a", "m": "#7a4fa3", "logits": "#a8324a"}
-MOST_EDGES_DRAWN = 200
+PALETTE = (FOUND, CHANCE, "#2f8f6b", "#7a4fa3", "#a8324a", MUTED)
+DIVERGING, RISING = "RdBu_r", "Blues"
+Numbers = Sequence[Any] | np.ndarray
+P = ParamSpec("P")
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -27,6 +29,17 @@ STYLE: Any = {
 }
 
 
+def styled(drawn: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The function, which draws in the style of the pages."""
+
+    @wraps(drawn)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style(STYLE):
+            return drawn(*args, **kwargs)
+
+    return in_style
+
+
 def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element that scales with the page; the same bytes for the same figure."""
     buffer = io.StringIO()
@@ -36,130 +49,134 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence[float]) -> Figure:
-    """Copies in the corpus against recall: the share recited exactly (95 % Wilson intervals), and the mean score."""
-    levels = sorted(set(copies))
-    groups = [[i for i, c in enumerate(copies) if c == level] for level in levels]
-    shares = [float(np.mean([exact[i] for i in rows])) for rows in groups]
-    means = [float(np.mean([scores[i] for i in rows])) for rows in groups]
-    bounds = [wilson(sum(exact[i] for i in rows), len(rows)) for rows in groups]
-    errors = np.abs(np.array([[s - low, high - s] for s, (low, high) in zip(shares, bounds, strict=True)]).T)
-    with style(STYLE):
-        figure = Figure(figsize=(5.2, 3.1))
-        axes = figure.subplots()
-        x = np.arange(len(levels))
-        axes.errorbar(
-            x, shares, yerr=errors, color=FOUND, marker="o", capsize=3, label="recited exactly (95 % interval)"
-        )
-        axes.plot(x, means, color=CHANCE, marker="s", linestyle="--", label="mean memorization score")
-        axes.set_xticks(x, [f"{level}\nn = {len(rows)}" for level, rows in zip(levels, groups, strict=True)])
-        axes.set(xlabel="copies in the corpus", ylabel="share", ylim=(-0.03, 1.03))
-        axes.legend(frameon=False, loc="lower right")
+def panels(
+    n: int, width: float = 4.3, height: float = 2.9, columns: int = 2, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A grid of n panels; what is left over is hidden."""
+    n_rows = -(-n // columns)
+    layout = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.06)
+    figure = Figure(figsize=(width * min(n, columns), height * n_rows), layout=layout)
+    grid = figure.subplots(n_rows, min(n, columns), squeeze=False, **options)
+    for axes in grid.flat[n:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:n])
+
+
+def heat(
+    axes: Axes,
+    matrix: np.ndarray,
+    x_labels: Sequence[str],
+    y_labels: Sequence[str],
+    low: float,
+    high: float,
+    colours: str = RISING,
+) -> Any:
+    """A heat map with a label at each row, the first on top, and each column; what does not exist is grey. Cell (i, j)
+    has its middle at (j + 0.5, i + 0.5). Returns what a colour bar needs."""
+    axes.set_facecolor("#e6e8ea")
+    drawn = axes.pcolormesh(
+        np.ma.masked_invalid(matrix), cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.3
+    )
+    axes.set_ylim(len(y_labels), 0)
+    _label(axes.xaxis, x_labels, 90 if max(map(len, x_labels)) > 2 else 0)
+    _label(axes.yaxis, y_labels, 0)
+    return drawn
+
+
+def _label(axis: Any, labels: Sequence[str], rotation: int) -> None:
+    axis.set_ticks(np.arange(len(labels)) + 0.5, labels, rotation=rotation, fontsize=7)
+    axis.set_tick_params(length=0)
+
+
+@styled
+def heat_maps(
+    panels: Mapping[str, np.ndarray],
+    x_labels: Sequence[str],
+    y_labels: Sequence[str],
+    x_name: str,
+    y_name: str,
+    value_name: str,
+    columns: int = 3,
+    rising: bool = False,
+) -> Figure:
+    """Matrices side by side on one colour scale, centred on 0 (``rising``: from 0 up); what does not exist is grey."""
+    columns = min(columns, len(panels))
+    n_rows = -(-len(panels) // columns)
+    height = max(1.5, 0.22 * len(y_labels) + 0.8 + 0.045 * max(map(len, x_labels)))
+    limit = max((float(np.nanmax(np.abs(m))) for m in panels.values() if np.isfinite(m).any()), default=1.0) or 1.0
+    width = min(11.5, columns * max(2.6, 0.24 * len(x_labels) + 1.0) + 0.9)
+    figure = Figure(figsize=(width, n_rows * height + 0.3), layout="constrained")
+    grid = figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    drawn: Any = None
+    for i, (title, matrix) in enumerate(panels.items()):
+        axes = grid.flat[i]
+        colours = RISING if rising else DIVERGING
+        drawn = heat(axes, matrix, x_labels, y_labels, 0 if rising else -limit, limit, colours)
+        axes.set_title(title, fontsize=9)
+        if i % columns == 0:
+            axes.set_ylabel(y_name)
+        if i // columns == n_rows - 1:
+            axes.set_xlabel(x_name)
+    figure.colorbar(drawn, ax=list(grid.flat), shrink=0.8, pad=0.01, label=value_name)
     return figure
 
 
-def divergence_histogram(points: Sequence[int]) -> Figure:
-    """After how many tokens of context do passages diverge?"""
-    with style(STYLE):
-        figure = Figure(figsize=(5.2, 2.4))
-        axes = figure.subplots()
-        axes.hist(points, bins=[n + 0.5 for n in range(max(points) + 1)], color=FOUND, rwidth=0.85)
-        axes.set(xlabel="tokens of context at which recitation breaks off", ylabel="pairs")
+@styled
+def bars(
+    values: Mapping[str, float], value_name: str, errors: Mapping[str, tuple[float, float]] | None = None
+) -> Figure:
+    """Labelled horizontal bars, the first on top, with intervals where they are given."""
+    names = list(values)
+    figure = Figure(figsize=(6.4, 0.6 + 0.23 * len(names)))
+    axes = figure.subplots()
+    heights = [values[name] for name in names]
+    colours = [FOUND if height >= 0 else CHANCE for height in heights]
+    axes.barh(names, heights, color=colours)
+    if errors is not None:
+        low, high = (np.array([errors[name][i] for name in names]) for i in (0, 1))
+        spans = np.abs(np.stack([heights - low, high - heights]))
+        axes.errorbar(heights, names, xerr=spans, fmt="none", ecolor=INK, capsize=2)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_xlabel(value_name)
     return figure
 
 
-def faithfulness_curves(curves: Sequence[Mapping[str, Any]], sizes: Mapping[str, int], target: float) -> Figure:
-    """Faithfulness of the ranking's prefixes against random circuits, a panel for each mode and direction."""
-    with style(STYLE):
-        figure = Figure(figsize=(8.6, 2.9 * ((len(curves) + 1) // 2)), layout="constrained")
-        grid = figure.subplots((len(curves) + 1) // 2, 2, squeeze=False, sharey=True)
-        for axes in grid.flat[len(curves) :]:
-            axes.set_visible(False)
-        for axes, curve in zip(grid.flat, curves, strict=False):
-            n = curve["sizes"]
-            axes.axhline(target, color=MUTED, linewidth=0.8, linestyle=":")
-            axes.plot(
-                n, curve["faithfulness"], color=FOUND, marker="o", markersize=3, label="found ranking, test pairs"
-            )
-            if curve["low"]:
-                axes.fill_between(n, curve["low"], curve["high"], color=FOUND, alpha=0.15, linewidth=0)
-            if curve["random_mean"]:
-                axes.plot(n, curve["random_mean"], color=CHANCE, linestyle="--", label="random circuits, mean")
-            if curve["random_q95"]:
-                band = {"color": CHANCE, "alpha": 0.2, "label": "up to their 95th percentile"}
-                axes.fill_between(n, curve["random_mean"], curve["random_q95"], **band)
-            size = sizes.get(curve["mode"])
-            if size:
-                axes.axvline(size, color=INK, linewidth=0.8)
-                axes.annotate(
-                    f"{size} edges",
-                    (size, 0.02),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                )
-            axes.set(
-                xscale="log", title=f"{curve['mode']}, {curve['ablation']}, {curve['direction']}", ylim=(-0.35, 1.35)
-            )
-            axes.set_xlabel("edges in the circuit")
-        grid[0][0].set_ylabel("faithfulness")
-        grid[0][0].legend(frameon=False, loc="upper left", fontsize=7.5)
+@styled
+def lines(curves: Mapping[str, tuple[Numbers, Numbers]], x_name: str, y_name: str, zero: bool = True) -> Figure:
+    """Curves over a common axis."""
+    figure = Figure(figsize=(6.4, 3.1))
+    axes = figure.subplots()
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        axes.plot(x, y, color=PALETTE[i % len(PALETTE)], marker="o", markersize=3, label=name)
+    if zero:
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.legend(frameon=False, fontsize=7.5)
     return figure
 
 
-def circuit_diagram(shape: Mapping[str, Any], edges: Mapping[str, float]) -> Figure:
-    """A circuit by layer: the input at the bottom, the logits on top, heads in columns, the MLP to their right.
-
-    Args:
-        shape: ``n_layers`` and ``n_heads``.
-        edges: the circuit's edges with their scores; the ``MOST_EDGES_DRAWN`` highest are drawn.
-    """
-    places = _places(shape["n_layers"], shape["n_heads"])
-    drawn = sorted(edges.items(), key=lambda item: -abs(item[1]))[:MOST_EDGES_DRAWN]
-    strongest = max((abs(score) for _, score in drawn), default=1.0) or 1.0
-    touched = {"input", "logits"}
-    with style(STYLE):
-        figure = Figure(figsize=(8.6, 1.0 + 0.95 * (2 * shape["n_layers"] + 1) / 1.6))
-        axes = figure.subplots()
-        axes.axis("off")
-        for name, score in reversed(drawn):
-            source, destination = name.split("->")
-            node, _, letter = destination.partition("<")
-            touched |= {source, node}
-            kind = letter.rstrip(">") or ("logits" if node == "logits" else "m")
-            (x0, y0), (x1, y1) = places[source], places[node]
-            axes.annotate(
-                "", (x1, y1), (x0, y0),
-                arrowprops={
-                    "arrowstyle": "-", "color": EDGE_COLOURS[kind], "alpha": 0.45 + 0.5 * abs(score) / strongest,
-                    "linewidth": 0.5 + 2.8 * abs(score) / strongest, "connectionstyle": "arc3,rad=0.06",
-                },
-            )  # fmt: skip
-        for name, (x, y) in places.items():
-            inside = name in touched
-            axes.text(
-                x, y, name, ha="center", va="center", fontsize=6.5 if shape["n_heads"] > 8 else 7.5,
-                color=INK if inside else "#c4cad0",
-                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white",
-                      "edgecolor": INK if inside else "#e2e6ea", "linewidth": 0.8},
-            )  # fmt: skip
-        width, height = max(x for x, _ in places.values()), max(y for _, y in places.values())
-        axes.set(xlim=(-0.7, width + 0.7), ylim=(-0.5, height + 0.5))
-        for kind, colour in EDGE_COLOURS.items():
-            axes.plot(
-                [], [], color=colour, label={"m": "into an MLP", "logits": "into the logits"}.get(kind, f"into {kind}")
-            )
-        axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=8)
+@styled
+def points(
+    panels: Mapping[str, Mapping[str, tuple[Numbers, Numbers]]],
+    x_name: str,
+    y_name: str,
+    diagonal: bool = False,
+) -> Figure:
+    """Clouds of points, a panel each; ``diagonal`` draws where both axes agree."""
+    figure = Figure(figsize=(min(11.5, 3.6 * len(panels)), 3.3), layout="constrained")
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, clouds) in zip(grid, panels.items(), strict=True):
+        for i, (name, (x, y)) in enumerate(clouds.items()):
+            axes.scatter(x, y, s=14, color=PALETTE[i % len(PALETTE)], alpha=0.75, label=name, linewidths=0)
+        if diagonal:
+            values = np.concatenate([np.asarray(v, dtype=float) for cloud in clouds.values() for v in cloud])
+            ends = [float(values.min()), float(values.max())]
+            axes.plot(ends, ends, color=MUTED, linewidth=0.8)
+        axes.set_title(title, fontsize=9)
+        axes.set(xlabel=x_name, ylabel=y_name)
+        if len(clouds) > 1:
+            axes.legend(frameon=False, fontsize=7.5)
     return figure
-
-
-def _places(n_layers: int, n_heads: int) -> dict[str, tuple[float, float]]:
-    """Where each node stands: heads of a layer in a row, their MLP above and to the right."""
-    middle = n_heads / 2
-    places = {"input": (middle, 0.0)}
-    for layer in range(n_layers):
-        for head in range(n_heads):
-            places[f"a{layer}.h{head}"] = (float(head), 1.6 * layer + 1.0)
-        places[f"m{layer}"] = (n_heads + 0.4, 1.6 * layer + 1.8)
-    places["logits"] = (middle, 1.6 * n_layers + 1.2)
-    return places

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memcirc.report.numbers import number
+
 
 def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Columns aligned with spaces; numbers to the right."""
-    cells = [[*columns], *([_cell(row.get(name)) for name in columns] for row in rows)]
+    cells = [[*columns], *([number(row.get(name)) for name in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
     lines = [
@@ -22,15 +24,5 @@ def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str
 def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """A table in Markdown's pipe syntax."""
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
-    lines += [" | ".join(_cell(row.get(name)).replace("|", "\\|") for name in columns) for row in rows]
+    lines += [" | ".join(number(row.get(name)).replace("|", "\\|") for name in columns) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"
-    return str(value)

@@ -115,7 +115,7 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
             if found.faithfulness is not None:
                 drawn = compare_with_random(
                     runner, circuit, found.metric, settings.random_circuits, settings.seed, kind, scores
-                ).row()
+                ).to_json()
                 row |= {f"random_{key}": drawn[key] for key in ("mean", "std", "q95", "highest")}
                 row |= {key: drawn[key] for key in ("n_circuits", "disconnected", "overlap", "quantile", "p_value")}
             rows.append(row | {"note": found.note})

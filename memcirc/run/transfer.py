@@ -7,7 +7,7 @@ taken, without those of documents on the other side's training and validation sp
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,19 +84,16 @@ def run_transfer(run: Found, names: Sequence[str], data: dict[str, Pairs]) -> Tr
 
 def _row(run: Found, cell: Cell) -> dict[str, Any]:
     """A cell with its evaluation card."""
-    content = asdict(cell)
-    measured = content.pop("measured")
     card = {key: run.model.statement()[key] for key in ("model", "revision", "dtype")}
     origin = run.circuit(cell.circuit, cell.measured.mode).origin
     return {
         **card,
         "bos": run.config.prepare.bos,
-        **content,
         "pairs": f"{cell.measured.n_pairs} pairs ({cell.data_fingerprint})",
         "selection": f"{origin.get('selection')} by {origin.get('by')}",
         "averaging": "ratio of means over pairs",
         "seed": run.config.verify.seed,
-        **measured,
+        **cell.to_json(),
     }
 
 

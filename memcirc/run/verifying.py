@@ -11,8 +11,8 @@ from memcirc.pairs.record import Pairs, joined, load_pairs
 from memcirc.run.config import RunConfig
 from memcirc.run.reading import Run
 from memcirc.verification.passages import Choice, passages_from
+from memcirc.verification.result import Verification
 from memcirc.verification.stage import Material, verify_circuits
-from memcirc.verification.verify import Verification
 
 
 def given_files(config: RunConfig) -> list[Path]:

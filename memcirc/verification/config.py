@@ -6,9 +6,7 @@ from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.interventions import VERIFIED
 from memcirc.study import ABLATION_WORDS, PATCH_TYPES
-
-DEFAULT_CHECKS = ("faithfulness", "curve", "random", "dose", "stability", "specificity")
-CHECK_NAMES = (*DEFAULT_CHECKS, "generation", "tests", "knockout", "methods", "time")
+from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,11 @@ class VerifyConfig:
         metadata={"help": "exchange the base and the source prompt; all is both", "choices": ("all", "yes", "no")},
     )
     checks: str = field(
-        default="default", metadata={"help": f"default, full, or names separated by commas: {', '.join(CHECK_NAMES)}"}
+        default="default",
+        metadata={
+            "help": "default, full, or names separated by commas: "
+            + "; ".join(f"{name} ({check.about})" for name, check in CHECKS.items())
+        },
     )
     random_circuits: int = field(default=100, metadata={"help": "random circuits of the same size, of each kind"})
     resamples: int = field(default=2000, metadata={"help": "resamples of every bootstrap"})
@@ -53,9 +55,7 @@ class VerifyConfig:
         Metric.parse(self.optimize_metric)
         at_least(self, 1, "random_circuits", "curve_points", "resamples", "passages")
         at_least(self, 0, "seed")
-        unknown = [name for name in self.chosen_checks if name not in CHECK_NAMES]
-        if unknown:
-            raise ValueError(f"check {unknown[0]!r} is not known; accepted: default, full, {', '.join(CHECK_NAMES)}")
+        known_checks(self.chosen_checks, "default", "full")
         for name in ("edge_count", "dataset_size"):
             if getattr(self, name) is not None:
                 at_least(self, 1, name)
@@ -64,7 +64,7 @@ class VerifyConfig:
     def chosen_checks(self) -> tuple[str, ...]:
         """Names of the checks that are made."""
         if self.checks in ("default", "full"):
-            return DEFAULT_CHECKS if self.checks == "default" else CHECK_NAMES
+            return DEFAULT_CHECKS if self.checks == "default" else tuple(CHECKS)
         return tuple(name.strip() for name in self.checks.split(",") if name.strip())
 
     @property

@@ -18,8 +18,10 @@ from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.areas import MIB_FRACTIONS, areas
+from memcirc.verification.check import Work
 from memcirc.verification.faithfulness import pair_ratios
 from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many, uniform_circuits
+from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
 TARGETS = (0.85, 0.9, 0.95)
@@ -27,7 +29,7 @@ CURVE_CIRCUITS = 20
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(OfPairs):
     """Faithfulness of the ranking's prefixes; the lists run along ``sizes``.
 
     ``low`` and ``high`` bound the 95 % bootstrap interval over documents (empty where there are too few);
@@ -36,12 +38,8 @@ class Curve:
     :func:`memcirc.verification.areas.areas` over MIB's shares of the edges, ``mib_faithfulness`` the values there.
     """
 
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
+    KEY = "curve"
+
     sizes: Sequence[int]
     faithfulness: Sequence[float]
     mean_ratio: Sequence[float | None]
@@ -92,12 +90,7 @@ def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: 
     n_random = len(chance[0]) if chance else 0
     mib_values = [values[size] for size in mib_sizes]
     return Curve(
-        mode=runner.settings.mode,
-        ablation=ablation,
-        reverse=reverse,
-        direction=runner.settings.direction,
-        base=runner.settings.base,
-        metric=settings.metric,
+        way=runner.way(settings.metric),
         sizes=sizes,
         faithfulness=[values[size] for size in sizes],
         mean_ratio=[_mean_ratio(runner, row, settings.metric) for row in rows],
@@ -165,3 +158,6 @@ def _mean_ratio(runner: CircuitRunner, per_pair: Tensor, metric: str) -> float |
     found = pair_ratios(runner, per_pair, metric)
     usable = found[np.isfinite(found)]
     return float(usable.mean()) if len(usable) else None
+
+
+WORK = Work.whole(Curve, curves)

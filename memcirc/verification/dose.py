@@ -11,22 +11,20 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from memcirc.statistics import normalised
+from memcirc.verification.check import Work
+from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
 
 @dataclass(frozen=True)
-class Dose:
+class Dose(OfPairs):
     """One number of copies. ``carried``: mean metric under the circuit less that with nothing; ``faithfulness`` of the
     group's means (None where its ends coincide). ``trend``: Spearman correlation over all pairs of copies with each
     pair's carried metric (None where all have the same copies), with its p-value."""
 
+    KEY = "dose"
+
     copies: int
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
     n_edges: int
     n_pairs: int
     nothing: float
@@ -63,12 +61,7 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
         rows.append(
             Dose(
                 copies=int(level),
-                mode=runner.settings.mode,
-                ablation=runner.settings.ablation,
-                reverse=runner.settings.reverse,
-                direction=runner.settings.direction,
-                base=runner.settings.base,
-                metric=metric,
+                way=runner.way(metric),
                 n_edges=len(subject.circuit),
                 n_pairs=int(some.sum()),
                 nothing=float(ends[0]),
@@ -81,3 +74,6 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
             )
         )
     return rows
+
+
+WORK = Work.whole(Dose, dose_response)

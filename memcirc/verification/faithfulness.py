@@ -1,7 +1,9 @@
 """Faithfulness of a circuit with everything a reader must be told beside it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,17 @@ from torch import Tensor
 
 from memcirc.circuits.runner import AnyCircuit, CircuitRunner
 from memcirc.statistics import normalised
+from memcirc.verification.check import Job, Work
+from memcirc.verification.record import OfPairs
 from memcirc.verification.resampling import RESAMPLES, faithfulness_interval
+from memcirc.verification.subject import Subject
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WORST_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(OfPairs):
     """One circuit, one way to run it, one data set.
 
     ``faithfulness`` is the ratio of means over pairs (None where it is not defined; ``note`` says why), ``low`` and
@@ -26,12 +31,8 @@ class Measurement:
     ``correct_everything`` with all edges of its kind at work.
     """
 
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
+    KEY = "faithfulness"
+
     n_edges: int
     n_pairs: int
     value: float
@@ -46,12 +47,9 @@ class Measurement:
     correct_everything: float
     note: str
 
-    def row(self) -> Mapping[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Distribution:
+class Distribution(OfPairs):
     """The pairs' own ratios, of one circuit in one way to run it.
 
     ``quantiles``: of the finite ones; ``undefined`` counts pairs whose own ends coincide; ``outside`` is the share of
@@ -59,12 +57,8 @@ class Distribution:
     ratios, with what they are.
     """
 
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
+    KEY = "distribution"
+
     n_edges: int
     n_pairs: int
     quantiles: Mapping[str, float]
@@ -84,9 +78,8 @@ def measure(
 
     ``seed`` and ``n_resamples`` are the bootstrap's.
     """
-    settings = runner.settings
     per_pair = runner.per_pair([circuit], metric)[0].double()
-    ends, note = runner.ends(metric), settings.caveat
+    ends, note = runner.ends(metric), runner.settings.caveat
     try:
         faithfulness = float(ends.faithfulness(per_pair.mean().cpu()))
     except ValueError as error:
@@ -100,12 +93,7 @@ def measure(
     ratios = pair_ratios(runner, per_pair, metric)
     ratios = ratios[np.isfinite(ratios)]
     return Measurement(
-        mode=settings.mode,
-        ablation=settings.ablation,
-        reverse=settings.reverse,
-        direction=settings.direction,
-        base=settings.base,
-        metric=metric,
+        way=runner.way(metric),
         n_edges=len(circuit),
         n_pairs=len(runner.pairs),
         value=float(per_pair.mean()),
@@ -134,7 +122,6 @@ def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logi
     Raises:
         ValueError: no pair has ends that differ.
     """
-    settings = runner.settings
     per_pair = runner.per_pair([circuit], metric)[0].double().cpu()
     ratios = pair_ratios(runner, per_pair, metric)
     usable = np.flatnonzero(np.isfinite(ratios))
@@ -144,12 +131,7 @@ def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logi
     worst = usable[np.argsort(ratios[usable], kind="stable")][:WORST_SHOWN]
     quantiles = np.quantile(ratios[usable], QUANTILES).tolist()
     return Distribution(
-        mode=settings.mode,
-        ablation=settings.ablation,
-        reverse=settings.reverse,
-        direction=settings.direction,
-        base=settings.base,
-        metric=metric,
+        way=runner.way(metric),
         n_edges=len(circuit),
         n_pairs=len(ratios),
         quantiles={f"{q:g}": value for q, value in zip(QUANTILES, quantiles, strict=True)},
@@ -170,3 +152,24 @@ def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logi
             for i in worst
         ],
     )
+
+
+def _jobs(subject: Subject) -> Iterator[Job]:
+    """Every ablation in every direction, then the distributions."""
+    for ablation, reverse in product(subject.ablations, subject.directions):
+        yield Job(subject.label(ablation, reverse), partial(_measured, subject, ablation, reverse))
+    for reverse in subject.directions:
+        yield Job(subject.label("resample", reverse), partial(_distributed, subject, reverse))
+
+
+def _measured(subject: Subject, ablation: str, reverse: bool) -> list[Measurement]:
+    settings = subject.settings
+    runner = subject.runner(ablation, reverse)
+    return [measure(runner, subject.circuit, settings.metric, settings.seed, settings.n_resamples)]
+
+
+def _distributed(subject: Subject, reverse: bool) -> list[Distribution]:
+    return [distribution(subject.runner(reverse=reverse), subject.circuit, subject.settings.metric)]
+
+
+WORK = Work((Measurement, Distribution), _jobs)

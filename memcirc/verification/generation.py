@@ -14,16 +14,20 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.decoding import decode
+from memcirc.interventions import Way
+from memcirc.verification.check import Work
 from memcirc.verification.passages import Passages
 from memcirc.verification.random_circuits import connected_circuits
+from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
 
 RANDOM_CIRCUITS = 5
+WAY = Way("tree", "resample")
 RUNS = ("model", "only the circuit", "without the circuit", "only random", "without random", "nothing")
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(OfPassages):
     """Recitation under one way to keep edges, over passages with ``copies`` copies (None: all of them).
 
     ``mode`` is that in which the circuit was found; completions are generated in ``run_mode``.
@@ -31,12 +35,10 @@ class Generation:
     circuits of its size (means over ``n_circuits``); all edges ablated.
     """
 
+    KEY = "generation"
+
     run: str
     mode: str
-    run_mode: str
-    ablation: str
-    direction: str
-    base: str
     n_edges: int
     n_circuits: int
     copies: int | None
@@ -83,10 +85,7 @@ def _row(subject: Subject, run: str, equal: np.ndarray, copies: int | None, n_ed
     return Generation(
         run=run,
         mode=subject.mode,
-        run_mode="tree",
-        ablation="resample",
-        direction="noising",
-        base="clean",
+        way=WAY,
         n_edges=n_edges,
         n_circuits=len(equal),
         copies=copies,
@@ -100,3 +99,6 @@ def _row(subject: Subject, run: str, equal: np.ndarray, copies: int | None, n_ed
 def recitation(rows: Sequence[Generation], run: str) -> Generation:
     """The line of a run over all passages."""
     return next(row for row in rows if row.run == run and row.copies is None)
+
+
+WORK = Work.whole(Generation, generation)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from memcirc.statistics import coincide
+from memcirc.verification.check import Job, Work
 from memcirc.verification.hypothesis_tests import (
     LEVEL,
     exceedance_test,
@@ -36,6 +37,7 @@ from memcirc.verification.hypothesis_tests import (
     sign_test,
 )
 from memcirc.verification.random_circuits import Paths, connected_circuits, per_pair_of_many
+from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
 SHARE = 0.9
@@ -44,21 +46,17 @@ PERMUTATIONS = 999
 
 
 @dataclass(frozen=True)
-class HypothesisTest:
+class HypothesisTest(OfPairs):
     """One test: its null, effect, p-value and number of comparisons ``n``; ``rejected`` at 5 %.
 
     ``supports`` says whether the outcome speaks for the circuit, or None where it does neither: a null that stands, of
     ``equivalence`` and ``independence``, may stand for lack of power. ``detail`` holds what else was computed.
     """
 
+    KEY = "tests"
+
     test: str
     null: str
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
     n_edges: int
     effect: float
     effect_is: str
@@ -67,12 +65,6 @@ class HypothesisTest:
     rejected: bool
     supports: bool | None
     detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-def hypothesis_tests(subject: Subject) -> Iterator[tuple[str, Callable[[], HypothesisTest]]]:
-    """The tests of a subject by name, each still to be run, so that one that is refused does not stop the others."""
-    for test in (equivalence, sufficiency, partial_necessity, minimality, independence):
-        yield test.__name__.replace("_", " "), partial(test, subject)
 
 
 def equivalence(subject: Subject) -> HypothesisTest:
@@ -205,16 +197,10 @@ def _result(
     supports: bool | None,
     **detail: Any,
 ) -> HypothesisTest:
-    settings = subject.runner().settings
     return HypothesisTest(
         test=test,
         null=null,
-        mode=settings.mode,
-        ablation=settings.ablation,
-        reverse=settings.reverse,
-        direction=settings.direction,
-        base=settings.base,
-        metric=subject.settings.metric,
+        way=subject.runner().way(subject.settings.metric),
         n_edges=len(subject.circuit),
         effect=effect,
         effect_is=effect_is,
@@ -224,3 +210,18 @@ def _result(
         supports=supports,
         detail=detail,
     )
+
+
+TESTS = (equivalence, sufficiency, partial_necessity, minimality, independence)
+
+
+def _jobs(subject: Subject) -> Iterator[Job]:
+    for test in TESTS:
+        yield Job(f"test of {test.__name__.replace('_', ' ')}", partial(_tested, test, subject))
+
+
+def _tested(test: Callable[[Subject], HypothesisTest], subject: Subject) -> list[HypothesisTest]:
+    return [test(subject)]
+
+
+WORK = Work((HypothesisTest,), _jobs)

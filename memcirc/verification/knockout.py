@@ -17,6 +17,8 @@ from torch import Tensor
 
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.circuits.search import smallest_size
+from memcirc.verification.check import Work
+from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
 SUBSETS = 20
@@ -26,17 +28,13 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class KnockOut:
+class KnockOut(OfPairs):
     """One circuit knocked out in one way to run it; ``rounds`` lists each repeated discovery: the disjoint circuit's
     size, its faithfulness, whether it reaches the target, and the faithfulness of what then remains. ``back_ups`` lists
     edges with their effect on faithfulness in the intact model (``before``) and without the circuit (``after``)."""
 
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
+    KEY = "knockout"
+
     n_edges: int
     without_circuit: float
     incompleteness: float
@@ -71,14 +69,8 @@ def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
     before, after = (_effects(runner, base, candidates, metric) for base in (torch.ones_like(mask), ~mask))
     gain = after.abs() - before.abs()
     woken = gain.argsort(descending=True, stable=True)[:SHOWN].tolist()
-    settings = runner.settings
     return KnockOut(
-        mode=settings.mode,
-        ablation=settings.ablation,
-        reverse=reverse,
-        direction=settings.direction,
-        base=settings.base,
-        metric=metric,
+        way=runner.way(metric),
         n_edges=len(subject.circuit),
         without_circuit=float(runner.faithfulness(~mask[None], metric)[0]),
         incompleteness=float(incompleteness.mean()),
@@ -131,3 +123,6 @@ def _rounds(runner: CircuitRunner, rest: Tensor, target: float, metric: str) -> 
         if not search.target_met:
             break
     return found
+
+
+WORK = Work.whole(KnockOut, knock_out)

@@ -13,9 +13,10 @@
 """
 
 import random
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from memcirc.circuit import Circuit, connected, edge_mask
 from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import AnyCircuit, CircuitRunner
 from memcirc.graph import INPUT, LOGITS, Graph, node_of
+from memcirc.verification.check import Job, Work
+from memcirc.verification.record import OfPairs
+from memcirc.verification.subject import Subject
 
 KINDS = ("uniform", "connected", "matched", "shuffled")
 FEWEST_FOR_P = 19
@@ -200,7 +204,7 @@ def per_pair_of_many(runner: CircuitRunner, masks: Tensor, metric: str) -> Tenso
 
 
 @dataclass(frozen=True)
-class RandomComparison:
+class RandomComparison(OfPairs):
     """A circuit's faithfulness beside that of random circuits of its size.
 
     ``overlap``: mean share of the circuit's edges that a random one has as well: near 1 where its kind leaves little
@@ -209,13 +213,9 @@ class RandomComparison:
     None where fewer than ``FEWEST_FOR_P`` were drawn, which cannot reach 5 %.
     """
 
+    KEY = "random"
+
     kind: str
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
     n_edges: int
     n_circuits: int
     found: float
@@ -229,9 +229,6 @@ class RandomComparison:
     overlap: float
     quantile: float
     p_value: float | None
-
-    def row(self) -> Mapping[str, Any]:
-        return asdict(self)
 
 
 def spread(values: np.ndarray) -> dict[str, float]:
@@ -289,15 +286,9 @@ def compare_with_random(
     found = float(ends.faithfulness(runner.per_pair([circuit], metric)[0].double().mean().cpu()))
     values = ends.faithfulness(per_pair_of_many(runner, masks, metric).mean(1))
     rank = rank_among(found, values)
-    settings = runner.settings
     return RandomComparison(
         kind=kind,
-        mode=settings.mode,
-        ablation=settings.ablation,
-        reverse=settings.reverse,
-        direction=settings.direction,
-        base=settings.base,
-        metric=metric,
+        way=runner.way(metric),
         n_edges=len(circuit),
         n_circuits=n_circuits,
         found=found,
@@ -307,3 +298,29 @@ def compare_with_random(
         quantile=rank["quantile"],
         p_value=rank["p_value"] if n_circuits >= FEWEST_FOR_P else None,
     )
+
+
+def _jobs(subject: Subject) -> Iterator[Job]:
+    """Every kind in the mode's own direction, with ``thorough`` in both."""
+    directions = subject.directions if subject.settings.thorough else subject.directions[:1]
+    for kind, reverse in product(KINDS, directions):
+        label = f"{subject.label('resample', reverse)}, {kind} random circuits"
+        yield Job(label, partial(_compared, subject, kind, reverse))
+    yield Job("random circuits", partial(_enough, subject))
+
+
+def _compared(subject: Subject, kind: str, reverse: bool) -> list[RandomComparison]:
+    settings, runner = subject.settings, subject.runner(reverse=reverse)
+    return [
+        compare_with_random(
+            runner, subject.circuit, settings.metric, settings.n_random, settings.seed, kind, subject.scores
+        )
+    ]
+
+
+def _enough(subject: Subject) -> tuple[()]:
+    check_enough(subject.settings.n_random)
+    return ()
+
+
+WORK = Work((RandomComparison,), _jobs)

@@ -22,22 +22,24 @@ from torch import Tensor
 from memcirc.attribution.attribute import attribute
 from memcirc.circuit import edge_mask
 from memcirc.circuits.runner import circuit_runner
+from memcirc.interventions import Way
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.statistics import grouped, percentile_interval, resample_counts, resampled_means
+from memcirc.verification.check import Work
 from memcirc.verification.passages import Passages
 from memcirc.verification.random_circuits import connected_circuits
+from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
 
-MODE = "tree"
-ABLATION = "mean-clean"
+WAY = Way("tree", "mean-clean")
 RANDOM_CIRCUITS = 8
 N_REPEATED = 24
 COPIES = 1.0
 
 
 @dataclass(frozen=True)
-class Dissociation:
+class Dissociation(OfPassages):
     """One kind of text. ``mode`` is that in which the circuit was found; losses, nats a token, are measured in
     ``run_mode``. ``rise`` is what knocking the circuit out adds, with its 95 % bootstrap interval over documents (None
     with too few of them); ``random_rise`` (and its 95th percentile) what connected random circuits of its size add;
@@ -45,12 +47,10 @@ class Dissociation:
     does not copy). ``shared_with_ordinary``: the circuit's Jaccard overlap with the former. ``only_circuit`` is the
     loss with nothing but the circuit intact, ``nothing`` with no edge intact."""
 
+    KEY = "specificity"
+
     text: str
     mode: str
-    run_mode: str
-    ablation: str
-    direction: str
-    base: str
     n_edges: int
     n_passages: int
     intact: float
@@ -109,7 +109,7 @@ def specificity(subject: Subject) -> list[Dissociation]:
 def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs) -> np.ndarray:
     """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a
     reference."""
-    runner = circuit_runner(model, pairs, mode=MODE, ablation=ABLATION, reference=reference)
+    runner = circuit_runner(model, pairs, mode=WAY.mode, ablation=WAY.ablation, reference=reference)
     n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
     return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
 
@@ -186,10 +186,7 @@ def _row(
     return Dissociation(
         text=text,
         mode=subject.mode,
-        run_mode=MODE,
-        ablation=ABLATION,
-        direction="noising",
-        base="clean",
+        way=WAY,
         n_edges=len(subject.circuit),
         n_passages=len(rise),
         intact=float(intact.mean()),
@@ -207,3 +204,6 @@ def _row(
         nothing=float(nothing.mean()),
         note=note,
     )
+
+
+WORK = Work.whole(Dissociation, specificity)

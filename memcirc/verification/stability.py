@@ -1,43 +1,36 @@
-"""Would other documents, another split or another method have given the same circuit?
+"""Would other documents or another split have given the same circuit?
 
 1. Bootstrap over documents (:mod:`memcirc.verification.resampling`) of the test pairs: intervals of faithfulness, and
    of the smallest size on the curve's grid that reaches the target.
 2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all
    pairs, averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges over edges of
    either.
-3. Other methods and selections: circuits of equal size, their overlap with the circuit, the rank correlation of their
-   scores with those it was chosen by, and their own faithfulness.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
-from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
-from memcirc.circuit import edge_mask
 from memcirc.circuits.minimal import prefix_masks
-from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pairs, joined
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
+from memcirc.verification.check import Work
 from memcirc.verification.curves import log_grid
+from memcirc.verification.record import OfPairs
 from memcirc.verification.resampling import faithfulness_interval
 from memcirc.verification.subject import Subject
 
 REDISCOVERIES = 50
 SPLIT_SEEDS = 5
-SELECTIONS = (("top", "abs"), ("top", "signed"), ("greedy", "abs"))
-METHODS = ("mask-ig", "eap", "eap-ig-inputs", "relp")
 
 
 @dataclass(frozen=True)
-class Stability:
+class Stability(OfPairs):
     """How much a circuit owes to its documents.
 
     ``low``, ``high``: 95 % interval of ``faithfulness`` over documents; ``smallest`` the first size of the grid that
@@ -47,12 +40,8 @@ class Stability:
     re-discovery has.
     """
 
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
+    KEY = "stability"
+
     n_edges: int
     n_documents: int
     n_resamples: int
@@ -71,26 +60,6 @@ class Stability:
     n_splits: int
     jaccard_splits: float | None
     core: int
-
-
-@dataclass(frozen=True)
-class MethodOverlap:
-    """A circuit of the same size by another method or selection: its overlap with the circuit (Jaccard), the rank
-    correlation of its scores' sizes with those of the circuit's own, and its faithfulness, ratio of means."""
-
-    method: str
-    selection: str
-    by: str
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
-    n_edges: int
-    jaccard: float
-    spearman: float
-    faithfulness: float
 
 
 def stability(subject: Subject) -> list[Stability]:
@@ -115,12 +84,7 @@ def stability(subject: Subject) -> list[Stability]:
         smallest, low, high, never = _smallest(subject, reverse)
         found.append(
             Stability(
-                mode=runner.settings.mode,
-                ablation=runner.settings.ablation,
-                reverse=reverse,
-                direction=runner.settings.direction,
-                base=runner.settings.base,
-                metric=metric,
+                way=runner.way(metric),
                 n_edges=len(subject.circuit),
                 n_documents=bounds.n_groups,
                 n_resamples=bounds.n_resamples,
@@ -206,50 +170,4 @@ def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, 
     return int(whole), math.floor(bounds.low), math.ceil(bounds.high), never
 
 
-def method_overlaps(subject: Subject) -> list[MethodOverlap]:
-    """Every method of ``METHODS`` that defines the circuit's ablation, with every selection, at the circuit's size, on
-    the same training pairs, with its objective, ablation and base.
-
-    Raises:
-        ValueError: no training pairs or scores, or ends that coincide.
-    """
-    train, own = subject.needed("train"), subject.needed("scores")
-    runner, metric = subject.runner(), subject.settings.metric
-    own_ranks = own.values.abs().numpy()
-    rows, masks = [], []
-    options = subject.attribution
-    for method in METHODS:
-        if not method_named(method).defined_for(Ablation.parse(options.get("ablation", "resample"))):
-            continue
-        scores = attribute(subject.model, train, **{**options, "method": method})
-        correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)
-        for selection, by in SELECTIONS:
-            masks.append(prefix_masks(scores.order(by, selection), [len(subject.circuit)])[0])
-            rows.append((method, selection, by, correlation))
-    values = runner.faithfulness(torch.stack(masks), metric).tolist()
-    found = edge_mask(subject.graph, subject.circuit)[None]
-    settings = runner.settings
-    return [
-        MethodOverlap(
-            method=method,
-            selection=selection,
-            by=by,
-            mode=settings.mode,
-            ablation=settings.ablation,
-            reverse=settings.reverse,
-            direction=settings.direction,
-            base=settings.base,
-            metric=metric,
-            n_edges=len(subject.circuit),
-            jaccard=float(jaccard(mask[None], found)[0, 0]),
-            spearman=correlation,
-            faithfulness=value,
-        )
-        for (method, selection, by, correlation), mask, value in zip(rows, masks, values, strict=True)
-    ]
-
-
-def overlap_table(circuits: Mapping[str, Sequence[str]]) -> list[dict[str, float | str]]:
-    """Jaccard of every pair of named circuits, a row a circuit."""
-    sets = {name: frozenset(edges) for name, edges in circuits.items()}
-    return [{"circuit": a, **{b: len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b])) for b in sets}} for a in sets]
+WORK = Work.whole(Stability, stability)

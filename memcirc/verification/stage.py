@@ -12,9 +12,11 @@ from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
+from memcirc.verification.check import Job
 from memcirc.verification.config import VerifyConfig
 from memcirc.verification.passages import Passages
-from memcirc.verification.verify import Verification, verify
+from memcirc.verification.result import Verification
+from memcirc.verification.verify import verify
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,9 @@ def verify_circuits(
     return replace(result, statement={**statement, "circuits": per_mode})
 
 
-def _bar(mode: str, jobs: Iterable[Any]) -> Iterator[Any]:
+def _bar(mode: str, jobs: Iterable[Job]) -> Iterator[Job]:
     """A bar with the remaining time, which names the check at work; none where stderr is no terminal."""
     bar = tqdm(jobs, desc=f"verify, {mode}", unit="check", disable=None, leave=False, file=sys.stderr)
     for job in bar:
-        bar.set_postfix_str(str(job[1])[:40], refresh=True)
+        bar.set_postfix_str(job.label[:40], refresh=True)
         yield job

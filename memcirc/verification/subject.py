@@ -12,6 +12,7 @@ from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
+from memcirc.interventions import RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.passages import Passages
@@ -97,6 +98,10 @@ class Subject:
                 engine=self.engine, memory=self.memory,
             )  # fmt: skip
         return self._runners[key]
+
+    def label(self, ablation: str, reverse: bool) -> str:
+        """One combination in words."""
+        return f"{ablation}, {RunSettings(self.mode, ablation, reverse).direction}"
 
     def needed(self, name: str) -> Any:
         """``scores``, ``train`` or ``passages``.

@@ -26,7 +26,9 @@ from memcirc.memorization.generation import greedy
 from memcirc.models import Model
 from memcirc.pairs.gate import gate
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.verification.check import Work
 from memcirc.verification.passages import Passages
+from memcirc.verification.record import OfPairs
 from memcirc.verification.stability import jaccard
 from memcirc.verification.subject import Subject
 
@@ -35,21 +37,17 @@ FEWEST_PAIRS = 8
 
 
 @dataclass(frozen=True)
-class Moment:
+class Moment(OfPairs):
     """Edge scores ``delay`` tokens after the onset.
 
     ``overlap``: Jaccard of its circuit with the circuit at each delay, in the order of ``delays``; ``spearman`` of its
     scores' sizes with the onset's. On the test pairs of that delay: faithfulness of the onset's circuit and of its own.
     """
 
+    KEY = "time"
+
     delay: int
     delays: Sequence[int]
-    mode: str
-    ablation: str
-    reverse: bool
-    direction: str
-    base: str
-    metric: str
     n_edges: int
     n_train: int
     n_pairs: int
@@ -92,12 +90,7 @@ def time_resolved(subject: Subject) -> list[Moment]:
             Moment(
                 delay=delay,
                 delays=tuple(found),
-                mode=subject.mode,
-                ablation=runner.settings.ablation,
-                reverse=runner.settings.reverse,
-                direction=runner.settings.direction,
-                base=runner.settings.base,
-                metric=metric,
+                way=runner.way(metric),
                 n_edges=n_edges,
                 n_train=len(seen),
                 n_pairs=len(measured),
@@ -157,3 +150,6 @@ def continuations(model: Model, pairs: Pairs, n_tokens: int) -> list[tuple[int, 
 def is_branch(pair: Pair) -> bool:
     """Whether a pair is a branch decision: prompts that differ in their last token alone."""
     return pair.divergence is not None and pair.shared_prefix == len(pair) - 1
+
+
+WORK = Work.whole(Moment, time_resolved)

@@ -7,6 +7,7 @@ its cells, and counted. The diagonal is each circuit's own number: the same meas
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
@@ -29,6 +30,19 @@ class Cell:
     data_fingerprint: str
     n_seen: int
     measured: Measurement
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as plain values, with those of its measurement."""
+        own = {name: getattr(self, name) for name in OF_A_CELL}
+        return {**own, **self.measured.to_json()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Cell":
+        """The cell that :meth:`to_json` gave; what else stands in the row is passed over."""
+        return cls(**{name: row[name] for name in OF_A_CELL}, measured=Measurement.from_json(row))
+
+
+OF_A_CELL = ("circuit", "data", "split", "data_fingerprint", "n_seen")
 
 
 @dataclass(frozen=True)

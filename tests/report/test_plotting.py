@@ -9,7 +9,8 @@ import pytest
 
 DRAW = """
 import hashlib
-from memcirc.report.figures import dose_response, svg
+from memcirc.report.corpus import dose_response
+from memcirc.report.figures import svg
 print(hashlib.sha256(svg(dose_response([1, 2], [True, False], [0.1, 0.2])).encode()).hexdigest())
 """
 STATE = """

@@ -1,14 +1,19 @@
 """The page holds what the artifacts hold, and needs nothing else."""
 
+import html
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from memcirc.report.findings import recall_findings, task_findings
+from memcirc.report.corpus import recall_findings
+from memcirc.report.sections import Finding
 from memcirc.report.tables import markdown_table, text_table
+from memcirc.report.view import findings_of
 from memcirc.statistics import wilson
+from memcirc.verification.faithfulness import Measurement
+from tests.report.records import CIRCUIT, evidence, record
 
 
 def test_the_page_is_self_contained(finished_run: Path) -> None:
@@ -38,7 +43,14 @@ def test_figures_are_drawn_the_same_every_time(finished_run: Path) -> None:
 
 def test_markdown_and_page_show_the_same_findings(finished_run: Path) -> None:
     markdown = (finished_run / "report" / "report.md").read_text()
-    assert markdown.count("hoped") >= 4
+    page = html.unescape((finished_run / "report" / "report.html").read_text())
+    listed = re.findall(r'<li class="(met|unmet|)">(.*)</li>', page)
+    words = {"met": "met: ", "unmet": "not met: ", "": ""}
+    assert [f"- {words[verdict]}{text}" for verdict, text in listed if f"- {words[verdict]}{text}" in markdown] == [
+        f"- {words[verdict]}{text}" for verdict, text in listed
+    ]
+    assert sum(verdict != "" for verdict, _ in listed) >= 4
+    assert "hoped" not in page
     for figure in re.findall(r"\]\((figures/[^)]+)\)", markdown):
         assert (finished_run / "report" / figure).is_file()
 
@@ -51,52 +63,43 @@ def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
     assert "0% at 1, 100% at 20" in rising.text
 
 
-CIRCUIT = {
-    "n_edges": 5,
-    "graph_edges": 100,
-    "target": 0.85,
-    "faithfulness": 0.9,
-    "target_met": True,
-    "monotone": True,
-}
-
-
-def row(**changes: object) -> dict[str, object]:
+def row(**changes: object) -> Measurement:
     """A measurement of a good circuit, with changes."""
-    good = {"mode": "tree", "ablation": "resample", "reverse": False, "direction": "noising", "metric": "logit_diff"}
     numbers = {"faithfulness": 0.9, "n_pairs": 40, "value": 3.0, "everything": 3.3, "correct": 0.8}
-    return {**good, **numbers, "correct_everything": 0.9, "note": "", **changes}
+    return record(Measurement, **{**numbers, "correct_everything": 0.9, **changes})
+
+
+def told(*rows: Measurement) -> list[Finding]:
+    """What is said of the search on validation, then of the measurements."""
+    return findings_of(evidence(*rows, circuits={"tree": CIRCUIT}))
 
 
 def test_a_disappointing_circuit_is_not_hidden() -> None:
-    reached, tested = task_findings(
-        "branch", {"faithfulness": [row(faithfulness=0.4)], "random": []}, {"tree": CIRCUIT}
-    )
+    reached, tested = told(row(faithfulness=0.4))
     assert reached.holds
     assert not tested.holds
-    assert "0.40" in tested.text
+    assert "0.40 (threshold: at least 0.7)" in tested.text
 
 
-def test_a_faithful_circuit_on_the_wrong_side_of_zero_is_not_as_hoped() -> None:
-    _, tested = task_findings("m", {"faithfulness": [row(value=-0.1)], "random": []}, {"tree": CIRCUIT})
+def test_a_faithful_circuit_on_the_wrong_side_of_zero_does_not_meet_its_threshold() -> None:
+    _, tested = told(row(value=-0.1))
     assert tested.holds is False
     assert "other side of 0" in tested.text
 
 
 def test_few_pairs_prove_nothing() -> None:
-    _, tested = task_findings("m", {"faithfulness": [row(n_pairs=4)], "random": []}, {"tree": CIRCUIT})
+    _, tested = told(row(n_pairs=4))
     assert tested.holds is None
 
 
-def test_a_faithfulness_far_above_one_is_not_as_hoped() -> None:
-    rows = [row(), row(ablation="zero", faithfulness=0.9), row(ablation="mean-clean", faithfulness=1.82)]
-    *_, others = task_findings("m", {"faithfulness": rows, "random": []}, {"tree": CIRCUIT})
+def test_a_faithfulness_far_above_one_does_not_meet_its_threshold() -> None:
+    *_, others = told(row(), row(ablation="zero"), row(ablation="mean-clean", faithfulness=1.82))
     assert others.holds is False
 
 
 def test_the_worst_ablation_is_named() -> None:
     rows = [row(), row(ablation="zero", faithfulness=-0.44), row(ablation="mean-clean", faithfulness=0.8)]
-    *_, others = task_findings("m", {"faithfulness": rows, "random": []}, {"tree": CIRCUIT})
+    *_, others = told(*rows)
     assert others.holds is False
     assert "from -0.44 (zero, noising)" in others.text
 

@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 
 from memcirc.report.card import COLUMNS, verification_card
-from memcirc.report.findings import Finding
-from memcirc.report.verification_figures import panels, random_comparison, transfer_matrices
-from memcirc.report.verification_findings import transfer_findings, verification_findings
-from memcirc.report.verification_tables import CARD, card_line, tables_of
+from memcirc.report.checks.random import random_comparison
+from memcirc.report.figures import panels
+from memcirc.report.sections import Finding
+from memcirc.report.transfer import transfer_findings, transfer_matrices
+from memcirc.report.view import CARD, card_line, findings_of, tables_of, views
 from memcirc.run.reading import Run
+from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.hypotheses import HypothesisTest
+from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.record import AnyRecord
+from memcirc.verification.result import Verification, record_types
+from memcirc.verification.specificity import Dissociation
+from memcirc.verification.transfer import Cell
+from tests.report.records import evidence, record
 
 
 @pytest.fixture(scope="module")
@@ -69,32 +78,30 @@ def test_a_card_says_what_rows_share_and_what_differs() -> None:
 
 
 def test_tables_of_checks_that_were_not_made_are_left_out(verification: dict[str, list[dict[str, object]]]) -> None:
-    names = [table.name for table in tables_of(verification)]
-    assert names[:3] == ["faithfulness", "random", "areas"]
-    assert "generation" not in names
-    for table in tables_of(verification):
-        assert all(column in table.rows[0] for column in table.columns if column not in ("note", "copying_rise"))
+    tables = tables_of(Verification.from_json(verification))
+    titles = [table.title for table in tables]
+    assert titles[0] == "The circuit on test pairs, in every way to run it"
+    assert "Areas of the whole curves, sizes and values" in titles
+    assert "Recitation under the circuit" not in titles
+    for table in tables:
+        assert all(column in table.rows[0] for column in table.columns)
 
 
-def text(name: str, rise: float, ordinary: float = 0.2, **changes: object) -> dict[str, object]:
-    return {"text": name, "mode": "tree", "rise": rise, "low": rise - 0.1, "random_rise": 0.1, "random_q95": 0.3,
-            "copying_rise": None, "note": "n", "ordinary_rise": ordinary, "shared_with_ordinary": 0.1,
-            **changes}  # fmt: skip
+def text(name: str, rise: float, ordinary: float = 0.2, **changes: float) -> Dissociation:
+    numbers = {"low": rise - 0.1, "random_rise": 0.1, "random_q95": 0.3, "ordinary_rise": ordinary, **changes}
+    return record(Dissociation, text=name, rise=rise, note="n", shared_with_ordinary=0.1, **numbers)
 
 
-def told(name: str, rows: list[dict[str, object]]) -> Finding:
+def told(*records: AnyRecord) -> Finding:
     """The one sentence of one check."""
-    names = ("random", "stability", "specificity", "tests", "knockout", "generation", "time", "dose")
-    base: dict[str, list[dict[str, object]]] = {each: [] for each in names}
-    (finding,) = verification_findings("t", {**base, "faithfulness": [{"mode": "tree"}], name: rows})
+    (finding,) = findings_of(evidence(*records))
     return finding
 
 
 def test_findings_say_that_a_circuit_without_dissociation_is_not_specific() -> None:
     for other, holds in ((1.9, False), (0.2, True)):
         rows = [text("memorized", 2.0), text("not memorized", other), text("ordinary", 0.1, 1.0)]
-        rows.append(text("repeated random tokens", 0.0))
-        finding = told("specificity", rows)
+        finding = told(*rows, text("repeated random tokens", 0.0))
         assert finding.holds is holds
         assert "adds 2.00 nats a token to memorized passages" in finding.text
 
@@ -110,9 +117,9 @@ def test_findings_say_that_a_circuit_without_dissociation_is_not_specific() -> N
     ],
     ids=["does nothing", "may do nothing", "as chance", "not the reverse", "no reverse"],
 )
-def test_a_circuit_that_shows_half_of_a_dissociation_is_not_specific(own: dict[str, object], ordinary: float) -> None:
+def test_a_circuit_that_shows_half_of_a_dissociation_is_not_specific(own: Dissociation, ordinary: float) -> None:
     rows = [own, text("not memorized", -0.01), text("ordinary", -0.01, ordinary), text("repeated random tokens", 0.0)]
-    assert told("specificity", rows).holds is False
+    assert told(*rows).holds is False
 
 
 @pytest.mark.parametrize(
@@ -121,43 +128,45 @@ def test_a_circuit_that_shows_half_of_a_dissociation_is_not_specific(own: dict[s
 def test_tests_that_say_nothing_count_neither_for_nor_against(
     outcomes: tuple[bool | None, ...], holds: bool | None
 ) -> None:
-    rows = [
-        {"mode": "tree", "test": f"test {i}", "p_value": 0.2, "n": 9, "supports": outcome}
-        for i, outcome in enumerate(outcomes)
-    ]
-    finding = told("tests", rows)
+    rows = [record(HypothesisTest, test=f"test {i}", p_value=0.2, n=9, supports=o) for i, o in enumerate(outcomes)]
+    finding = told(*rows)
     assert finding.holds is holds
     assert ("not rejected, which proves nothing: test " in finding.text) == (None in outcomes)
 
 
 def test_random_circuits_that_share_the_found_edges_prove_nothing() -> None:
-    def row(kind: str, overlap: float, p: float | None) -> dict[str, object]:
-        return {"mode": "tree", "direction": "noising", "kind": kind, "overlap": overlap, "p_value": p, "mean": 0.2,
-                "q95": 0.3, "found": 0.8}  # fmt: skip
+    def row(kind: str, overlap: float, p: float | None) -> RandomComparison:
+        return record(RandomComparison, kind=kind, overlap=overlap, p_value=p, mean=0.2, q95=0.3, found=0.8)
 
-    empty = {name: [] for name in ("stability", "specificity", "tests", "knockout", "generation", "time", "dose")}
-    base = {**empty, "faithfulness": [{"mode": "tree"}]}
-    (shared,) = verification_findings("t", {**base, "random": [row("matched", 1.0, 1.0)]})
+    shared = told(row("matched", 1.0, 1.0))
     assert shared.holds is None
     assert "share 100% of its edges" in shared.text
-    (apart,) = verification_findings("t", {**base, "random": [row("connected", 0.1, 0.01), row("matched", 1.0, 1.0)]})
-    assert apart.holds
-    (few,) = verification_findings("t", {**base, "random": [row("connected", 0.1, None)]})
-    assert few.holds is False
+    assert told(row("connected", 0.1, 0.01), row("matched", 1.0, 1.0)).holds
+    assert told(row("connected", 0.1, None)).holds is False
+
+
+def cell(circuit: str, data: str, **measured: object) -> Cell:
+    return Cell(circuit, data, "test", "", 0, record(Measurement, **measured))
 
 
 def test_transfer_is_told_beside_the_circuits_own_number() -> None:
-    cells = [
-        {"circuit": a, "data": b, "mode": "tree", "direction": "noising", "n_pairs": 12,
-         "faithfulness": 0.9 if a == b else 0.4}
-        for a in ("x", "y") for b in ("x", "y")
-    ]  # fmt: skip
+    cells = [cell(a, b, n_pairs=12, faithfulness=0.9 if a == b else 0.4) for a in ("x", "y") for b in ("x", "y")]
     texts = [finding.text for finding in transfer_findings(cells)]
     tail = "(12 pairs of documents it was not found on; 0.90 on its own)."
     assert texts == [
         f"Transfer, tree: the circuit of x keeps 0.40 on y {tail}",
         f"Transfer, tree: the circuit of y keeps 0.40 on x {tail}",
     ]
+
+
+def test_a_cell_of_a_transfer_is_read_back_from_its_file() -> None:
+    whole = cell("a", "b", faithfulness=0.5, reverse=True)
+    assert Cell.from_json({"model": "m", **whole.to_json()}) == whole
+
+
+def test_every_check_has_what_a_page_shows_of_it() -> None:
+    shown = {table.record for view in views() for table in view.tables}
+    assert shown == set(record_types().values())
 
 
 def test_the_terminal_card_has_a_line_for_each_way_and_the_numbers_of_the_file(
@@ -171,11 +180,8 @@ def test_the_terminal_card_has_a_line_for_each_way_and_the_numbers_of_the_file(
 
 
 def test_figures_with_missing_numbers_are_drawn() -> None:
-    cell = {"mode": "tree", "direction": "noising", "circuit": "a", "data": "b", "faithfulness": None, "low": None}
-    assert transfer_matrices([cell])
-    row = {"mode": "tree", "direction": "noising", "found": 0.5, "q05": 0, "q95": 0.1, "median": 0, "highest": 0.2,
-           "kind": "uniform", "overlap": 0.1, "n_edges": 3}  # fmt: skip
-    assert random_comparison([row])
+    assert transfer_matrices([cell("a", "b")])
+    assert random_comparison([record(RandomComparison, kind="uniform", found=0.5, q95=0.1, highest=0.2, n_edges=3)])
     figure, axes = panels(3)
     assert len(axes) == 3
     assert len(figure.axes) == 4

@@ -21,10 +21,11 @@ from memcirc.verification.dose import dose_response
 from memcirc.verification.faithfulness import distribution, measure, pair_ratios
 from memcirc.verification.generation import generation, recitation
 from memcirc.verification.knockout import knock_out
+from memcirc.verification.method_overlaps import method_overlaps, overlap_table
 from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Choice, passages_from, passages_of
 from memcirc.verification.specificity import loss, repeated, specificity
-from memcirc.verification.stability import jaccard, method_overlaps, overlap_table, stability
+from memcirc.verification.stability import jaccard, stability
 from memcirc.verification.time_resolved import DELAYS, continuations, delayed, is_branch, time_resolved
 from memcirc.verification.transfer import transfer
 from memcirc.verification.verify import verify

@@ -1,10 +1,8 @@
-from dataclasses import asdict
-
 import pytest
 import torch
 
 from memcirc.circuits.minimal import prefix_masks
-from memcirc.report.figures import faithfulness_curves
+from memcirc.report.checks.curve import faithfulness_curves
 from memcirc.verification.areas import areas
 from memcirc.verification.curves import curves, first_reaching, log_grid
 from memcirc.verification.subject import Subject
@@ -54,7 +52,7 @@ def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
     assert len(few.random_mean) == len(few.sizes)
     assert (few.n_random, few.random_q95) == (5, [])
     assert (many.n_random, len(many.random_q95)) == (20, len(many.sizes))
-    drawn = [faithfulness_curves([asdict(curve)], {}, 0.85) for curve in (few, many)]
+    drawn = [faithfulness_curves([curve], {}, 0.85) for curve in (few, many)]
     assert [len(figure.axes[0].collections) for figure in drawn] == [1, 2]
 
 

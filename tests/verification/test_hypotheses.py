@@ -7,9 +7,9 @@ import torch
 
 from memcirc.circuit import Circuit
 from memcirc.verification.hypotheses import (
+    WORK,
     HypothesisTest,
     equivalence,
-    hypothesis_tests,
     independence,
     minimality,
     partial_necessity,
@@ -99,10 +99,11 @@ def test_a_null_that_stands_is_not_counted_for_the_circuit(
 
 def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
     names = []
-    for name, test in hypothesis_tests(made):
-        result = test()
-        names.append(name)
-        assert result.test == name
+    for job in WORK.jobs(made):
+        (result,) = job.run()
+        assert isinstance(result, HypothesisTest)
+        names.append(result.test)
+        assert job.label == f"test of {result.test}"
         assert result.null
         assert result.effect_is
         assert 0 <= result.p_value <= 1

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching import figures
-from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.sweep import Sweep
+from memcirc.report import figures
 from memcirc.report.drawing import draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 from memcirc.studies.ioi.prompts import ROLES
 from memcirc.studies.ioi.results import IoiResults
 
@@ -19,7 +18,7 @@ FIVE = ("output", "query", "key", "value", "pattern")
 BLOCK = ("residual stream, at the start of the block", "attention output", "MLP output")
 TOP_ROWS = 6
 EFFECT = "effect (0: base run, 1: source run)"
-HOPED_CORRELATION = 0.98
+LOWEST_CORRELATION = 0.98
 
 
 def write_ioi_page(out: Path, results: IoiResults, statement: Mapping[str, Any]) -> Path:
@@ -71,8 +70,8 @@ def _findings(results: IoiResults) -> list[Finding]:
         found.append(
             Finding(
                 f"Attribution patching, {s.sweep}: correlation with the exact effects {s.with_fix:.3f} with the QK "
-                f"fix (hoped for: at least {HOPED_CORRELATION}), {s.without_fix:.3f} without.",
-                s.with_fix >= HOPED_CORRELATION and s.with_fix > s.without_fix,
+                f"fix (threshold: at least {LOWEST_CORRELATION}), {s.without_fix:.3f} without.",
+                s.with_fix >= LOWEST_CORRELATION and s.with_fix > s.without_fix,
             )
         )
     return found

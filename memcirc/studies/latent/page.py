@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching import figures
-from memcirc.patching.page import Section, TableBlock, write_page
+from memcirc.report import figures
 from memcirc.report.drawing import Drawing, draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 from memcirc.studies.latent.results import LatentResults
 
 POLICIES = ("propagate", "freeze_latents")
@@ -62,7 +61,7 @@ def _findings(results: LatentResults) -> list[Finding]:
             error = float(np.abs(results.by_group[name] - expected).max())
             found.append(
                 Finding(
-                    f"Recovery, {name}: within {error:.3f} of what it must be (hoped for: {TOLERANCE}).",
+                    f"Recovery, {name}: within {error:.3f} of what it must be (threshold: {TOLERANCE}).",
                     error <= TOLERANCE,
                 )
             )

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching import figures
-from memcirc.patching.page import Section, TableBlock, write_page
+from memcirc.report import figures
 from memcirc.report.drawing import draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 from memcirc.studies.pii.alignment import Alignment
 from memcirc.studies.pii.results import PiiResults, SiteEffect
 

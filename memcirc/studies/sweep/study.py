@@ -9,13 +9,12 @@ import numpy as np
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pairs, load_pairs
-from memcirc.patching import figures
 from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
-from memcirc.patching.page import Section, TableBlock, write_page
 from memcirc.patching.sweep import Sweep, patch_sweep
+from memcirc.report import figures
 from memcirc.report.drawing import Drawing, draw
-from memcirc.report.findings import Finding
+from memcirc.report.sections import Finding, Section, TableBlock, write_page
 from memcirc.studies.stages import write_results, write_table
 from memcirc.studies.sweep.config import SweepConfig
 from memcirc.work.progress import say

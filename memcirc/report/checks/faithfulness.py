@@ -1,0 +1,84 @@
+"""What a page shows of the circuit on test pairs: the measurements, and the pairs on which it is worst."""
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+from memcirc.report.circuits import FoundCircuit
+from memcirc.report.sections import Finding
+from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View
+from memcirc.verification.faithfulness import Distribution, Measurement
+
+TEST_FAITHFULNESS = 0.7
+OTHER_ABLATIONS = (0.5, 1.5)
+
+
+def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    """Does the circuit keep its target, hold on test pairs in both directions and under other ablations?"""
+    rows = evidence.of(Measurement)
+    yield from (_size(label, circuit) for circuit in evidence.circuits.values())
+    yield from (_on_test(label, row) for row in rows if row.ablation == "resample")
+    yield from _other_ablations(label, rows)
+
+
+def _size(label: str, circuit: FoundCircuit) -> Finding:
+    share = circuit.n_edges / circuit.graph_edges
+    caveat = "" if circuit.monotone else " Faithfulness is not monotone in size here."
+    return Finding(
+        f"{label}: the smallest prefix of the ranking that reaches {circuit.target:.0%} on validation has "
+        f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and keeps {circuit.faithfulness:.2f} "
+        f"there.{caveat}",
+        circuit.target_met,
+    )
+
+
+def _on_test(label: str, row: Measurement) -> Finding:
+    """Faithfulness in one direction. To meet it the circuit must fall on the same side as the whole."""
+    if row.faithfulness is None:
+        return Finding(f"{label}, {row.direction}: {row.note}.", False)
+    same_side = row.value * row.everything > 0
+    side = "" if same_side else f", but its mean {row.metric} ({row.value:.2f}) falls on the other side of 0"
+    text = (
+        f"{label}, {row.direction}: on {row.n_pairs} test pairs it keeps {row.faithfulness:.2f} (threshold: "
+        f"at least {TEST_FAITHFULNESS}){side}; the answer is the argmax on {row.correct:.0%} of them, with "
+        f"everything at work on {row.correct_everything:.0%}."
+    )
+    if row.n_pairs < FEWEST_PAIRS:
+        return Finding(f"{text} So few pairs prove nothing.")
+    return Finding(text, same_side and row.faithfulness >= TEST_FAITHFULNESS)
+
+
+def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
+    """The range of faithfulness under zero and mean ablations, where they are meaningful."""
+    kept = [(r.faithfulness, r) for r in rows if r.ablation != "resample" and not r.note and r.faithfulness is not None]
+    if not kept:
+        return []
+    lowest, highest = OTHER_ABLATIONS
+    (least, worst), (most, best) = (pick(kept, key=itemgetter(0)) for pick in (min, max))
+    return [
+        Finding(
+            f"{label}: under other ablations it keeps from {least:.2f} ({worst.ablation}, "
+            f"{worst.direction}) to {most:.2f} ({best.ablation}, {best.direction}; threshold: "
+            f"from {lowest} to {highest}; far above 1 the two ends lie too close to divide by).",
+            least >= lowest and most <= highest,
+        )
+    ]
+
+
+TABLES = (
+    Table(
+        Measurement, "The circuit on test pairs, in every way to run it",
+        ("mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "low", "high", "mean_ratio",
+         "median_ratio", "value", "nothing", "everything", "correct", "correct_everything"),
+        "value: mean of the metric under the circuit; nothing, everything: the same with no edge of the circuit at "
+        "work, and with all (for denoising the latter is the other behaviour's end); faithfulness: where value lies "
+        "between them, with its 95 % bootstrap interval over documents; mean and median ratio: of the pairs' own; "
+        "correct: share of pairs whose answer is the argmax, beside the same with everything at work.",
+    ),
+    Table(
+        Distribution, "Pairs on which the circuit is worst",
+        ("mode", "direction", "doc_id", "copies", "ends_with", "answer", "ratio", "value", "nothing", "everything"),
+        "The five lowest of the pairs' own ratios in each direction.",
+        lambda distribution: distribution.worst,
+    ),
+)  # fmt: skip
+VIEW = View(TABLES, findings=_findings)

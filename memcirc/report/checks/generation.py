@@ -1,0 +1,68 @@
+"""What a page shows of recitation under the circuit."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from memcirc.report.figures import CHANCE, FOUND, panels, styled
+from memcirc.report.plotting import Figure
+from memcirc.report.sections import Finding
+from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.verification.generation import Generation
+
+KEPT = 0.5
+
+
+def _figures(evidence: Evidence) -> Iterator[Plot]:
+    rows = evidence.of(Generation)
+    if rows:
+        caption = (
+            "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's "
+            "run."
+        )
+        yield Plot("recitation", recitation(rows), caption)
+
+
+@styled
+def recitation(rows: Sequence[Generation]) -> Figure:
+    """Share of right tokens and of exact completions under each way to keep edges."""
+    modes = list(dict.fromkeys(r.mode for r in rows))
+    figure, grid = panels(len(modes), height=2.5, sharex=True)
+    for axes, mode in zip(grid, modes, strict=True):
+        some = [r for r in rows if r.mode == mode and r.copies is None]
+        y = np.arange(len(some))[::-1]
+        axes.barh(y + 0.19, [r.score for r in some], 0.36, color=FOUND, label="right tokens")
+        axes.barh(y - 0.19, [r.extracted for r in some], 0.36, color=CHANCE, label="exact completions")
+        axes.set_yticks(y, [r.run for r in some])
+        axes.set(title=f"{mode}, {some[0].n_passages} passages", xlabel="share", xlim=(0, 1))
+    grid[0].legend(frameon=False, fontsize=7.5, loc="lower right")
+    return figure
+
+
+def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    runs = {row.run: row for row in evidence.of(Generation) if row.copies is None}
+    if not runs:
+        return
+    whole, only, without = runs["model"], runs["only the circuit"], runs["without the circuit"]
+    yield Finding(
+        f"{label}: the model extracts {whole.extracted:.0%} of {whole.n_passages} memorized passages (score "
+        f"{whole.score:.2f}); with only the circuit intact {only.extracted:.0%} ({only.score:.2f}; threshold: "
+        f"at least half), with only it ablated {without.extracted:.0%} ({without.score:.2f}; random ones "
+        f"ablated: {runs['without random'].extracted:.0%}).",
+        only.extracted >= KEPT * whole.extracted and without.extracted < runs["without random"].extracted,
+    )
+
+
+TABLES = (
+    Table(
+        Generation, "Recitation under the circuit",
+        ("mode", "run_mode", "run", "direction", "n_edges", "n_circuits", "copies", "n_passages", "extracted", "score",
+         "prefix_match"),
+        "Greedy completions (mode: of the circuit; run mode: what was generated in) of memorized passages of the "
+        "test documents with only some edges intact, the others "
+        "carrying the run of a passage that is not memorized followed by the same generated tokens; extracted: "
+        "share of exact completions; score: mean share of right tokens; prefix match: mean number of leading right "
+        "tokens.",
+    ),
+)  # fmt: skip
+VIEW = View(TABLES, _figures, _findings)

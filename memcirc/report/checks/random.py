@@ -1,0 +1,89 @@
+"""What a page shows of the circuit beside random circuits of its size."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from memcirc.report.figures import CHANCE, FOUND, INK, panels, styled
+from memcirc.report.numbers import p_value
+from memcirc.report.plotting import Figure
+from memcirc.report.sections import Finding
+from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.verification.random_circuits import RandomComparison
+
+CHANCE_Q95 = 0.2
+CHOICE_LEFT = 0.5
+
+
+def _figures(evidence: Evidence) -> Iterator[Plot]:
+    rows = evidence.of(RandomComparison)
+    if rows:
+        caption = (
+            "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."
+        )
+        yield Plot("random", random_comparison(rows), caption)
+
+
+@styled
+def random_comparison(rows: Sequence[RandomComparison]) -> Figure:
+    """Where random circuits of each kind lie, beside the found one."""
+    keys = list(dict.fromkeys((r.mode, r.direction) for r in rows))
+    figure, grid = panels(len(keys), height=2.2, sharex=True)
+    for axes, (mode, direction) in zip(grid, keys, strict=True):
+        some = [r for r in rows if (r.mode, r.direction) == (mode, direction)]
+        y = np.arange(len(some))[::-1]
+        axes.axvline(some[0].found, color=FOUND, linewidth=2, label="found circuit")
+        axes.hlines(y, [r.q05 for r in some], [r.q95 for r in some], color=CHANCE, linewidth=5, alpha=0.45,
+                    label="random circuits, 5 to 95 %")  # fmt: skip
+        axes.plot([r.median for r in some], y, "o", color=CHANCE, markersize=5, label="median")
+        axes.plot([r.highest for r in some], y, "|", color=INK, markersize=9, label="highest")
+        axes.set_yticks(y, [f"{r.kind} ({r.overlap:.0%} shared)" for r in some])
+        axes.set(title=f"{mode}, {direction}, {some[0].n_edges} edges", ylim=(-0.6, len(some) - 0.4))
+        axes.set_xlabel("faithfulness")
+    grid[0].legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.12), ncols=4)
+    return figure
+
+
+def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    rows = evidence.of(RandomComparison)
+    yield from (_uniform(label, row) for row in rows if row.kind == "uniform")
+    structured = [row for row in rows if row.kind != "uniform" and row.direction == rows[0].direction]
+    if structured:
+        yield _structured(label, structured)
+
+
+def _uniform(label: str, row: RandomComparison) -> Finding:
+    return Finding(
+        f"{label}, {row.direction}: of {row.n_circuits} uniform random circuits of that size the mean keeps "
+        f"{row.mean:.2f}, the 95th percentile {row.q95:.2f} (threshold: below {CHANCE_Q95}); "
+        f"{row.disconnected:.0%} are disconnected and could keep nothing in tree mode; p = "
+        f"{p_value(row.p_value)}.",
+        row.q95 < CHANCE_Q95,
+    )
+
+
+def _structured(label: str, rows: Sequence[RandomComparison]) -> Finding:
+    """What random circuits keep that are built as the found one is; a kind that leaves little choice tells nothing."""
+    telling = [row for row in rows if row.overlap <= CHOICE_LEFT]
+    parts = [f"{r.kind} {r.mean:.2f} (95th percentile {r.q95:.2f}, p {p_value(r.p_value)})" for r in telling]
+    rest = [f"{r.kind} ones share {r.overlap:.0%} of its edges, which leaves little to chance" for r in rows
+            if r not in telling]  # fmt: skip
+    kept = ", ".join(parts) or "nothing that tells"
+    text = f"{label}: it keeps {rows[0].found:.2f}; random circuits of its size keep {kept}"
+    holds = all(row.p_value is not None and row.p_value <= 0.05 for row in telling) if telling else None
+    return Finding(f"{text}{''.join(f'; {line}' for line in rest)}.", holds)
+
+
+TABLES = (
+    Table(
+        RandomComparison, "Against random circuits of the same size",
+        ("mode", "kind", "direction", "n_edges", "n_circuits", "found", "mean", "std", "median", "q95", "highest",
+         "disconnected", "overlap", "quantile", "p_value"),
+        "found: the circuit; uniform: as many edges at random; connected: unions of random paths; matched: as many "
+        "edges between each two layers and types; shuffled: the found scores permuted within each destination; "
+        "disconnected: the share without any path from input to logits, which keeps nothing in tree mode; overlap: "
+        "mean share of the found edges that a random circuit has as well, 1 where its kind leaves no choice; "
+        "quantile: share of random circuits below the found one; p value: (1 + those at least as good) / (1 + all).",
+    ),
+)  # fmt: skip
+VIEW = View(TABLES, _figures, _findings)

@@ -1,0 +1,117 @@
+"""What a page shows of the circuit's knock-out on other text."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from memcirc.report.figures import CHANCE, FOUND, MUTED, panels, styled
+from memcirc.report.plotting import Figure
+from memcirc.report.sections import Finding
+from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.verification.specificity import Dissociation
+
+SPECIFIC = 2.0
+
+
+def _figures(evidence: Evidence) -> Iterator[Plot]:
+    rows = evidence.of(Dissociation)
+    if rows:
+        caption = (
+            "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each "
+            "kind of text. A memorization circuit raises the first bar alone."
+        )
+        yield Plot("dissociation", dissociation(rows), caption)
+
+
+@styled
+def dissociation(rows: Sequence[Dissociation]) -> Figure:
+    """What knocking the circuit out adds to the loss of each kind of text, beside random circuits of its size."""
+    modes = list(dict.fromkeys(r.mode for r in rows))
+    figure, grid = panels(len(modes), sharey=True)
+    for axes, mode in zip(grid, modes, strict=True):
+        some = [r for r in rows if r.mode == mode]
+        x = np.arange(len(some))
+        rise = np.array([r.rise for r in some])
+        bounds = np.array([(r.low, r.high) for r in some], dtype=float).T
+        errors = np.abs(bounds - rise)
+        axes.bar(x - 0.27, rise, 0.26, yerr=errors, capsize=2, color=FOUND, label="the circuit (95 % interval)")
+        other = [r.ordinary_rise for r in some]
+        axes.bar(x, other, 0.26, color="#2f8f6b", label="the circuit for ordinary text")
+        chance = np.array([r.random_rise for r in some])
+        above = np.array([r.random_q95 for r in some]) - chance
+        axes.bar(x + 0.27, chance, 0.26, yerr=[np.zeros(len(some)), np.maximum(above, 0)], capsize=2, color=CHANCE,
+                 label="random circuits (to the 95th percentile)")  # fmt: skip
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set_xticks(x, [r.text.replace(" random", "\nrandom").replace("not ", "not\n") for r in some])
+        axes.set_title(f"{mode}, {some[0].n_edges} edges knocked out")
+        axes.tick_params(axis="x", labelsize=8)
+    grid[0].set_ylabel("added loss, nats a token")
+    grid[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
+    return figure
+
+
+def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    rows = {row.text: row for row in evidence.of(Dissociation)}
+    if not rows:
+        return
+    own = rows["memorized"]
+    others = [rows["not memorized"], rows["ordinary"]]
+    highest = max(others, key=lambda row: row.rise)
+    text = (
+        f"{label}: knocking it out adds {own.rise:.2f} nats a token to memorized passages and "
+        f"{highest.rise:.2f} to {highest.text} text (threshold: at least {SPECIFIC:g} times as much, from "
+        f"{_bound(own.low)} on above 0, and more than 95 % of connected random circuits of its size, which add "
+        f"{own.random_q95:.2f}; their means are {own.random_rise:.2f} and {highest.random_rise:.2f})"
+    )
+    text += (
+        f"; the circuit for ordinary text (overlap {own.shared_with_ordinary:.2f}) adds "
+        f"{own.ordinary_rise:.2f} to "
+        f"memorized passages and {rows['ordinary'].ordinary_rise:.2f} to ordinary text (threshold: at least "
+        f"{SPECIFIC:g} times as much)"
+    )
+    copying = rows["repeated random tokens"]
+    if copying.copying_rise is None:
+        text += f"; {copying.note}"
+    else:
+        text += (
+            f"; copying: it adds {copying.rise:.2f}, the copying circuit {copying.copying_rise:.2f}, and that "
+            f"adds {own.copying_rise:.2f} to memorized passages"
+        )
+    holds = (
+        (own.low or 0) > 0
+        and own.rise > own.random_q95
+        and _harms(own.rise, highest.rise)
+        and _harms(rows["ordinary"].ordinary_rise, own.ordinary_rise)
+    )
+    yield Finding(f"{text}.", holds)
+
+
+def _bound(low: float | None) -> str:
+    return "a bound that too few documents give" if low is None else f"{low:.2f}"
+
+
+def _harms(wanted: float, spared: float) -> bool:
+    """Whether one rise is one, and ``SPECIFIC`` times the other."""
+    return wanted > 0 and wanted >= SPECIFIC * max(spared, 0)
+
+
+def _room(row: Dissociation) -> list[dict[str, float | None]]:
+    room = row.nothing - row.intact
+    return [{"share_of_room": row.rise / room if room > 0 else None}]
+
+
+TABLES = (
+    Table(
+        Dissociation, "Specificity: the same knock-out on other text",
+        ("mode", "run_mode", "text", "n_passages", "intact", "knocked_out", "rise", "low", "high", "share_of_room",
+         "random_rise", "random_q95", "ordinary_rise", "shared_with_ordinary", "copying_rise", "only_circuit",
+         "nothing", "note"),
+        "Loss of the completion in nats a token; mode: of the circuit; run mode: what was measured in; rise: what "
+        "knocking the circuit out adds, with its 95 % bootstrap interval over passages; share of "
+        "room: rise over what knocking everything out adds; random rise: the mean (95th percentile) of connected "
+        "random circuits of its size; ordinary rise: of the circuit for ordinary text, whose overlap with this one "
+        "(Jaccard) stands beside; copying rise: of the circuit for copying; both found on text that is not measured.",
+        _room,
+    ),
+)  # fmt: skip
+VIEW = View(TABLES, _figures, _findings)

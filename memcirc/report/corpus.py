@@ -1,0 +1,75 @@
+"""What the corpus says before any circuit: how much is recited, by copies, and where recitation breaks off."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from memcirc.report.drawing import draw
+from memcirc.report.figures import CHANCE, FOUND, styled
+from memcirc.report.plotting import Figure
+from memcirc.report.sections import Finding, Section
+from memcirc.statistics import wilson
+
+
+def corpus_section(scores: Path, out: Path) -> tuple[list[Section], list[Finding]]:
+    """The dose-response curve, where the corpus knows its copies, and what it says."""
+    names = pq.read_schema(scores).names
+    table = pq.read_table(scores, columns=[n for n in ("exact", "memorization_score", "copies") if n in names])
+    exact = table.column("exact").to_pylist()
+    copies = table.column("copies").to_pylist() if "copies" in names else [None] * len(table)
+    known = [i for i, c in enumerate(copies) if c is not None]
+    sections = []
+    if known and "memorization_score" in names:
+        shares = table.column("memorization_score").to_pylist()
+        planted = [int(copies[i] or 0) for i in known]
+        drawn = dose_response(planted, [exact[i] for i in known], [shares[i] for i in known])
+        caption = (
+            "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
+        )
+        sections.append(Section("What is recited", drawings=(draw(out, "dose_response", drawn, caption),)))
+    return sections, recall_findings(copies, exact)
+
+
+def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list[Finding]:
+    """Does recall rise with copies?"""
+    known = [(c, e) for c, e in zip(copies, exact, strict=True) if c is not None]
+    if not known:
+        return [Finding(f"{np.mean(exact):.1%} of {len(exact)} windows are recited exactly.")]
+    levels = sorted({c for c, _ in known})
+    shares = {level: float(np.mean([e for c, e in known if c == level])) for level in levels}
+    text = ", ".join(f"{share:.0%} at {level}" for level, share in shares.items())
+    rising = all(shares[a] <= shares[b] + 0.02 for a, b in pairwise(levels))
+    return [Finding(f"Exact recall by copies in the corpus: {text}.", rising)]
+
+
+@styled
+def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence[float]) -> Figure:
+    """Copies in the corpus against recall: the share recited exactly (95 % Wilson intervals), and the mean score."""
+    levels = sorted(set(copies))
+    groups = [[i for i, c in enumerate(copies) if c == level] for level in levels]
+    shares = [float(np.mean([exact[i] for i in rows])) for rows in groups]
+    means = [float(np.mean([scores[i] for i in rows])) for rows in groups]
+    bounds = [wilson(sum(exact[i] for i in rows), len(rows)) for rows in groups]
+    errors = np.abs(np.array([[s - low, high - s] for s, (low, high) in zip(shares, bounds, strict=True)]).T)
+    figure = Figure(figsize=(5.2, 3.1))
+    axes = figure.subplots()
+    x = np.arange(len(levels))
+    axes.errorbar(x, shares, yerr=errors, color=FOUND, marker="o", capsize=3, label="recited exactly (95 % interval)")
+    axes.plot(x, means, color=CHANCE, marker="s", linestyle="--", label="mean memorization score")
+    axes.set_xticks(x, [f"{level}\nn = {len(rows)}" for level, rows in zip(levels, groups, strict=True)])
+    axes.set(xlabel="copies in the corpus", ylabel="share", ylim=(-0.03, 1.03))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+@styled
+def divergence_histogram(points: Sequence[int]) -> Figure:
+    """After how many tokens of context do passages diverge?"""
+    figure = Figure(figsize=(5.2, 2.4))
+    axes = figure.subplots()
+    axes.hist(points, bins=[n + 0.5 for n in range(max(points) + 1)], color=FOUND, rwidth=0.85)
+    axes.set(xlabel="tokens of context at which recitation breaks off", ylabel="pairs")
+    return figure

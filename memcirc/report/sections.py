@@ -1,0 +1,96 @@
+"""The model of a page: findings first, then a section an artefact; one description for HTML and Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from memcirc.artifacts import write_text
+from memcirc.report.drawing import Drawing
+from memcirc.report.numbers import number
+from memcirc.report.tables import markdown_table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence, and whether what it states meets its threshold (None: it has none, or too little to say)."""
+
+    text: str
+    holds: bool | None = None
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """Rows of plain values under a title, with a note on how to read them.
+
+    Attributes:
+        card: what all its numbers were measured under; folded: whether a reader opens it first.
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]
+    title: str = ""
+    note: str = ""
+    card: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A pair as text: what both prompts share, what follows in each, and the answers."""
+
+    about: str
+    shared: str
+    clean: str
+    answer: str
+    corrupt: str
+    wrong_answer: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One artefact: paragraphs, lines shown as they are, pairs, figures, tables, what was refused with the reason, and
+    named values under titles."""
+
+    title: str
+    text: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    tables: tuple[TableBlock, ...] = ()
+    shown: tuple[str, ...] = ()
+    pairs: tuple[Contrast, ...] = ()
+    refused: tuple[str, ...] = ()
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def write_page(
+    out: Path,
+    title: str,
+    introduction: Sequence[str],
+    findings: Sequence[Finding],
+    sections: Sequence[Section],
+    statement: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``out/report.html``, self-contained, and ``out/report.md``, and return the first's path.
+
+    Args:
+        statement: what was run, as a last section.
+    """
+    environment = Environment(
+        loader=PackageLoader("memcirc.report"),
+        autoescape=select_autoescape(("html.j2",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "markdown": markdown_table}
+    was_run = [] if statement is None else [Section("What was run", facts={"": statement})]
+    content = {
+        "title": title,
+        "introduction": introduction,
+        "findings": findings,
+        "sections": [*sections, *was_run],
+    }
+    for name in ("report.html", "report.md"):
+        write_text(out / name, environment.get_template(f"{name}.j2").render(content))
+    return out / "report.html"

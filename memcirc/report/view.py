@@ -1,0 +1,144 @@
+"""What a page shows of a check: its tables, its figures and what it finds, from typed records.
+
+Each check has a module of its name in ``report/checks/`` that holds its ``VIEW``; there is no other list of them.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from memcirc.report.circuits import FoundCircuit
+from memcirc.report.plotting import Figure
+from memcirc.report.sections import Finding, TableBlock
+from memcirc.verification.checks import CHECKS
+from memcirc.verification.record import AnyRecord, Record
+from memcirc.verification.result import Verification
+
+CARD = ("model", "revision", "dtype", "bos", "split", "pairs", "ablation", "base", "direction", "selection",
+        "averaging", "seed")  # fmt: skip
+FEWEST_PAIRS = 10
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What verification found of one task's circuits, which are given by mode."""
+
+    task: str
+    verification: Verification
+    circuits: Mapping[str, FoundCircuit]
+
+    def of(self, record: type[R]) -> tuple[R, ...]:
+        """The records of a type."""
+        return self.verification.of(record)
+
+    def of_mode(self, mode: str) -> "Evidence":
+        """The part that is about the circuit of one mode."""
+        records = tuple(record for record in self.verification.records if record.mode == mode)
+        circuits = {name: circuit for name, circuit in self.circuits.items() if name == mode}
+        return replace(self, verification=replace(self.verification, records=records), circuits=circuits)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes of the records, in their order."""
+        return tuple(dict.fromkeys(record.mode for record in self.verification.records))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its name among those of a task, and its caption."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+def _itself(record: Any) -> Iterable[Mapping[str, Any]]:
+    return ({},)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the records of one type.
+
+    Attributes:
+        about: what its columns mean.
+        lines: gives of a record what each of its lines in the table has besides its own fields; default: one line, and
+            nothing.
+    """
+
+    record: type[AnyRecord]
+    title: str
+    columns: tuple[str, ...]
+    about: str
+    lines: Callable[[Any], Iterable[Mapping[str, Any]]] = _itself
+
+    def block(self, verification: Verification) -> TableBlock:
+        """The table of a verification, with its evaluation card."""
+        told = zip(verification.rows(self.record), verification.of(self.record), strict=True)
+        rows = [{**row, **line} for row, record in told for line in self.lines(record)]
+        return TableBlock(self.columns, rows, self.title, self.about, card_line(rows))
+
+
+def _no_figures(evidence: Evidence) -> Iterator[Plot]:
+    return iter(())
+
+
+def _no_findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows of a check.
+
+    Attributes:
+        tables: shown where there are records of their type.
+        figures: gives the figures of all modes; none where there is nothing to draw.
+        findings: gives sentences from a label and the evidence of one mode; none where there is nothing to say.
+    """
+
+    tables: tuple[Table, ...] = ()
+    figures: Callable[[Evidence], Iterator[Plot]] = _no_figures
+    findings: Callable[[str, Evidence], Iterator[Finding]] = _no_findings
+
+
+def views() -> list[View]:
+    """The views of all checks, in the order of the checks."""
+    return [importlib.import_module(f"memcirc.report.checks.{name}").VIEW for name in CHECKS]
+
+
+def tables_of(verification: Verification) -> list[TableBlock]:
+    """The tables that a verification has records for."""
+    return [table.block(verification) for view in views() for table in view.tables if verification.of(table.record)]
+
+
+def figures_of(evidence: Evidence) -> list[Plot]:
+    """The figures that there is something to draw for."""
+    return [plot for view in views() for plot in view.figures(evidence)]
+
+
+def findings_of(evidence: Evidence) -> list[Finding]:
+    """What the checks found, mode by mode."""
+    return [
+        finding
+        for mode in evidence.modes
+        for view in views()
+        for finding in view.findings(f"{evidence.task}, {mode}", evidence.of_mode(mode))
+    ]
+
+
+def card_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What all rows say of themselves; what differs from row to row stands in the rows."""
+    words = []
+    for key in CARD:
+        values = {str(row.get(key)) for row in rows if key in row}
+        if len(values) == 1:
+            value = values.pop()
+            words.append(f"{key}: {'not stated' if value == 'None' else value}")
+        elif values == {"clean", "corrupt"}:
+            words.append(f"{key}: clean where noising, corrupt where denoising")
+        elif values:
+            words.append(f"{key}: by row")
+    return "; ".join(words)

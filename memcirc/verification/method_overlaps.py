@@ -1,0 +1,86 @@
+"""Would another method, or another rule of selection, have given the same circuit?
+
+Circuits of equal size from the same training pairs: their overlap with the circuit, the rank correlation of their
+scores with those it was chosen by, and their own faithfulness.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import spearmanr
+
+from memcirc.attribution.attribute import attribute
+from memcirc.attribution.methods import method_named
+from memcirc.circuit import edge_mask
+from memcirc.circuits.minimal import prefix_masks
+from memcirc.interventions import Ablation
+from memcirc.verification.check import Work
+from memcirc.verification.record import OfPairs
+from memcirc.verification.stability import jaccard
+from memcirc.verification.subject import Subject
+
+SELECTIONS = (("top", "abs"), ("top", "signed"), ("greedy", "abs"))
+METHODS = ("mask-ig", "eap", "eap-ig-inputs", "relp")
+
+
+@dataclass(frozen=True)
+class MethodOverlap(OfPairs):
+    """A circuit of the same size by another method or selection: its overlap with the circuit (Jaccard), the rank
+    correlation of its scores' sizes with those of the circuit's own, and its faithfulness, ratio of means."""
+
+    KEY = "methods"
+
+    method: str
+    selection: str
+    by: str
+    n_edges: int
+    jaccard: float
+    spearman: float
+    faithfulness: float
+
+
+def method_overlaps(subject: Subject) -> list[MethodOverlap]:
+    """Every method of ``METHODS`` that defines the circuit's ablation, with every selection, at the circuit's size, on
+    the same training pairs, with its objective, ablation and base.
+
+    Raises:
+        ValueError: no training pairs or scores, or ends that coincide.
+    """
+    train, own = subject.needed("train"), subject.needed("scores")
+    runner, metric = subject.runner(), subject.settings.metric
+    own_ranks = own.values.abs().numpy()
+    rows, masks = [], []
+    options = subject.attribution
+    for method in METHODS:
+        if not method_named(method).defined_for(Ablation.parse(options.get("ablation", "resample"))):
+            continue
+        scores = attribute(subject.model, train, **{**options, "method": method})
+        correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)
+        for selection, by in SELECTIONS:
+            masks.append(prefix_masks(scores.order(by, selection), [len(subject.circuit)])[0])
+            rows.append((method, selection, by, correlation))
+    values = runner.faithfulness(torch.stack(masks), metric).tolist()
+    found = edge_mask(subject.graph, subject.circuit)[None]
+    return [
+        MethodOverlap(
+            method=method,
+            selection=selection,
+            by=by,
+            way=runner.way(metric),
+            n_edges=len(subject.circuit),
+            jaccard=float(jaccard(mask[None], found)[0, 0]),
+            spearman=correlation,
+            faithfulness=value,
+        )
+        for (method, selection, by, correlation), mask, value in zip(rows, masks, values, strict=True)
+    ]
+
+
+def overlap_table(circuits: Mapping[str, Sequence[str]]) -> list[dict[str, float | str]]:
+    """Jaccard of every pair of named circuits, a row a circuit."""
+    sets = {name: frozenset(edges) for name, edges in circuits.items()}
+    return [{"circuit": a, **{b: len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b])) for b in sets}} for a in sets]
+
+
+WORK = Work.whole(MethodOverlap, method_overlaps)

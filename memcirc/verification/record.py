@@ -1,0 +1,111 @@
+"""What a check states: records that know how they were measured, flat in a file and typed in memory.
+
+In a file a record is one mapping from names to plain values: how it was run (:class:`memcirc.interventions.Way`) beside
+its own fields. No torch is needed to read one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+from memcirc.interventions import Way
+
+R = TypeVar("R", bound="Record")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line of a check.
+
+    ``KEY`` is the name under which a file lists the records of a type, ``TOLD`` which parts of ``way`` it writes.
+    """
+
+    KEY: ClassVar[str]
+    TOLD: ClassVar[tuple[str, ...]]
+
+    way: Way
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values."""
+        own = (f.name for f in fields(self) if f.name != "way")
+        return {name: getattr(self, name) for name in (*self.TOLD, *own)}
+
+    @classmethod
+    def from_json(cls: type[R], row: Mapping[str, Any]) -> R:
+        """The record that :meth:`to_json` gave; what else stands in the row is passed over.
+
+        Raises:
+            ValueError: a field is missing, as in a file of another version.
+        """
+        names = [f.name for f in fields(cls) if f.name != "way"]
+        missing = [name for name in (*cls.TOLD, *names) if name not in row]
+        if missing:
+            raise ValueError(f"a record of {cls.KEY!r} has no {missing[0]}; verify the circuits anew")
+        return cls(way=cls._way(row), **{name: row[name] for name in names})
+
+    @classmethod
+    def _way(cls, row: Mapping[str, Any]) -> Way:
+        return Way(row["mode"], row["ablation"], row["reverse"], metric=row["metric"])
+
+
+class OfPairs(Record):
+    """A record measured on pairs, in the mode of its circuit."""
+
+    TOLD = ("mode", "ablation", "reverse", "direction", "base", "metric")
+
+    @property
+    def mode(self) -> str:
+        return self.way.mode
+
+    @property
+    def ablation(self) -> str:
+        return self.way.ablation
+
+    @property
+    def reverse(self) -> bool:
+        return self.way.reverse
+
+    @property
+    def direction(self) -> str:
+        return self.way.direction
+
+    @property
+    def base(self) -> str:
+        return self.way.base
+
+    @property
+    def metric(self) -> str:
+        return self.way.metric
+
+
+@dataclass(frozen=True)
+class OfPassages(Record):
+    """A record measured on running text; ``mode`` is that in which the circuit was found, ``run_mode`` that in which it
+    was run."""
+
+    TOLD = ("run_mode", "ablation", "direction", "base")
+
+    mode: str
+
+    @classmethod
+    def _way(cls, row: Mapping[str, Any]) -> Way:
+        return Way(row["run_mode"], row["ablation"])
+
+    @property
+    def run_mode(self) -> str:
+        return self.way.mode
+
+    @property
+    def ablation(self) -> str:
+        return self.way.ablation
+
+    @property
+    def direction(self) -> str:
+        return self.way.direction
+
+    @property
+    def base(self) -> str:
+        return self.way.base
+
+
+AnyRecord = OfPairs | OfPassages

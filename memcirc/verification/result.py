@@ -1,0 +1,81 @@
+"""What a verification found, in memory and in its file."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, TypeVar
+
+from memcirc.artifacts import finite
+from memcirc.verification.checks import CHECKS
+from memcirc.verification.record import AnyRecord, OfPassages, Record
+
+R = TypeVar("R", bound=Record)
+
+
+@cache
+def record_types() -> Mapping[str, type[AnyRecord]]:
+    """The types of all checks' records by the key under which a file lists them, in the order of the checks."""
+    return {record.KEY: record for check in CHECKS.values() for record in check.work.records}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Every number with what it was measured under.
+
+    ``statement`` names model, data, split, circuit and seed; ``records`` are those of all checks, ``refused`` says
+    what could not be measured. The records of one type are ``verification.of(Curve)``, or by their key
+    ``verification.curve``.
+    """
+
+    statement: Mapping[str, Any]
+    records: tuple[AnyRecord, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    def of(self, record: type[R]) -> tuple[R, ...]:
+        """The records of a type, in the order in which they were measured."""
+        return tuple(each for each in self.records if isinstance(each, record))
+
+    def __getattr__(self, key: str) -> Sequence[Any]:
+        if key.startswith("_") or key not in record_types():
+            raise AttributeError(f"a verification has no {key!r}")
+        return self.of(record_types()[key])
+
+    def with_records(self, records: Iterable[AnyRecord]) -> "Verification":
+        """The same with further records."""
+        return replace(self, records=(*self.records, *records))
+
+    def merged(self, other: "Verification") -> "Verification":
+        """Both verifications' numbers under one statement."""
+        statement = {**self.statement, **other.statement}
+        return Verification(statement, (*self.records, *other.records), (*self.refused, *other.refused))
+
+    def rows(self, record: type[AnyRecord]) -> list[dict[str, Any]]:
+        """The records of a type as plain values, each with the evaluation card: model, revision, dtype, BOS, split,
+        pairs, ablation, base, direction, selection, averaging and seed."""
+        return [{**self._card(each), **each.to_json()} for each in self.of(record)]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content as plain values, ready for a file: a list for each type of record."""
+        listed = {key: self.rows(record) for key, record in record_types().items()}
+        return dict(finite({"statement": self.statement, **listed, "refused": self.refused}))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Verification":
+        """The verification of a file.
+
+        Raises:
+            ValueError: a record lacks a field, as in a file of another version.
+        """
+        records = [record.from_json(row) for key, record in record_types().items() for row in content.get(key, ())]
+        return cls(content["statement"], tuple(records), tuple(content["refused"]))
+
+    def _card(self, record: AnyRecord) -> dict[str, Any]:
+        told = self.statement
+        origin = told.get("origin") or told.get("circuits", {}).get(record.mode, {}).get("origin", {})
+        pairs = f"{told.get('n_pairs')} pairs ({told.get('data_fingerprint')})"
+        return {
+            **{key: told.get(key) for key in ("model", "revision", "dtype", "bos", "split")},
+            "pairs": "passages of the split's documents" if isinstance(record, OfPassages) else pairs,
+            "selection": f"{origin.get('selection', 'given')} by {origin.get('by', 'hand')}",
+            **{key: told.get(key) for key in ("averaging", "seed")},
+        }
