@@ -52,8 +52,11 @@ def generation(subject: Subject) -> list[Generation]:
     """All runs under resample, over all passages and by copies.
 
     Raises:
-        ValueError: no passages were given, or they do not fit the model's context.
+        ValueError: no passages were given, they do not fit the model's context, or another engine than the native one,
+            which alone decodes under a circuit, is asked for.
     """
+    if subject.engine != "native":
+        raise ValueError(f"engine {subject.engine!r} does not decode under a circuit; accepted: native")
     passages: Passages = subject.needed("passages")
     mask = subject.mask
     whole, drawn = torch.ones_like(mask), torch.Generator().manual_seed(subject.settings.seed)

@@ -99,17 +99,17 @@ def specificity(subject: Subject) -> list[Dissociation]:
     masks = torch.stack(rows)
     found = []
     for text, pairs in texts.items():
-        losses = loss(subject.model, pairs, masks, reference)
+        losses = loss(subject.model, pairs, masks, reference, subject.engine)
         about = note if text.startswith("repeated") else ""
         documents = passages.doc_ids if text == "memorized" else range(len(pairs))
         found.append(_row(subject, text, losses, grouped(documents), shared, copying is not None, about))
     return found
 
 
-def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs) -> np.ndarray:
+def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs, engine: str = "native") -> np.ndarray:
     """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a
     reference."""
-    runner = circuit_runner(model, pairs, mode=WAY.mode, ablation=WAY.ablation, reference=reference)
+    runner = circuit_runner(model, pairs, mode=WAY.mode, ablation=WAY.ablation, reference=reference, engine=engine)
     n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
     return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
 
@@ -159,7 +159,7 @@ def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str
 
 def _circuit_of(subject: Subject, pairs: Pairs, objective: str) -> Tensor:
     """bool [n_edges]: as many edges as the circuit has, by EAP on other pairs."""
-    scores = attribute(subject.model, pairs, method="eap", objective=objective)
+    scores = attribute(subject.model, pairs, method="eap", objective=objective, engine=subject.engine)
     return edge_mask(subject.graph, scores.top(len(subject.circuit)))
 
 

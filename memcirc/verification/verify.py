@@ -99,5 +99,6 @@ def _statement(subject: Subject) -> dict[str, Any]:
         "averaging": "ratio of means over pairs",
         "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
         "positions": "all edges at every position",
+        "engine": subject.engine,
         "seed": subject.settings.seed,
     }

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from memcirc import engines
 from memcirc.attribution.attribute import attribute
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
@@ -224,10 +225,10 @@ def test_circuits_for_other_text_are_not_found_on_what_they_are_measured_on(monk
         found.extend(pairs)
         return real_attribute(model, pairs, **options)  # type: ignore[arg-type]
 
-    def spied_loss(model: object, pairs: Pairs, kept: torch.Tensor, reference: Pairs) -> object:
+    def spied_loss(model: object, pairs: Pairs, kept: torch.Tensor, reference: Pairs, engine: str) -> object:
         measured.extend(pairs)
         found.extend(reference)
-        return real_loss(model, pairs, kept, reference)  # type: ignore[arg-type]
+        return real_loss(model, pairs, kept, reference, engine)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "attribute", spied_attribute)
     monkeypatch.setattr(module, "loss", spied_loss)
@@ -441,3 +442,20 @@ def test_what_was_not_given_is_asked_for_by_name() -> None:
     for name, what in (("scores", "edge scores"), ("train", "train="), ("passages", "passages=")):
         with pytest.raises(ValueError, match=f"needs .*{what}"):
             bare.needed(name)
+
+
+def test_the_engine_that_is_asked_for_computes_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = subject(engine="auto-circuit", n_edges=20), []
+
+    def spied(name: str) -> object:
+        asked.append(name)
+        return engines.engine_module("native")
+
+    for module in ("memcirc.circuits.runner", "memcirc.attribution.mask_gradients"):
+        monkeypatch.setattr(f"{module}.engine_module", spied)
+    specificity(made)
+    assert set(asked) == {"auto-circuit"}
+    with pytest.raises(ValueError, match="engine 'auto-circuit' does not decode under a circuit"):
+        generation(made)
+    stated = verify(made.model, made.pairs, made.circuit, mode="tree", checks=("faithfulness",), engine="auto-circuit")
+    assert stated.statement["engine"] == "auto-circuit"
