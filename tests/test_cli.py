@@ -1,6 +1,7 @@
 import io
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -276,6 +277,25 @@ def test_a_command_ends_well_whoever_reads_it(shell: str, out: str, err: str) ->
         capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == (out, err)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_of_what_is_being_done_is_there_while_it_is_done(unbuffered: str) -> None:
+    """The program waits for its reader after the line, so that a line that waits for the program is never read."""
+    program = "import sys\nfrom memcirc.run.process import outlets\n"
+    program += "with outlets():\n print('at work', file=sys.stderr)\n input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        ready, _, _ = select.select([process.stderr], [], [], 60)
+        assert ready
+        assert process.stderr.readline() == "at work\n"
+    finally:
+        process.kill()
+        process.wait()
 
 
 INTERRUPTED_AT = """

@@ -90,8 +90,14 @@ def _outlet(stream: Any) -> Any:
         return Path(os.devnull).open("w", encoding="utf-8")
     if any(stream is own for own in (sys.__stdout__, sys.__stderr__)):
         stream.flush()
-        raw = io.BufferedWriter(_Descriptor(stream.fileno(), "w", closefd=False))
-        return io.TextIOWrapper(raw, encoding=stream.encoding, errors="replace", line_buffering=stream.line_buffering)
+        raw, at_once = _Descriptor(stream.fileno(), "w", closefd=False), stream.write_through
+        return io.TextIOWrapper(
+            raw if at_once else io.BufferedWriter(raw),  # type: ignore[type-var]
+            encoding=stream.encoding,
+            errors="replace",
+            line_buffering=stream.line_buffering,
+            write_through=at_once,
+        )
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     return stream
