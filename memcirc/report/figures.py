@@ -113,7 +113,7 @@ def heat_maps(
     for i, (title, matrix) in enumerate(panels.items()):
         axes = grid.flat[i]
         colours = RISING if rising else DIVERGING
-        drawn = heat(axes, matrix, x_labels, y_labels, 0 if rising else -limit, limit, colours)
+        drawn = heat(axes, matrix, x_labels, y_labels, 0.0 if rising else -limit, limit, colours)
         axes.set_title(title, fontsize=9)
         if i % columns == 0:
             axes.set_ylabel(y_name)

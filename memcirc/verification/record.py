@@ -25,6 +25,18 @@ class Record:
 
     way: Way
 
+    @property
+    def ablation(self) -> str:
+        return self.way.ablation
+
+    @property
+    def direction(self) -> str:
+        return self.way.direction
+
+    @property
+    def base(self) -> str:
+        return self.way.base
+
     def to_json(self) -> dict[str, Any]:
         """The record as plain values."""
         own = (f.name for f in fields(self) if f.name != "way")
@@ -58,20 +70,8 @@ class OfPairs(Record):
         return self.way.mode
 
     @property
-    def ablation(self) -> str:
-        return self.way.ablation
-
-    @property
     def reverse(self) -> bool:
         return self.way.reverse
-
-    @property
-    def direction(self) -> str:
-        return self.way.direction
-
-    @property
-    def base(self) -> str:
-        return self.way.base
 
     @property
     def metric(self) -> str:
@@ -94,18 +94,6 @@ class OfPassages(Record):
     @property
     def run_mode(self) -> str:
         return self.way.mode
-
-    @property
-    def ablation(self) -> str:
-        return self.way.ablation
-
-    @property
-    def direction(self) -> str:
-        return self.way.direction
-
-    @property
-    def base(self) -> str:
-        return self.way.base
 
 
 AnyRecord = OfPairs | OfPassages
