@@ -202,7 +202,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         yield from decompressed(path)
     elif path.suffix == ".gz":
         try:
-            with gzip.open(path) as packed:
+            with gzip.open(path, mode="rb") as packed:
                 yield from iter(lambda: packed.read(CHUNK_BYTES), b"")
         except EOFError:
             raise ValueError(f"{path}: the gzip stream breaks off, the file is not whole") from None

@@ -17,12 +17,21 @@ from torch import Tensor
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
 from memcirc.metrics import METRICS as SHARED_METRICS
-from memcirc.metrics import Answers, check_metric, from_columns, metric_values, reads_columns, reads_sequence
+from memcirc.metrics import (
+    Answers,
+    check_metric,
+    from_columns,
+    metric_values,
+    reads_columns,
+    reads_sequence,
+    resolution,
+)
 from memcirc.metrics import sequence_logprob as summed_logprob
 from memcirc.patching.runs import Prompts, logits_of
 
 METRICS = (*SHARED_METRICS, "rank", "exact_match", "token_logprob_K")
 TOKEN = "token_logprob_"
+COUNTS = ("rank", "exact_match")
 ROWS_OF_LOGITS = 1 << 26
 
 
@@ -81,12 +90,24 @@ class Question:
             columns = weights.unembed.weight.T[self.answers.columns][example]
             logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
             return torch.stack([from_columns(m, logits.double(), answers) for m in self.metrics])
-        size = max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
+        size = _rows_at_once(weights, final)
         parts = [
             self.of_logits(logits_of(weights, rows), which)
             for rows, which in zip(final.split(size), example.split(size), strict=True)
         ]
         return torch.cat(parts, dim=1)
+
+    def resolution(
+        self, weights: Weights, final: Float[Tensor, "row step d_model"], values: Float[Tensor, "metric row"]
+    ) -> Float[Tensor, " metric"]:
+        """The smallest difference of each metric's mean that means anything (:func:`memcirc.metrics.resolution`)."""
+        parts = final.split(_rows_at_once(weights, final))
+        largest = torch.stack([logits_of(weights, part).abs().max() for part in parts])
+        found = [
+            0.0 if metric.removeprefix("neg_") in COUNTS else resolution(metric, largest, of_rows, weights.dtype)
+            for metric, of_rows in zip(self.metrics, values, strict=True)
+        ]
+        return torch.tensor(found, dtype=torch.float64, device=values.device)
 
     def of_logits(
         self, logits: Float[Tensor, "row step d_vocab"], example: Int[Tensor, " row"]
@@ -121,6 +142,10 @@ class Question:
             raise ValueError(f"metric '{TOKEN}{step}': the longest answer has {logits.shape[1]} tokens, from 0")
         chosen = logits[:, step].log_softmax(-1).gather(-1, self.prompts.targets[example, step, None])[:, 0]
         return chosen.masked_fill(~self.prompts.target_mask[example, step], torch.nan)
+
+
+def _rows_at_once(weights: Weights, final: Float[Tensor, "row step d_model"]) -> int:
+    return max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
 
 
 def token_answers(

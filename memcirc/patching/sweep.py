@@ -7,7 +7,7 @@ writes values of the corrupt run into the clean one and asks how much of it is l
 
 so that 0 is the run that is written into and 1 the run whose values are written, either way. All three means are over
 the examples that have the place: one too short for a patch's positions is left out of it, not counted as no effect. The
-ratio for a single example is a diagnostic, left empty where its two ends nearly coincide.
+ratio for a single example is a diagnostic, left empty where its two ends coincide (:mod:`memcirc.statistics`).
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Prompts
 from memcirc.patching.sides import Comparison, Side
 from memcirc.patching.sites import check_site, site
+from memcirc.statistics import coincide, normalised
 
 Direction = Literal["denoise", "noise"]
 DIRECTIONS = ("denoise", "noise")
-SMALLEST_SPAN = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +45,16 @@ class Sweep:
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
     raw value, ``<metric>_normalized`` and ``<metric>_n``, over how many examples the patch's effect is a mean. An
     example without a position that the patch names has no value (NaN in ``values``, empty in the table). ``ends`` are
-    each metric's means over all examples (base run, source run); ``notes`` say what took full passes, and why;
-    ``self_patch`` is the largest change by writing what was there (relative).
+    each metric's means over all examples (base run, source run), ``resolution`` the smallest difference between them
+    that means anything; ``notes`` say what took full passes, and why; ``self_patch`` is the largest change by writing
+    what was there (relative).
     """
 
     table: pa.Table
     values: dict[str, np.ndarray]
     base: dict[str, np.ndarray]
     source: dict[str, np.ndarray]
+    resolution: dict[str, float]
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     cells: tuple[tuple[int, ...], ...]
@@ -85,8 +87,9 @@ class Sweep:
         means = _mean(self.values[metric], known)
         if not normalized:
             return means
-        check_ends(metric, *self.ends[metric])
-        return _ratio(means, *self.own_ends(metric))
+        check_ends(metric, *self.ends[metric], self.resolution[metric])
+        base, source = self.own_ends(metric)
+        return normalised(means, base, source, self.resolution[metric])
 
     def counts(self, metric: str = "logit_diff") -> np.ndarray:
         """int64 [patch]: over how many examples each effect is a mean."""
@@ -104,7 +107,7 @@ class Sweep:
         those with an example that has the place."""
         known = self._known(metric)
         if normalized:
-            check_ends(metric, *self.ends[metric])
+            check_ends(metric, *self.ends[metric], self.resolution[metric])
         n = len(self.base[metric])
         drawn = np.random.default_rng(seed).integers(0, n, (draws, n))
         counts = np.stack([np.bincount(row, minlength=n) for row in drawn]) / n
@@ -113,7 +116,7 @@ class Sweep:
         patched, base, source = (
             counts @ np.where(known, run[metric], 0.0).T / weights for run in (self.values, self.base, self.source)
         )
-        drawn_effects = _ratio(patched, base, source) if normalized else patched
+        drawn_effects = normalised(patched, base, source, self.resolution[metric]) if normalized else patched
         ends = [(1 - level) / 2, (1 + level) / 2]
         found = np.quantile(drawn_effects, ends, axis=0)
         missing = np.isnan(drawn_effects)
@@ -152,21 +155,13 @@ def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0.0).sum(1) / np.where(n > 0, n, np.nan)
 
 
-def _coincide(base: np.ndarray | float, source: np.ndarray | float) -> Any:
-    return ~(np.abs(source - base) > SMALLEST_SPAN * np.maximum(np.maximum(np.abs(source), np.abs(base)), 1e-3))
-
-
-def _ratio(patched: np.ndarray, base: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """The normalised effect; NaN where the ends coincide."""
-    return (patched - base) / np.where(_coincide(base, source), np.nan, source - base)
-
-
-def check_ends(metric: str, base: float, source: float) -> None:
+def check_ends(metric: str, base: float, source: float, resolution: float) -> None:
     """Raises ValueError where the two ends coincide, so that nothing can be normalised by them."""
-    if _coincide(base, source):
+    if coincide(base, source, resolution):
         raise ValueError(
-            f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}): an effect cannot be "
-            "normalised by their difference; choose another metric or prompts, or normalize=False"
+            f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}, resolution "
+            f"{resolution:.1g}): an effect cannot be normalised by their difference; choose another metric or prompts, "
+            "or normalize=False"
         )
 
 
@@ -247,15 +242,18 @@ def finished(layout: Grid, metrics: Sequence[str], measured: Measured, direction
     values, base, source = (
         dict(zip(metrics, t.cpu().numpy(), strict=True)) for t in (measured.values, measured.base, measured.source)
     )
+    resolution = dict(zip(metrics, measured.resolution.tolist(), strict=True))
     notes = tuple(f"full passes through TransformerLens: {reason}" for reason in measured.reasons)
-    table = _table(layout, values, base, source, normalize)
+    table = _table(layout, values, base, source, resolution if normalize else None)
     return Sweep(
-        table=table, values=values, base=base, source=source, axes=layout.axes, shape=layout.shape, cells=layout.cells,
-        patches=layout.patches, direction=direction, notes=notes, self_patch=measured.self_patch,
+        table=table, values=values, base=base, source=source, resolution=resolution, axes=layout.axes,
+        shape=layout.shape, cells=layout.cells, patches=layout.patches, direction=direction, notes=notes,
+        self_patch=measured.self_patch,
     )  # fmt: skip
 
 
-def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -> pa.Table:
+def _table(layout: Grid, values: Any, base: Any, source: Any, resolution: dict[str, float] | None) -> pa.Table:
+    """The long table; with normalised values where a resolution is given."""
     n_patches, n = len(layout.patches), len(next(iter(base.values())))
 
     def every(column: Sequence[Any]) -> np.ndarray:
@@ -280,9 +278,10 @@ def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -
     for metric, raw in values.items():
         columns[metric] = pa.array(raw.reshape(-1), from_pandas=True)
         columns[f"{metric}_n"] = pa.array((~np.isnan(raw)).sum(1)[repeated], pa.int32())
-        if normalize:
-            check_ends(metric, float(np.nanmean(base[metric])), float(np.nanmean(source[metric])))
-            ratio = _ratio(raw, base[metric], source[metric])
+        if resolution is not None:
+            finest = resolution[metric]
+            check_ends(metric, float(np.nanmean(base[metric])), float(np.nanmean(source[metric])), finest)
+            ratio = normalised(raw, base[metric], source[metric], finest)
             columns[f"{metric}_normalized"] = pa.array(ratio.reshape(-1), from_pandas=True)
     return pa.table(columns)
 

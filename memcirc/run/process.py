@@ -89,7 +89,7 @@ def _outlet(stream: Any) -> Any:
     if any(stream is own for own in (sys.__stdout__, sys.__stderr__)):
         stream.flush()
         raw = io.BufferedWriter(_Descriptor(stream.fileno(), "w", closefd=False))
-        return io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=stream.line_buffering)
+        return io.TextIOWrapper(raw, encoding=stream.encoding, errors="replace", line_buffering=stream.line_buffering)
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     return stream
