@@ -32,7 +32,7 @@ DIFFERENTIABLE = (*ANSWER_METRICS, "kl", "sequence_logprob")
 
 def check_metric(name: str, accepted: tuple[str, ...] = METRICS) -> None:
     """Raises ValueError, naming what is accepted, unless ``name`` (after any ``neg_``) is one of ``accepted``."""
-    if name.removeprefix("neg_") not in accepted:
+    if not isinstance(name, str) or name.removeprefix("neg_") not in accepted:
         raise ValueError(f"metric {name!r} is not known; accepted, each also with neg_: {', '.join(accepted)}")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcirc.config import at_least, check_fields
 from memcirc.engine.input_gradients import GRIDS
 from memcirc.engines import ENGINES, engine_module
 from memcirc.graph import graph_of
@@ -38,7 +39,7 @@ class AttributionSettings:
     their paper); ``batch_size`` is the engine's choice where it is None.
 
     Raises:
-        ValueError: an unknown word, steps below 1, or a method that the engine does not have.
+        ValueError: a field of another type, an unknown word, steps below 1, or a method that the engine does not have.
     """
 
     method: str = "mask-ig"
@@ -51,13 +52,13 @@ class AttributionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         words = {"method": tuple(METHODS), "grid": GRIDS, "ablation": ABLATIONS, "engine": tuple(ENGINES)}
         for name, accepted in words.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
         check_metric(self.objective, DIFFERENTIABLE)
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}; at least 1 is needed")
+        at_least(self, 1, "steps")
         if self.method in NATIVE_ALONE and self.engine != "native":
             raise ValueError(f"method {self.method!r} is computed by engine 'native' alone, not by {self.engine!r}")
 

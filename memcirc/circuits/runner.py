@@ -131,8 +131,8 @@ class CircuitRunner:
 
     def end_values(self, metric: str = "logit_diff") -> Tensor:
         """float [2, pairs]: each pair's metric with no edge and with all; measured once."""
+        check_metric(metric)
         if metric not in self._end_values:
-            check_metric(metric)
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
             logits = self._read(metric, masks)
             values = self._values(metric, logits)

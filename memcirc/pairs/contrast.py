@@ -1,6 +1,7 @@
 """Do pairs contrast at all? Under resample an ablated edge carries what it carries in the pair's other prompt, so a
 pair whose prompts are the same up to where its answer is read has nothing to attribute and nothing to keep."""
 
+from memcirc.config import shortened
 from memcirc.pairs.record import Pair, Pairs
 
 
@@ -12,8 +13,11 @@ def check_contrast(pairs: Pairs, ablation: str, causal: bool = True) -> None:
             does not reach it.
 
     Raises:
-        ValueError: under ``resample``, prompts that agree; names the first such pair and how many there are.
+        ValueError: no set of pairs; under ``resample``, prompts that agree: names the first such pair and how many
+            there are.
     """
+    if not isinstance(pairs, Pairs):
+        raise ValueError(f"pairs are a Pairs, as load_pairs reads and Pairs(items) makes one, not {shortened(pairs)}")
     if ablation != "resample":
         return
     alike = [i for i, pair in enumerate(pairs) if not _contrasts(pair, causal)]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from memcirc.config import names
+from memcirc.config import names, shortened
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.ids import Ids, id_rows, plain_ids
 from memcirc.models import Model
@@ -297,6 +297,9 @@ def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: i
     entries = [sites] if isinstance(sites, str) else list(sites)
     if not entries:
         raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
+    for entry in entries:
+        if not isinstance(entry, str | Patch):
+            raise ValueError(f"site {shortened(entry)} is neither a hook's name nor a Patch")
     patches = tuple(e if isinstance(e, Patch) else Patch((site(e, model),), label=e) for e in entries)
     for patch in patches:
         for where in patch.sites:

@@ -19,6 +19,7 @@ from memcirc.run.ground_truth import ensure_ground_truth
 from memcirc.run.loading import run_model
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run, write_absent
+from memcirc.run.stages import say
 from memcirc.run.verifying import given_files, verified
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
@@ -101,10 +102,15 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
 
 def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:
     """Verify the circuits of a run into another folder, ``OUT/TASK/verification.json``, and print the tables; the run's
-    own directory is read and not written."""
+    own directory is read and not written. A task of which the run has found no circuit is left out, as long as another
+    one has one."""
     run, model = Run(run_dir, config), run_model(config)
     given_files(config)
+    tasks = [task for task in run.tasks if run.has(f"{task}/discover")] or run.tasks
     for task in run.tasks:
+        if task not in tasks:
+            say(f"{task}: left out, no circuit of it was found")
+            continue
         content = verified(run, task, model).to_json()
         write_json(out / task / "verification.json", content)
         _show(out / task / "verification.json", content)

@@ -183,6 +183,7 @@ MISTAKES = [
     ({"answer_ids": [[3, 4]]}, "the answer is 2 tokens, and 'logit_diff' reads one"),
     ({"wrong_answer_ids": None}, "'logit_diff' reads wrong answers; none were given"),
     ({"metrics": ("speed",)}, "metric 'speed' is not known"),
+    ({"answer_ids": [10**30]}, "answers lie between"),
     ({"metrics": ()}, "no metric is named"),
     ({"direction": "sideways"}, "direction 'sideways' is not known; accepted: denoise, noise"),
     ({"source": "gpt_neox"}, "the two models have different shapes"),
