@@ -12,7 +12,7 @@ from memcirc.interventions import takes_means
 from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
-from memcirc.pairs.contrast import check_contrast
+from memcirc.pairs.contrast import check_answers, check_contrast
 from memcirc.pairs.record import Pairs
 
 
@@ -36,8 +36,8 @@ def attribute(
             metric), ``ablation``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``, ``seed``.
 
     Raises:
-        ValueError: no pairs, an unknown word, an answer outside the vocabulary, scores that are NaN, or a combination
-            that the method does not define.
+        ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that
+            are NaN, or a combination that the method does not define.
     """
     refuse_keywords("attribute", options, (f.name for f in fields(AttributionSettings)))
     settings = AttributionSettings(method=method, **options)
@@ -45,6 +45,7 @@ def attribute(
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     if method != "random":
         check_contrast(pairs, settings.ablation, model.causal)
+        check_answers(pairs, settings.objective)
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
     means_over = reference if takes_means(settings.ablation) else None
