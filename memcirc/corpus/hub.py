@@ -6,7 +6,6 @@ from pathlib import Path
 from memcirc.corpus.files import MARK, Row
 from memcirc.corpus.subsets import MIXED_DATASET, PILE_SUBSETS
 
-
 NEEDS_SCRIPT = f"needs a loading script, which `datasets` no longer runs: use {MIXED_DATASET!r}"
 DEAD_DATASETS = {"EleutherAI/pile": NEEDS_SCRIPT, "the_pile": NEEDS_SCRIPT}
 WITHOUT_SUBSETS = {

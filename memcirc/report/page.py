@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from memcirc.artifacts import read_json, write_json, write_text
+from memcirc.checkpoints import read_object
 from memcirc.report import figures, verification_figures
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.files import RunFiles, TaskFiles
@@ -196,9 +197,13 @@ def _ground_truth(path: Path | None) -> Table | None:
     """How well edge scores find the circuits of compiled programs, where that was measured."""
     if path is None:
         return None
-    rows = read_json(path)["rows"]
     columns = ("program", "ablation", "method", "objective", "n_pairs", "n_edges", "graph_edges", "auc", "signed_auc",
                "recall_at_size")  # fmt: skip
+    rows = read_object(path).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= set(columns) for row in rows):
+        raise ValueError(
+            f"{path} is damaged; without it the page leaves ground truth out, `verify --full` makes it anew"
+        )
     about = (
         "Two programs compiled to transformers (Tracr), whose circuits are known. auc: probability that an edge of "
         "the known circuit outranks one outside it, by mean absolute scores; signed auc: by the size of mean "

@@ -163,6 +163,20 @@ def test_with_a_folder_of_its_own_a_command_leaves_the_run_alone(copy: Path, tmp
     assert (tmp_path / "out" / name).is_file()
 
 
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"rows": [1]}', '{"rows": 1}'])
+def test_a_file_without_a_hash_that_is_damaged_is_named(
+    copy: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "presets" / "ground_truth.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    assert str(path) in refusal(["report", str(copy)], capsys)
+    path.unlink()
+    (copy / "absent.json").write_text("[1]")
+    shutil.rmtree(copy / "memorization")
+    assert f"{copy / 'absent.json'}: a JSON object is needed" in refusal(["report", str(copy)], capsys)
+
+
 def test_a_task_without_a_circuit_is_left_out_of_a_verification_apart(
     copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
