@@ -5,6 +5,7 @@ transformers draws a weight that it does not find at random, passes over one tha
 aside; all of these measure another model without a word, so all of them are refused here.
 """
 
+import codecs
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -45,7 +46,7 @@ def check_folder(folder: Path) -> None:
         raise FileNotFoundError(f"model folder {str(folder)!r} has no config.json")
     for name in CONFIGS:
         if (folder / name).is_file():
-            read_object(folder / name)
+            read_settings(folder / name)
     for path in weight_files(folder):
         check_whole(path)
 
@@ -134,7 +135,16 @@ def check_tokenizer_files(folder: Path) -> None:
         if path.is_file():
             refuse_pointer(path)
             if path.suffix == ".json":
-                read_object(path)
+                read_settings(path)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder; ValueError also names one behind a byte-order mark, which transformers does not
+    read."""
+    content = read_object(path)
+    if path.read_bytes().startswith(codecs.BOM_UTF8):
+        raise ValueError(f"{path}: begins with a byte-order mark, which transformers does not read; save it without")
+    return content
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import fields
+from numbers import Integral
 from typing import Any
 
 LARGEST = 2**31 - 1
@@ -77,6 +78,14 @@ def in_unit_interval(config: Any, *names: str) -> None:
         value = getattr(config, name)
         if not 0 <= value <= 1:
             raise ValueError(f"{name} {value} is outside [0, 1]")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raises ValueError unless a value is a whole number of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} is {shortened(value)}; a whole number is needed")
+    if value < 1:
+        raise ValueError(f"{name} is {value}; at least 1 is needed")
 
 
 def at_least(config: Any, minimum: int, *names: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from memcirc.config import LARGEST
+
 Ids = Tensor | np.ndarray | Sequence[Any]
 
 
@@ -13,14 +15,17 @@ def plain_ids(ids: Any, what: str = "token ids") -> Any:
     """The same as Python's own numbers, in lists as deep as they were.
 
     Raises:
-        ValueError: anything that is no whole number (floats, truth values, text), or nothing that has an order.
+        ValueError: anything that is no whole number (floats, truth values, text), or nothing that has an order; a
+            number that is far from any vocabulary.
     """
     if isinstance(ids, Tensor | np.ndarray | np.generic):
         return integers(ids, what).tolist()
     if isinstance(ids, int) and not isinstance(ids, bool):
+        if abs(ids) > LARGEST:
+            raise ValueError(f"{what} lie between -{LARGEST} and {LARGEST}, not at {ids!r:.60}")
         return ids
     if isinstance(ids, Sequence) and not isinstance(ids, str | bytes):
-        return [i if type(i) is int else plain_ids(i, what) for i in ids]
+        return [i if type(i) is int and 0 <= i <= LARGEST else plain_ids(i, what) for i in ids]
     raise ValueError(f"{what} are whole numbers, not {ids!r:.60} ({type(ids).__name__})")
 
 

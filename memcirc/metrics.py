@@ -141,6 +141,8 @@ class Metric:
             ValueError: it is none of them, also without a leading ``neg_``; the message lists them.
         """
         accepted = METRICS if accepted is None else accepted
+        if not isinstance(name, str):
+            raise ValueError(f"metric {name!r} is not known; accepted, each also with neg_: {', '.join(accepted)}")
         bare = name.removeprefix("neg_")
         token = bare.removeprefix(TOKEN)
         if bare != token and token.isdecimal() and EACH_TOKEN in accepted:

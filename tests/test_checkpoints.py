@@ -1,5 +1,6 @@
 """Folders that hold another model than they say: refused by one line that names the file or the weight."""
 
+import codecs
 import json
 import shutil
 from collections.abc import Callable
@@ -275,3 +276,9 @@ def test_a_folder_without_a_tokenizer_has_none(name: str, tmp_path: Path) -> Non
 def test_a_configuration_that_means_nothing_is_one_line(settings: dict[str, str], folder: Path) -> None:
     rewrite(folder, lambda state: state, **settings)
     refused(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_byte_order_mark_that_transformers_does_not_read_is_named(name: str, folder: Path) -> None:
+    (folder / name).write_bytes(codecs.BOM_UTF8 + (folder / name).read_bytes())
+    refused(folder, f"{folder / name}: begins with a byte-order mark")

@@ -32,6 +32,12 @@ def test_what_is_no_whole_number_is_refused(ids: object) -> None:
         plain_ids(ids)
 
 
+@pytest.mark.parametrize("ids", [10**30, [[10**30]], [-(10**30), 1]])
+def test_numbers_that_fit_no_array_are_refused(ids: object) -> None:
+    with pytest.raises(ValueError, match=r"token ids lie between -2147483647 and 2147483647, not at -?10000"):
+        plain_ids(ids)
+
+
 @pytest.mark.parametrize("ids", [3, [[1], 2], [1, [2]], [[[1]]], np.zeros((1, 1, 1), int)])
 def test_rows_are_equally_deep(ids: object) -> None:
     with pytest.raises(ValueError, match="is needed"):

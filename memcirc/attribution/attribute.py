@@ -14,7 +14,7 @@ from memcirc.interventions import Ablation
 from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
-from memcirc.pairs.contrast import check_contrast
+from memcirc.pairs.contrast import check_answers, check_contrast
 from memcirc.pairs.record import Pairs
 
 
@@ -38,8 +38,8 @@ def attribute(
             metric), ``ablation``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``, ``seed``.
 
     Raises:
-        ValueError: no pairs, an unknown word, an answer outside the vocabulary, scores that are NaN, or a combination
-            that the method does not define.
+        ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that
+            are NaN, or a combination that the method does not define.
     """
     refuse_keywords("attribute", options, (f.name for f in fields(AttributionSettings)))
     settings = AttributionSettings(method=method, **options)
@@ -47,6 +47,7 @@ def attribute(
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     if method != "random":
         check_contrast(pairs, settings.ablation, model.causal)
+        check_answers(pairs, settings.objective)
     Answers.of(pairs, model.d_vocab)
     data = swapped(pairs) if reverse else pairs
     means_over = reference if Ablation.parse(settings.ablation).means_of else None

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import method_named
+from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, Metric
@@ -17,8 +18,8 @@ class AttributionSettings:
     their paper); ``batch_size`` is the engine's choice where it is None.
 
     Raises:
-        ValueError: an unknown word, steps below 1, or a method that the engine does not have or that is not defined for
-            the ablation.
+        ValueError: a field of another type, an unknown word, steps below 1, or a method that the engine does not have
+            or that is not defined for the ablation.
     """
 
     method: str = "mask-ig"
@@ -31,13 +32,13 @@ class AttributionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         method, ablation = method_named(self.method), Ablation.parse(self.ablation)
         for name, accepted in {"grid": GRIDS, "engine": tuple(ENGINES)}.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
         Metric.parse(self.objective, DIFFERENTIABLE)
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}; at least 1 is needed")
+        at_least(self, 1, "steps")
         if method.engines is not None and self.engine not in method.engines:
             raise ValueError(
                 f"method {self.method!r} is computed by engine {', '.join(map(repr, method.engines))} alone, not by "

@@ -124,8 +124,8 @@ class CircuitRunner:
 
     def end_values(self, metric: str = "logit_diff") -> Float[Tensor, "2 pairs"]:
         """Each pair's metric with no edge and with all; measured once."""
+        asked = Metric.parse(metric)
         if metric not in self._end_values:
-            asked = Metric.parse(metric)
             masks = torch.stack([torch.zeros(self.graph.n_edges), torch.ones(self.graph.n_edges)]).bool()
             logits = self._read(asked, masks)
             values = asked(logits, self._labels(asked))

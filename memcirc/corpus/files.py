@@ -17,6 +17,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from memcirc.checkpoints import refuse_pointer
+
 Row = Mapping[str, Any]
 
 PACKED = ("", ".zst", ".gz")
@@ -117,9 +119,10 @@ def rows_of_file(path: Path) -> Iterator[tuple[str, Row]]:
     """(place, row) for every row of a file.
 
     Raises:
-        ValueError: a row that is no JSON object, text that is not UTF-8, or a file that breaks off; names file and
-            line.
+        ValueError: a row that is no JSON object, text that is not UTF-8, a file that breaks off, or a Git LFS pointer
+            in place of one; names file and line.
     """
+    refuse_pointer(path)
     if path.name.endswith(".parquet"):
         yield from parquet_rows(path)
         return

@@ -1,13 +1,12 @@
 """Rows of a data set on the Hugging Face hub, or of a local clone of one, streamed by the `datasets` library."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
 from memcirc.config import in_one_line
 from memcirc.corpus.files import Row
 from memcirc.corpus.subsets import MIXED_DATASET, PILE_SUBSETS
-
-CLONE_MARKS = ("README.md", ".gitattributes")
 
 NEEDS_SCRIPT = f"needs a loading script, which `datasets` no longer runs: use {MIXED_DATASET!r}"
 DEAD_DATASETS = {"EleutherAI/pile": NEEDS_SCRIPT, "the_pile": NEEDS_SCRIPT}
@@ -21,8 +20,14 @@ ACCEPTED = (
 
 
 def is_clone(folder: Path) -> bool:
-    """Whether a local folder is laid out as on the hub, with a data card."""
-    return any((folder / mark).is_file() for mark in CLONE_MARKS)
+    """Whether a local folder is laid out as on the hub: it has git's attributes, or a README that is a data card, which
+    begins with its YAML block (or is empty), and no notes of the user's own."""
+    card = folder / "README.md"
+    if (folder / ".gitattributes").is_file():
+        return True
+    return card.is_file() and (
+        not card.stat().st_size or card.read_bytes().removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"---")
+    )
 
 
 def rows_of_dataset(name: str, split: str | None = None, subset: str | None = None) -> Iterator[tuple[str, Row]]:

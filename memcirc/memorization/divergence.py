@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from memcirc.config import check_count
 from memcirc.ids import Ids, integers
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.generation import check_ids, check_length, continue_from, teacher_forced
@@ -62,6 +63,7 @@ def divergence_points(
         raise ValueError(f"divergence metric {metric!r} is not known; accepted: bleu, memorization")
     if not 0 <= drop <= 1:
         raise ValueError(f"drop is {drop}; accepted: 0 to 1")
+    check_count("batch_size", batch_size)
     passages = as_passages(ids, prompt_tokens, generation_tokens)
     check_length(model, passages.shape[1])
     check_ids(model, passages)

@@ -24,6 +24,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from transformers import DynamicCache
 
+from memcirc.config import check_count
 from memcirc.ids import Ids, id_rows, integers, plain_ids
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.config import LEVELS
@@ -70,7 +71,7 @@ _COLUMNS = {
 
 def schema_of(level: str) -> pa.Schema:
     """The columns of a level's table; ValueError for an unknown level."""
-    if level not in LEVELS:
+    if level not in tuple(LEVELS):
         raise ValueError(f"level {level!r} of scores is not known; accepted: {', '.join(LEVELS)}")
     return pa.schema([column for name in LEVELS[level] for column in _COLUMNS[name]])
 
@@ -101,9 +102,11 @@ def score(
         Arrow table, a row a passage, with the columns of :func:`schema_of`; n and m are in the schema's metadata.
 
     Raises:
-        ValueError: an unknown level; passages too short, too long for the model, or with ids outside its vocabulary.
+        ValueError: an unknown level, a batch size below 1; passages too short, too long for the model, or with ids
+            outside its vocabulary.
     """
     schema = schema_of(level)
+    check_count("batch_size", batch_size)
     passages = as_passages(ids, prompt_tokens, generation_tokens)
     check_length(model, passages.shape[1])
     check_ids(model, passages)
@@ -125,8 +128,7 @@ def score(
 def as_passages(ids: Ids, prompt_tokens: int, generation_tokens: int) -> np.ndarray:
     """int64 [passages, prompt_tokens + generation_tokens]; ValueError for passages that are shorter."""
     for name, value in (("prompt_tokens", prompt_tokens), ("generation_tokens", generation_tokens)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; at least 1 is needed")
+        check_count(name, value)
     width = prompt_tokens + generation_tokens
     if not isinstance(ids, Tensor | np.ndarray):
         rows = plain_ids(ids)

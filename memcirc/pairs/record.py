@@ -209,12 +209,12 @@ class Pairs(Sequence[Pair]):
                 function that says of a value whether it is wanted.
 
         Raises:
-            ValueError: a field that pairs do not have.
+            ValueError: a field that pairs do not have, a value of a type that it does not have.
         """
         for name in wanted:
             if name not in _FIELDS:
                 raise ValueError(f"pairs have no field {name!r}; they have {', '.join(_FIELDS)}")
-        tests = {name: _test(value) for name, value in wanted.items()}
+        tests = {name: _test(name, value) for name, value in wanted.items()}
         return replace(
             self, items=tuple(pair for pair in self if all(test(getattr(pair, name)) for name, test in tests.items()))
         )
@@ -257,12 +257,12 @@ def joined(*parts: Pairs) -> Pairs:
     return Pairs(tuple(pair for part in parts for pair in part), header)
 
 
-def _test(wanted: Any) -> Callable[[Any], bool]:
+def _test(name: str, wanted: Any) -> Callable[[Any], bool]:
     if callable(wanted):
         return wanted
-    if isinstance(wanted, list | set | frozenset):
-        return lambda value: value in wanted
-    return lambda value: value == wanted
+    several = isinstance(wanted, list | set | frozenset)
+    accepted = [_checked(name, value) for value in (wanted if several else [wanted])]
+    return lambda value: value in accepted
 
 
 _IDS_OF = {"clean": "clean_ids", "corrupt": "corrupt_ids", "answers": "answer_ids", "wrong_answers": "wrong_answer_ids"}

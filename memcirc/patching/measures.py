@@ -67,12 +67,24 @@ class Question:
             columns = weights.unembed.weight.T[self.answers.columns][example]
             logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
             return torch.stack([metric(logits.double(), Labels(answers)) for metric in self.parsed])
-        size = max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
+        size = _rows_at_once(weights, final)
         parts = [
             self.of_logits(logits_of(weights, rows), which)
             for rows, which in zip(final.split(size), example.split(size), strict=True)
         ]
         return torch.cat(parts, dim=1)
+
+    def resolution(
+        self, weights: Weights, final: Float[Tensor, "row step d_model"], values: Float[Tensor, "metric row"]
+    ) -> Float[Tensor, " metric"]:
+        """The smallest difference of each metric of one row that means anything (:meth:`Metric.resolution`)."""
+        parts = final.split(_rows_at_once(weights, final))
+        largest = torch.stack([logits_of(weights, part).abs().max() for part in parts])
+        found = [
+            metric.resolution(largest, of_rows, weights.dtype)
+            for metric, of_rows in zip(self.parsed, values, strict=True)
+        ]
+        return torch.tensor(found, dtype=torch.float64, device=values.device)
 
     def of_logits(
         self, logits: Float[Tensor, "row step d_vocab"], example: Int[Tensor, " row"]
@@ -95,6 +107,10 @@ class Question:
             None if mask is None else mask[example],
             None if self.reference is None else self.reference[example],
         )
+
+
+def _rows_at_once(weights: Weights, final: Float[Tensor, "row step d_model"]) -> int:
+    return max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
 
 
 def token_answers(

@@ -24,12 +24,13 @@ Progress = Callable[[int], object]
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Every metric: of every patch [metric, patch, batch] (NaN where an example lacks a position that the patch names),
-    of the base run and of the source run [metric, batch]; and the reasons for which some patches took full passes; the
-    largest change by a self-patch."""
+    of the base run and of the source run [metric, batch]; the smallest difference of its mean that means anything. And
+    the reasons for which some patches took full passes; the largest change by a self-patch."""
 
     values: Float[Tensor, "metric patch batch"]
     base: Float[Tensor, "metric batch"]
     source: Float[Tensor, "metric batch"]
+    resolution: Float[Tensor, " metric"]
     reasons: tuple[str, ...]
     self_patch: float
 
@@ -57,6 +58,7 @@ def measure(
     device, shape = comparison.base.model.device, (len(question.metrics), len(comparison.base.prompts))
     values = torch.zeros(shape[0], len(patches), shape[1], dtype=torch.float64, device=device)
     low, high = torch.zeros(2, *shape, dtype=torch.float64, device=device)
+    finest = torch.zeros(shape[0], dtype=torch.float64, device=device)
     index, self_patch = torch.tensor(fast, device=device), 0.0
     for rows, group in comparison.groups(kinds):
         base, source = group.record(kinds)
@@ -64,6 +66,8 @@ def measure(
         every = torch.arange(len(group.base.prompts), device=device)
         low[:, rows] = asked.of_final(group.base.weights, base.final, every)
         high[:, rows] = asked.of_final(group.source.weights, source.final, every)
+        for side, run, ends in ((group.base, base, low), (group.source, source, high)):
+            finest = finest.maximum(asked.resolution(side.weights, run.final, ends[:, rows]))
         values[:, :, rows] = low[:, None, rows]
         if rows.start == 0:
             self_patch = selftests.run_selftests(group, base, patches, fast)
@@ -78,7 +82,8 @@ def measure(
             values[:, :, rows] = _measured_slowly(group, [(i, patches[i]) for i in slow], asked, values[:, :, rows])
             progress(len(slow) * len(every))
     values.masked_fill_(~has_places(patches, comparison.base.prompts.lengths), torch.nan)
-    return Measured(values, low, high, tuple(sorted({reason for reason in reasons if reason is not None})), self_patch)
+    said = tuple(sorted({reason for reason in reasons if reason is not None}))
+    return Measured(values, low, high, finest, said, self_patch)
 
 
 def _refuse_divided_means(patches: Sequence[Patch], in_group: int, n: int) -> None:

@@ -7,7 +7,7 @@ writes values of the corrupt run into the clean one and asks how much of it is l
 
 so that 0 is the run that is written into and 1 the run whose values are written, either way. All three means are over
 the examples that have the place: one too short for a patch's positions is left out of it, not counted as no effect. The
-ratio for a single example is a diagnostic, left empty where its two ends nearly coincide.
+ratio for a single example is a diagnostic, left empty where its two ends coincide (:mod:`memcirc.statistics`).
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from memcirc.config import names
+from memcirc.config import names, shortened
 from memcirc.engine.weights import refuse_unsupported
 from memcirc.ids import Ids, id_rows, plain_ids
 from memcirc.metrics import WITH_TOKENS, Metric
@@ -36,7 +36,6 @@ from memcirc.statistics import LEVEL, coincide, drawn_counts, grouped, normalise
 
 Direction = Literal["denoise", "noise"]
 DIRECTIONS = ("denoise", "noise")
-SMALLEST_SPAN = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,16 @@ class Sweep:
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
     raw value, ``<metric>_normalized`` and ``<metric>_n``, over how many examples the patch's effect is a mean. An
     example without a position that the patch names has no value (NaN in ``values``, empty in the table). ``ends`` are
-    each metric's means over all examples (base run, source run); ``notes`` say what took full passes, and why;
-    ``self_patch`` is the largest change by writing what was there (relative).
+    each metric's means over all examples (base run, source run), ``resolution`` the smallest difference of one example
+    that means anything; ``notes`` say what took full passes, and why; ``self_patch`` is the largest change by writing
+    what was there (relative).
     """
 
     table: pa.Table
     values: dict[str, np.ndarray]
     base: dict[str, np.ndarray]
     source: dict[str, np.ndarray]
+    resolution: dict[str, float]
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     cells: tuple[tuple[int, ...], ...]
@@ -87,9 +88,9 @@ class Sweep:
         means = _mean(self.values[metric], known)
         if not normalized:
             return means
-        check_ends(metric, *self.ends[metric])
+        check_ends(metric, *self.ends[metric], self._finest(metric))
         base, source = self.own_ends(metric)
-        return normalised(means, base, source, SMALLEST_SPAN)
+        return normalised(means, base, source, self._finest(metric))
 
     def counts(self, metric: str = "logit_diff") -> np.ndarray:
         """int64 [patch]: over how many examples each effect is a mean."""
@@ -117,7 +118,7 @@ class Sweep:
         """
         known = self._known(metric)
         if normalized:
-            check_ends(metric, *self.ends[metric])
+            check_ends(metric, *self.ends[metric], self._finest(metric))
         n = len(self.base[metric])
         counts = drawn_counts(grouped(range(n) if groups is None else groups), draws, seed)
         weights = counts @ known.T.astype(float)
@@ -125,7 +126,7 @@ class Sweep:
         patched, base, source = (
             counts @ np.where(known, run[metric], 0.0).T / weights for run in (self.values, self.base, self.source)
         )
-        drawn_effects = normalised(patched, base, source, SMALLEST_SPAN) if normalized else patched
+        drawn_effects = normalised(patched, base, source, self._finest(metric)) if normalized else patched
         ends = [(1 - level) / 2, (1 + level) / 2]
         found = np.quantile(drawn_effects, ends, axis=0)
         missing = np.isnan(drawn_effects)
@@ -151,6 +152,10 @@ class Sweep:
         array[tuple(np.array(self.cells).T)] = of_patches
         return array
 
+    def _finest(self, metric: str) -> float:
+        """The smallest difference of the metric's mean over the examples that means anything."""
+        return self.resolution[metric] / len(self.base[metric]) ** 0.5
+
     def _known(self, metric: str) -> np.ndarray:
         """bool [patch, example]: what was measured."""
         if metric not in self.values:
@@ -164,12 +169,13 @@ def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0.0).sum(1) / np.where(n > 0, n, np.nan)
 
 
-def check_ends(metric: str, base: float, source: float) -> None:
+def check_ends(metric: str, base: float, source: float, resolution: float) -> None:
     """Raises ValueError where the two ends coincide, so that nothing can be normalised by them."""
-    if coincide(base, source, SMALLEST_SPAN):
+    if coincide(base, source, resolution):
         raise ValueError(
-            f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}): an effect cannot be "
-            "normalised by their difference; choose another metric or prompts, or normalize=False"
+            f"the ends of {metric!r} coincide (base run {base:.6g}, source run {source:.6g}, resolution "
+            f"{resolution:.1g}): an effect cannot be normalised by their difference; choose another metric or prompts, "
+            "or normalize=False"
         )
 
 
@@ -250,15 +256,18 @@ def finished(layout: Grid, metrics: Sequence[str], measured: Measured, direction
     values, base, source = (
         dict(zip(metrics, t.cpu().numpy(), strict=True)) for t in (measured.values, measured.base, measured.source)
     )
+    resolution = dict(zip(metrics, measured.resolution.tolist(), strict=True))
     notes = tuple(f"full passes through TransformerLens: {reason}" for reason in measured.reasons)
-    table = _table(layout, values, base, source, normalize)
+    table = _table(layout, values, base, source, resolution if normalize else None)
     return Sweep(
-        table=table, values=values, base=base, source=source, axes=layout.axes, shape=layout.shape, cells=layout.cells,
-        patches=layout.patches, direction=direction, notes=notes, self_patch=measured.self_patch,
+        table=table, values=values, base=base, source=source, resolution=resolution, axes=layout.axes,
+        shape=layout.shape, cells=layout.cells, patches=layout.patches, direction=direction, notes=notes,
+        self_patch=measured.self_patch,
     )  # fmt: skip
 
 
-def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -> pa.Table:
+def _table(layout: Grid, values: Any, base: Any, source: Any, resolution: dict[str, float] | None) -> pa.Table:
+    """The long table; with normalised values where a resolution is given."""
     n_patches, n = len(layout.patches), len(next(iter(base.values())))
 
     def every(column: Sequence[Any]) -> np.ndarray:
@@ -283,9 +292,11 @@ def _table(layout: Grid, values: Any, base: Any, source: Any, normalize: bool) -
     for metric, raw in values.items():
         columns[metric] = pa.array(raw.reshape(-1), from_pandas=True)
         columns[f"{metric}_n"] = pa.array((~np.isnan(raw)).sum(1)[repeated], pa.int32())
-        if normalize:
-            check_ends(metric, float(np.nanmean(base[metric])), float(np.nanmean(source[metric])))
-            ratio = normalised(raw, base[metric], source[metric], SMALLEST_SPAN)
+        if resolution is not None:
+            finest, n_examples = resolution[metric], len(base[metric])
+            ends = float(np.nanmean(base[metric])), float(np.nanmean(source[metric]))
+            check_ends(metric, *ends, finest / n_examples**0.5)
+            ratio = normalised(raw, base[metric], source[metric], finest)
             columns[f"{metric}_normalized"] = pa.array(ratio.reshape(-1), from_pandas=True)
     return pa.table(columns)
 
@@ -301,6 +312,9 @@ def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: i
     entries = [sites] if isinstance(sites, str) else list(sites)
     if not entries:
         raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
+    for entry in entries:
+        if not isinstance(entry, str | Patch):
+            raise ValueError(f"site {shortened(entry)} is neither a hook's name nor a Patch")
     patches = tuple(e if isinstance(e, Patch) else Patch((site(e, model),), label=e) for e in entries)
     for patch in patches:
         for where in patch.sites:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from memcirc.artifacts import read_json, write_json
+from memcirc.checkpoints import read_object
 from memcirc.report.circuits import MOST_EDGES_DRAWN, FoundCircuit, circuit_diagram, found_circuit
 from memcirc.report.corpus import corpus_section, divergence_histogram
 from memcirc.report.drawing import Drawing, draw
@@ -100,9 +101,13 @@ def _diagram(task: str, mode: str, circuit: FoundCircuit, out: Path) -> Drawing:
 
 def _ground_truth(path: Path) -> Section:
     """How well edge scores find the circuits of compiled programs."""
-    rows = read_json(path)["rows"]
     columns = ("program", "ablation", "method", "objective", "n_pairs", "n_edges", "graph_edges", "auc", "signed_auc",
                "recall_at_size")  # fmt: skip
+    rows = read_object(path).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= set(columns) for row in rows):
+        raise ValueError(
+            f"{path} is damaged; without it the page leaves ground truth out, `verify --full` makes it anew"
+        )
     about = (
         "Two programs compiled to transformers (Tracr), whose circuits are known. auc: probability that an edge of "
         "the known circuit outranks one outside it, by mean absolute scores; signed auc: by the size of mean "

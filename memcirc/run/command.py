@@ -24,6 +24,7 @@ from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
 from memcirc.work.executors import Unfinished
 from memcirc.work.locks import at_work, turn
+from memcirc.work.progress import say
 
 STAGES = ("windows", "score", "pairs", "discover", "report")
 SHOWN = ("mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "nothing", "everything", "note")
@@ -101,10 +102,15 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
 
 def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:
     """Verify the circuits of a run into another folder, ``OUT/TASK/verification.json``, and print the tables; the run's
-    own directory is read and not written."""
+    own directory is read and not written. A task of which the run has found no circuit is left out, as long as another
+    one has one."""
     run, model = Run(run_dir, config), run_model(config)
     given_files(config)
+    tasks = [task for task in run.tasks if run.has(f"{task}/discover")] or run.tasks
     for task in run.tasks:
+        if task not in tasks:
+            say(f"{task}: left out, no circuit of it was found")
+            continue
         content = verified(run, task, model).to_json()
         write_json(out / task / "verification.json", content)
         _show(out / task / "verification.json", content)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from memcirc.artifacts import DONE, Marker, differences, file_hash, read_json, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
+from memcirc.checkpoints import read_object
 from memcirc.circuit import Circuit
 from memcirc.corpus.windows import Windows, read_windows
 from memcirc.interop.mib import load_circuit
@@ -178,7 +179,7 @@ class Run:
     def _absent(self, verified: Mapping[str, str]) -> dict[str, str]:
         """Why the other tasks have no part: what the run has written down, or that they are not verified yet."""
         path = self.path / ABSENT
-        told = read_json(path) if path.is_file() else {}
+        told = read_object(path) if path.is_file() else {}
         return {task: str(told.get(task, "it is not verified")) for task in self.tasks if task not in verified}
 
     def _fullest(self, stage: str) -> str:

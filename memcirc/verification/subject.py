@@ -10,9 +10,11 @@ from torch import Tensor
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
+from memcirc.config import check_fields
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings
+from memcirc.metrics import Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.passages import Passages
@@ -26,6 +28,9 @@ class Settings:
 
     ``n_random``: random circuits of each kind; ``curve_points``: sizes on the logarithmic grid; ``n_resamples``: of
     every bootstrap; ``thorough``: curves under every ablation and chance at every size.
+
+    Raises:
+        ValueError: a field of another type, an unknown metric.
     """
 
     metric: str = "logit_diff"
@@ -35,6 +40,10 @@ class Settings:
     n_resamples: int = 2000
     seed: int = 0
     thorough: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        Metric.parse(self.metric)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
+from memcirc.config import shortened
 from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
@@ -122,6 +123,8 @@ def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
     for name, by_mode in circuits.items():
         for mode, circuit in by_mode.items():
             try:
+                if not isinstance(circuit, Circuit):
+                    raise ValueError(f"{shortened(circuit)} is no Circuit; Circuit.from_edges makes one")
                 check_origin(model, circuit.origin, f"circuit {name!r}")
                 circuit.mask(graph)
                 sound.setdefault(name, {})[mode] = circuit

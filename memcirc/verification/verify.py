@@ -10,7 +10,7 @@ from typing import Any
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
-from memcirc.config import names
+from memcirc.config import names, shortened
 from memcirc.interventions import VERIFIED
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
@@ -34,7 +34,7 @@ def verify(
     circuit: Circuit | None = None,
     checks: str | Sequence[str] = DEFAULT_CHECKS,
     ablations: str | Sequence[str] = VERIFIED,
-    directions: Sequence[bool] = (False, True),
+    directions: bool | Sequence[bool] = (False, True),
     reference: Pairs | None = None,
     train: Pairs | None = None,
     passages: Passages | Callable[[], Passages] | None = None,
@@ -48,7 +48,7 @@ def verify(
         circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
         circuit: the circuit to measure where scores are given.
         checks: of ``CHECKS``, or one of them.
-        directions: values of ``reverse``.
+        directions: values of ``reverse``, or one of them.
         reference: pairs that mean ablations average over; default: ``pairs``.
         train: pairs that attribution saw; what ``stability``, ``methods`` and ``time`` need.
         passages: what ``specificity``, ``generation`` and ``time`` need
@@ -61,15 +61,17 @@ def verify(
             tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
             listed in ``refused``; the rest is still measured.
     """
-    checks, ablations = known_checks(names(checks)), names(ablations)
+    checks, ablations, directions = known_checks(names(checks)), names(ablations), _reversals(directions)
     scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
     chosen = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
     if chosen is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
-    check_origin(model, pairs.header, "pairs")
-    check_origin(model, chosen.origin, "a circuit")
+    if not isinstance(chosen, Circuit):
+        raise ValueError(f"circuit {shortened(chosen)} is no Circuit; Circuit.from_edges makes one of names of edges")
     for ablation in ablations:
         check_contrast(pairs, ablation, model.causal)
+    check_origin(model, pairs.header, "pairs")
+    check_origin(model, chosen.origin, "a circuit")
     refuse_keywords("verify", options, (f.name for f in fields(Settings)))
     settings = Settings(**options)
     subject = Subject(
@@ -83,6 +85,14 @@ def verify(
         except ValueError as error:
             result = replace(result, refused=(*result.refused, f"{mode}, {job.label}: {error}"))
     return result
+
+
+def _reversals(directions: bool | Sequence[bool]) -> tuple[bool, ...]:
+    found = (directions,) if isinstance(directions, bool | str) else tuple(directions)
+    for reverse in found:
+        if not isinstance(reverse, bool):
+            raise ValueError(f"direction {reverse!r} is not known; accepted: False and True, values of reverse")
+    return found
 
 
 def _statement(subject: Subject) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Both engines against hand-worked micro-models and against the literal definition."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -156,3 +158,13 @@ def test_scores_are_told_by_node() -> None:
     assert nodes["a0.h1"]["input->a0.h1<q>"] == scores["input->a0.h1<q>"]
     assert sum(map(len, nodes.values())) == 2 * scores.graph.n_edges
     assert set(nodes["logits"]) == {f"{source}->logits" for source in scores.graph.sources}
+
+
+def test_answers_that_are_the_wrong_ones_have_no_difference_to_attribute() -> None:
+    model, items = small_model("gpt2"), random_pairs(3).items
+    same = Pairs((*items[:2], replace(items[2], answer_ids=(3, 4), wrong_answer_ids=(4, 3))))
+    with pytest.raises(
+        ValueError, match=r"1 of 3 pairs do not contrast: answers and wrong answers of pair 2 \(\(3, 4\)"
+    ):
+        attribute(model, same, "eap", objective="neg_prob_diff")
+    assert attribute(model, same, "eap", objective="answer_logit").values.any()

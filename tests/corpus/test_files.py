@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memcirc.checkpoints import LFS_POINTER
 from memcirc.corpus.files import data_files, found_files, lines_of, rows_of_file
 
 
@@ -166,6 +167,13 @@ def test_a_truncated_gz_is_an_error(tmp_path, share):
     (tmp_path / "no.jsonl.gz").write_text("plain")
     with pytest.raises(ValueError, match=r"no.jsonl.gz: not a gzip file"):
         list(rows_of_file(tmp_path / "no.jsonl.gz"))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
+def test_a_pointer_in_place_of_data_is_named_and_never_read_as_text(tmp_path, name):
+    (tmp_path / name).write_bytes(LFS_POINTER + b"v1\noid sha256:0123\nsize 42\n")
+    with pytest.raises(ValueError, match=rf"{name}: a Git LFS pointer, not the file itself"):
+        list(rows_of_file(tmp_path / name))
 
 
 def test_deep_nesting_is_named_with_its_line(tmp_path):

@@ -124,3 +124,12 @@ def test_local_files_are_those_that_are_read_and_a_clone_is_all_of_its_files(tmp
     assert [path.name for path in local_files(str(tmp_path)).files] == ["README.md", "a.jsonl", "notes.csv"]
     assert local_files("wikipedia") is None
     assert local_files("NeelNanda/pile-10k") is None
+
+
+def test_a_readme_of_ones_own_makes_no_clone_and_a_text_stays_one_document(tmp_path):
+    (tmp_path / "a.txt").write_text("one line\nand another\n")
+    (tmp_path / "README.md").write_text("# My texts\n")
+    assert [found.text for found in documents(str(tmp_path))] == ["one line\nand another\n"]
+    assert local_files(str(tmp_path)).remarks == ("passed over, of another format: 1 (README.md)",)
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert [path.name for path in local_files(str(tmp_path)).files] == ["README.md", "a.txt"]

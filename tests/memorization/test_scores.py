@@ -98,3 +98,8 @@ def test_bad_passages_are_refused(model: Model, ids: object, message: str) -> No
 def test_passages_longer_than_the_context_are_refused(model: Model) -> None:
     with pytest.raises(ValueError, match="passages of 30 tokens do not fit"):
         score(model, np.zeros((1, 30), int), 15, 15)
+
+
+def test_a_batch_of_no_passage_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size is 0; at least 1 is needed"):
+        score(small_model("gpt2"), [[1] * 12], 6, 6, batch_size=0)

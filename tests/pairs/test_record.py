@@ -2,6 +2,7 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -204,6 +205,26 @@ def test_pairs_are_chosen_by_their_fields() -> None:
     assert len(pairs.where(subset="d")) == 0
     with pytest.raises(ValueError, match="pairs have no field 'subsets'; they have clean_ids, "):
         pairs.where(subsets="a")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"subset": 3}, "subset is 3; text is needed"),
+        ({"subset": ("a", "b")}, "text is needed"),
+        ({"copies": "1"}, "copies is '1'; a whole number is needed"),
+        ({"clean_ids": [1, 2]}, "clean_ids is the number 1; a list of token ids is needed"),
+    ],
+)
+def test_a_value_that_a_field_never_has_is_no_empty_choice(wanted: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Pairs((PAIR,)).where(**wanted)
+
+
+def test_ids_are_chosen_in_any_form() -> None:
+    pairs = Pairs((PAIR,))
+    for wanted in ([(1, 2)], [[1, 2]], np.array([1, 2]), (1, 2)):
+        assert pairs.where(clean_ids=wanted).items == (PAIR,)
 
 
 def test_many_pairs_are_one_line() -> None:

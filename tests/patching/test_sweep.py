@@ -183,6 +183,7 @@ MISTAKES = [
     ({"answer_ids": [[3, 4]]}, "the answer is 2 tokens, and 'logit_diff' reads one"),
     ({"wrong_answer_ids": None}, "'logit_diff' reads wrong answers; none were given"),
     ({"metrics": ("speed",)}, "metric 'speed' is not known"),
+    ({"answer_ids": [10**30]}, "answers lie between"),
     ({"metrics": ()}, "no metric is named"),
     ({"direction": "sideways"}, "direction 'sideways' is not known; accepted: denoise, noise"),
     ({"source": "gpt_neox"}, "the two models have different shapes"),
@@ -277,3 +278,26 @@ def test_reading_within_the_prompts_is_reading_the_end_of_shorter_ones(read: int
     ours, base = within.values["logit_diff"], within.base["logit_diff"]
     np.testing.assert_allclose(ours[position <= read], cut.values["logit_diff"], atol=1e-9)
     np.testing.assert_allclose(ours[position > read], np.tile(base, ((position > read).sum(), 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["logit_diff", "answer_prob", "logprob_diff", "neg_answer_logit"])
+def test_ends_that_only_rounding_tells_apart_are_refused_as_ends_and_empty_as_an_examples_own(metric: str) -> None:
+    """The source is the same model, its weights off by a unit in the last place."""
+    model, other = (small_model("gpt2", dtype="float32") for _ in range(2))
+    with torch.no_grad():
+        for weight in other.hooked.parameters():
+            weight.mul_(1 + 2**-23)
+    clean, corrupt, *answers = prompts(n=4)
+    near = {"source_model": other, "metrics": (metric,)}
+    with pytest.raises(ValueError, match=rf"the ends of '{metric}' coincide .*resolution"):
+        patch_sweep(model, clean, clean, *answers, **near)
+    corrupt[1:] = clean[1:]
+    sweep = patch_sweep(model, clean, corrupt, *answers, **near)
+    own = sweep.table.column(f"{metric}_normalized").to_pylist()
+    assert [value is None for value in own] == [False, True, True, True] * (len(own) // 4)
+
+
+def test_answers_that_are_the_wrong_ones_in_another_order_have_no_contrast() -> None:
+    clean, corrupt, *_ = prompts(n=1)
+    with pytest.raises(ValueError, match="the ends of 'logit_diff' coincide"):
+        patch_sweep(small_model("gpt2"), clean, corrupt, [[1, 2, 3]], [[3, 1, 2]], alternatives=True)

@@ -182,6 +182,33 @@ def test_with_a_folder_of_its_own_a_command_leaves_the_run_alone(copy: Path, tmp
     assert (tmp_path / "out" / name).is_file()
 
 
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"rows": [1]}', '{"rows": 1}'])
+def test_a_file_without_a_hash_that_is_damaged_is_named(
+    copy: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "presets" / "ground_truth.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    assert str(path) in refusal(["report", str(copy)], capsys)
+    path.unlink()
+    (copy / "absent.json").write_text("[1]")
+    shutil.rmtree(copy / "memorization")
+    assert f"{copy / 'absent.json'}: a JSON object is needed" in refusal(["report", str(copy)], capsys)
+
+
+def test_a_task_without_a_circuit_is_left_out_of_a_verification_apart(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `memcirc run` leaves it, where there are too few pairs of one sort."""
+    argv = ["verify", str(copy), "--checks", "faithfulness", "--out", str(tmp_path / "out")]
+    shutil.rmtree(copy / "memorization")
+    assert main(argv) == 0
+    assert "memorization: left out, no circuit of it was found" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["branch"]
+    shutil.rmtree(copy / "branch")
+    assert f"`memcirc pairs --run_dir {copy}` makes it" in refusal(argv, capsys)
+
+
 @pytest.mark.parametrize("argv", [["report", "RUN"], ["export", "RUN", "--format", "csv"], ["run", "--run_dir", "RUN"]])
 def test_a_directory_that_cannot_be_written_is_one_line(
     copy: Path, argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

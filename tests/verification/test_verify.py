@@ -67,6 +67,14 @@ def test_scores_without_a_circuit_are_refused() -> None:
         verify(model, pairs, attribute(model, pairs, "eap"), mode="tree")
 
 
+def test_one_direction_needs_no_list() -> None:
+    model, pairs = m1()
+    result = verify(
+        model, pairs, Circuit.from_edges(["input->logits"]), mode="tree", checks="faithfulness", directions=True
+    )
+    assert {row.direction for row in result.faithfulness} == {"denoising"}
+
+
 def test_an_unknown_check_is_refused() -> None:
     model, pairs = m1()
     with pytest.raises(ValueError, match="check 'vibes' is not known; accepted: faithfulness"):

@@ -79,11 +79,13 @@ def adapted(adapter: str) -> LatentTask:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such function in it, or it returns something else.
+        ValueError: no Python file, no such function in it, or it returns something else.
     """
     path, _, name = adapter.rpartition(":")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no adapter file at {path}")
+    if Path(path).suffix != ".py":
+        raise ValueError(f"adapter {adapter!r}: {path} is no .py file")
     spec = importlib.util.spec_from_file_location("memcirc_latent_adapter", path)
     assert spec is not None
     assert spec.loader is not None

@@ -76,15 +76,17 @@ def test_a_model_of_ones_own_runs_through_an_adapter(tmp_path: Path) -> None:
     ("adapter", "message"),
     [
         ("nowhere.py:make", "no adapter file at nowhere.py"),
+        ("{data}:make", "is no .py file"),
         ("{mine}:wake", "has no function 'wake'"),
         ("{mine}:number", "returned a int; a LatentTask is needed"),
     ],
 )
 def test_an_adapter_that_is_none_is_refused(adapter: str, message: str, tmp_path: Path) -> None:
-    mine = tmp_path / "mine.py"
+    mine, data = tmp_path / "mine.py", tmp_path / "mine.json"
     mine.write_text("def number():\n    return 3\n")
+    data.write_text("{}")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        adapted(adapter.format(mine=mine))
+        adapted(adapter.format(mine=mine, data=data))
 
 
 @pytest.mark.slow
