@@ -25,6 +25,7 @@ def said(call):
         return str(refusal)
 """
 MISTAKES = [
+    ('scores.order(["abs"])', "selection by ['abs'] is not known; accepted: abs, signed"),
     ('verify(model, pairs, scores, mode="tree", circuit="input->logits")', "circuit 'input->logits' is no Circuit;"),
     ('verify(model, pairs, scores, mode="tree", circuit=["input->logits"])', "circuit ['input->logits'] is no Circuit"),
     ('verify(model, ["a"], some, mode="tree")', "pairs are a Pairs, as load_pairs reads and Pairs(items) makes one"),

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memcirc.artifacts import atomic
-from memcirc.attribution.selection import check_size, greedy_ranking, ranking
+from memcirc.attribution.selection import check_by, check_size, greedy_ranking, ranking
 from memcirc.circuit import Circuit
 from memcirc.graph import LOGITS, Graph, GraphShape, node_of
 
@@ -71,6 +71,7 @@ class EdgeScores:
         """int64 [n_edges]: the ranking whose first n edges are the circuit of size n (``top`` or ``greedy``)."""
         if selection not in ("top", "greedy"):
             raise ValueError(f"selection {selection!r} is not known; accepted: top, greedy")
+        check_by(by)
         if (selection, by) not in self._orders:
             ranked = ranking(self.values, by) if selection == "top" else greedy_ranking(self.graph, self.values, by)
             self._orders[selection, by] = ranked

@@ -62,9 +62,14 @@ def greedy_ranking(graph: Graph, values: Float[Tensor, " n_edges"], by: str = "a
     return torch.tensor(order)
 
 
-def _keys(values: Tensor, by: str) -> Tensor:
+def check_by(by: str) -> None:
+    """Raises ValueError for a key that no ranking goes by."""
     if by not in ("abs", "signed"):
         raise ValueError(f"selection by {by!r} is not known; accepted: abs, signed")
+
+
+def _keys(values: Tensor, by: str) -> Tensor:
+    check_by(by)
     if torch.isnan(values).any():
         raise ValueError(f"{int(torch.isnan(values).sum())} of {len(values)} edge scores are NaN")
     return values.abs() if by == "abs" else values

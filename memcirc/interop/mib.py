@@ -14,8 +14,12 @@ import torch
 from torch import Tensor
 
 from memcirc.artifacts import read_json, write_json
+from memcirc.checkpoints import refuse_pointer
 from memcirc.circuit import Circuit
+from memcirc.config import check_count, shortened
 from memcirc.graph import INPUT, LOGITS, Graph, GraphShape, node_of
+
+MOST = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,21 +107,36 @@ def read_scored(path: Path) -> ScoredCircuit:
 def _read(path: Path) -> tuple[Circuit, Graph, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"no circuit at {path}")
+    refuse_pointer(path)
     content = read_json(path)
     try:
         cfg, edges = content["cfg"], content["edges"]
-        heads = cfg["n_heads"]
         shape = GraphShape(
-            n_layers=cfg["n_layers"],
-            n_heads=heads,
-            n_kv_heads=cfg.get("n_kv_heads", heads),
+            n_layers=_count(cfg, "n_layers"),
+            n_heads=_count(cfg, "n_heads"),
+            n_kv_heads=_count(cfg, "n_kv_heads" if "n_kv_heads" in cfg else "n_heads"),
             has_mlp=not cfg.get("attn_only", False),
             parallel=cfg.get("parallel_attn_mlp", False),
         )
         graph = Graph(shape)
-        names = [name for name, edge in edges.items() if edge["in_graph"]]
+        names = [name for name, edge in edges.items() if _is_in(name, edge["in_graph"])]
         origin = dict(content.get("memcirc", {}))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a circuit in EAP-IG's or MIB's JSON ({error!r})") from None
     graph.indices(names)
     return Circuit(frozenset(names), origin), graph, content
+
+
+def _count(cfg: Mapping[str, Any], name: str) -> int:
+    """A number of layers or heads, of which no graph that fits into memory has more than ``MOST``."""
+    check_count(name, cfg[name])
+    if cfg[name] > MOST:
+        raise ValueError(f"{name} is {cfg[name]}; at most {MOST} is accepted")
+    return int(cfg[name])
+
+
+def _is_in(name: str, in_graph: Any) -> bool:
+    """Whether an edge is in the circuit: true or false, or 1 or 0; text that says so is always true to Python."""
+    if in_graph not in (True, False):
+        raise ValueError(f"in_graph of {name} is {shortened(in_graph)}; true or false is needed")
+    return bool(in_graph)

@@ -46,6 +46,13 @@ def test_a_graph_of_another_kind_is_read_back_as_it_is(tmp_path: Path, shape: Gr
         ("[]", "not a circuit in EAP-IG's or MIB's JSON"),
         ('{"edges": {}}', "not a circuit in EAP-IG's or MIB's JSON"),
         ('{"cfg": {"n_layers": "1", "n_heads": 1}, "edges": {}}', "not a circuit in EAP-IG's or MIB's JSON"),
+        ('{"cfg": {"n_layers": 2.0, "n_heads": 1}, "edges": {}}', "n_layers is 2.0; a whole number is needed"),
+        ('{"cfg": {"n_layers": 1000000000, "n_heads": 1}, "edges": {}}', "n_layers is 1000000000; at most 1024"),
+        (
+            '{"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {"m0->logits": {"score": 0, "in_graph": "false"}}}',
+            "in_graph of m0->logits is 'false'; true or false is needed",
+        ),
+        ("version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
         ('{"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {}, "memcirc": [1]}', "not a circuit in EAP-IG's"),
         (
             '{"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {"m7->logits": {"score": 0, "in_graph": true}}}',
