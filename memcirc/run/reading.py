@@ -200,7 +200,7 @@ class Run:
         changed = [f"made from another {key}" for key in self._stale(done)]
         task, _, kind = stage.rpartition("/")
         if kind == "discover":
-            changed += [f"made from {key}" for key in done.inputs if not key.startswith(f"{task}/")]
+            changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
         section = SECTIONS.get(Path(stage).name)
         if section:
             asked = {"split_seed": self.config.pairs.split_seed, **asdict(getattr(self.config, section))}
