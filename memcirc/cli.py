@@ -64,6 +64,10 @@ def _add_run_dir(parser: argparse.ArgumentParser, default: str) -> None:
     )  # fmt: skip
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; cheap, since it imports configurations alone."""
     from memcirc.run.config import SECTIONS
@@ -113,18 +117,18 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR",
         help="write to DIR/TASK/verification.json; the run's directory is only read",
     )  # fmt: skip
-    verify.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    _add_run(verify)
     text = "artifacts -> tables, figures, the page; loads no model"
     report = commands.add_parser("report", help=text, description=text, allow_abbrev=False)
     _add_run_dir(report, DEFAULT_RUN)
-    report.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    _add_run(report)
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the page (default: RUN/report); the run is then only read"
     )
     text = "a circuit as a file that other programs read"
     export = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
     _add_run_dir(export, DEFAULT_RUN)
-    export.add_argument("run", nargs="?", type=Path, metavar="RUN", help="directory of the run, as --run_dir")
+    _add_run(export)
     export.add_argument(
         "--format", required=True, metavar="{mib-json,mib-pt,auto-circuit,graphml,dot,csv}", help="which file"
     )
@@ -247,6 +251,8 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
 def _verify(options: dict[str, Any], argv: list[str]) -> None:
     preset, force, out, run_dir = options.pop("preset"), options.pop("force"), options.pop("out"), _run_dir(options)
     if preset is not None:
+        if out is not None:
+            raise ValueError(f"--out {out} with --preset {preset}: a preset's table goes to RUN/presets; leave one out")
         from memcirc.run.presets import run_preset
 
         run_preset(preset, run_dir)

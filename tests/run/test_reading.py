@@ -269,3 +269,11 @@ def test_the_runs_circuit_is_read_by_name_of_its_mode(finished_run: Path) -> Non
     path = Run(finished_run).circuit_file("branch", "edge")
     assert path.name == "circuit_edge.json"
     assert load_circuit(path)[0].origin["mode"] == "edge"
+
+
+def test_a_presets_table_has_its_place_in_the_run(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(["verify", "--preset", "branch_random", str(copy), "--out", str(tmp_path / "out")], capsys)
+    assert "a preset's table goes to RUN/presets" in line
+    assert not (copy / "presets").exists()
