@@ -104,8 +104,8 @@ def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:
     """Verify the circuits of a run into another folder, ``OUT/TASK/verification.json``, and print the tables; the run's
     own directory is read and not written. A task of which the run has found no circuit is left out, as long as another
     one has one."""
+    given_files(config)  # refused before the model is loaded
     run, model = Run(run_dir, config), run_model(config)
-    given_files(config)
     tasks = [task for task in run.tasks if run.has(f"{task}/discover")] or run.tasks
     for task in run.tasks:
         if task not in tasks:
