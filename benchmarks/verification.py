@@ -17,7 +17,8 @@ from memcirc.engine.decoding import decode
 from memcirc.graph import graph_of
 from memcirc.memorization.generation import greedy
 from memcirc.models import Model
-from memcirc.verification.random_circuits import connected_circuits, per_pair_of_many
+from memcirc.verification.drawing import connected_circuits
+from memcirc.verification.random_circuits import per_pair_of_many
 
 CHUNKS = 5
 

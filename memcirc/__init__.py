@@ -12,7 +12,7 @@ _HOMES = {
     "score": "memcirc.memorization.scores",
     "divergence_points": "memcirc.memorization.divergence",
     "make_pairs": "memcirc.pairs.make",
-    "load_pairs": "memcirc.pairs.record",
+    "load_pairs": "memcirc.pairs.file",
     "Pair": "memcirc.pairs.record",
     "Pairs": "memcirc.pairs.record",
     "attribute": "memcirc.attribution.attribute",

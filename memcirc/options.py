@@ -10,11 +10,12 @@ import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 from memcirc.config import LARGEST, shortened
 
 Config = TypeVar("Config")
+Options = TypeVar("Options")
 
 
 def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> None:
@@ -105,8 +106,13 @@ def _worded(value: Any, f: "Field[Any]") -> Any:
     return str(value)
 
 
+def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Those of the options that a TypedDict names."""
+    return cast(Options, {name: value for name, value in given.items() if name in kind.__annotations__})
+
+
 def refuse_keywords(function: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    """Raises TypeError, as Python does, for a keyword that a function hands on to a record which has no such field."""
+    """Raises TypeError, as Python does, for a keyword that a function hands on and that nothing takes."""
     known = sorted(accepted)
     for name in given:
         if name not in known:

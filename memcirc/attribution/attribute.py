@@ -1,48 +1,40 @@
 """Score every edge of a model on a set of pairs."""
 
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Unpack
 
 import torch
 
 from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
-from memcirc.attribution.settings import AttributionSettings
+from memcirc.attribution.settings import AttributionOptions, AttributionSettings
 from memcirc.engine.request import Request
 from memcirc.graph import graph_of
 from memcirc.interventions import Ablation
 from memcirc.metrics import Answers
 from memcirc.models import Model
-from memcirc.options import refuse_keywords
+from memcirc.options import build, refuse_keywords
 from memcirc.pairs.contrast import check_answers, check_contrast
 from memcirc.pairs.record import Pairs
 
 
-def attribute(
-    model: Model,
-    pairs: Pairs,
-    method: str = "mask-ig",
-    reference: Pairs | None = None,
-    reverse: bool = False,
-    per_example: bool = False,
-    **options: Any,
-) -> EdgeScores:
+def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Unpack[AttributionOptions]) -> EdgeScores:
     """Edge scores by one of the methods of :mod:`memcirc.attribution.methods`.
 
     Args:
         method: ``eap``, ``mask-ig``, ``clean-corrupted``, ``exact``, ``random``, ...
-        reference: pairs that mean ablations average over (others pass them over); default: ``pairs``.
-        reverse: swap the roles of clean and corrupt prompts.
-        per_example: also keep every pair's own scores, float [pairs, n_edges].
-        options: fields of :class:`AttributionSettings`: ``steps`` (mask-ig's k), ``objective`` (a differentiable
-            metric), ``ablation``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``, ``seed``.
+        options: of :class:`AttributionOptions`: ``steps`` (mask-ig's k), ``objective`` (a differentiable metric),
+            ``ablation``, ``reference``, ``reverse``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``,
+            ``seed``; ``per_example`` adds float [pairs, n_edges].
 
     Raises:
         ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that
             are NaN, or a combination that the method does not define.
     """
-    refuse_keywords("attribute", options, (f.name for f in fields(AttributionSettings)))
-    settings = AttributionSettings(method=method, **options)
+    refuse_keywords("attribute", options, AttributionOptions.__annotations__)
+    settings = build(AttributionSettings, {"method": method}, options)
+    reference, reverse = options.get("reference"), options.get("reverse", False)
+    per_example = options.get("per_example", False)
     if not len(pairs):
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     if method != "random":

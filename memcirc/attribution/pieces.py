@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -10,19 +10,19 @@ import torch
 
 from memcirc.attribution.attribute import attribute
 from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.settings import AttributionOptions
 from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
 
-def piece(model: Model, pairs: Pairs, reference: Pairs, **options: Any) -> pa.Table:
+def piece(model: Model, pairs: Pairs, method: str, **options: Unpack[AttributionOptions]) -> pa.Table:
     """The sums of a part's edge scores, float64 [n_edges], as a table that knows the number of its pairs.
 
     Args:
-        reference: what mean ablations average over: all pairs, not this part.
-        options: as of :func:`memcirc.attribute`.
+        options: as of :func:`memcirc.attribute`; ``reference`` is all pairs, not this part.
     """
-    scores = attribute(model, pairs, reference=reference, **options)
+    scores = attribute(model, pairs, method, **options)
     stated = {"pairs": str(len(pairs)), "origin": json.dumps(dict(scores.origin), default=str)}
     return pa.table({"sum": scores.values.double().numpy() * len(pairs)}).replace_schema_metadata(stated)
 

@@ -1,20 +1,20 @@
 """Edge scores: one type, whoever computed them. A positive score means that patching the edge lowers the objective."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from memcirc.artifacts import atomic
-from memcirc.attribution.selection import check_by, check_size, greedy_ranking, ranking
+from memcirc.attribution.selection import check_by, check_size, greedy_ranking, prefix_masks, ranking
 from memcirc.circuit import Circuit
 from memcirc.graph import LOGITS, Graph, GraphShape, node_of
 
@@ -104,6 +104,29 @@ class EdgeScores:
         header = json.dumps({"graph": asdict(self.graph.shape), "origin": dict(self.origin)}, default=str)
         with atomic(Path(path)) as partial:
             save_file(tensors, str(partial), metadata={HEADER: header})  # one key: several come in any order
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Scores with the rule by which circuits are taken from them (:meth:`EdgeScores.order`)."""
+
+    scores: EdgeScores
+    by: str = "abs"
+    selection: str = "top"
+
+    @classmethod
+    def of(cls, scores: EdgeScores, circuit: Circuit) -> "Ranking":
+        """Scores with the rule by which a circuit was chosen, as far as it states one."""
+        return cls(scores, circuit.origin.get("by", "abs"), circuit.origin.get("selection", "top"))
+
+    @property
+    def order(self) -> Int[Tensor, " n_edges"]:
+        """The edges in the order in which they are taken."""
+        return self.scores.order(self.by, self.selection)
+
+    def masks(self, sizes: Sequence[int]) -> Bool[Tensor, "sizes n_edges"]:
+        """The circuits made of the first n edges."""
+        return prefix_masks(self.order, sizes)
 
 
 def load_scores(path: str | Path) -> EdgeScores:

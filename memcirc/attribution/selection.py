@@ -7,10 +7,11 @@ among those that lead into a node already joined, so every edge has a path to th
 
 import heapq
 from collections import defaultdict
+from collections.abc import Sequence
 from numbers import Integral
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from memcirc.graph import LOGITS, Graph, node_of
@@ -60,6 +61,13 @@ def greedy_ranking(graph: Graph, values: Float[Tensor, " n_edges"], by: str = "a
         join(source_of[index])
     assert len(order) == graph.n_edges
     return torch.tensor(order)
+
+
+def prefix_masks(order: Int[Tensor, " n_edges"], sizes: Sequence[int]) -> Bool[Tensor, "sizes n_edges"]:
+    """The circuits made of the first n edges of a ranking."""
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order))
+    return rank[None, :] < torch.tensor(list(sizes))[:, None]
 
 
 def check_by(by: str) -> None:

@@ -1,6 +1,7 @@
 """How edges are scored, in words."""
 
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import method_named
@@ -8,6 +9,27 @@ from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, Metric
+from memcirc.pairs.record import Pairs
+
+
+class AttributionOptions(TypedDict, total=False):
+    """What :func:`memcirc.attribution.attribute.attribute` takes by name: the fields of :class:`AttributionSettings`
+    besides the method, and
+
+    reference: pairs that mean ablations average over (others pass them over); default: the pairs themselves;
+    reverse: swap the roles of clean and corrupt prompts; per_example: also keep every pair's own scores.
+    """
+
+    steps: int
+    grid: str
+    objective: str
+    ablation: str
+    engine: str
+    batch_size: int | None
+    seed: int
+    reference: Pairs | None
+    reverse: bool
+    per_example: bool
 
 
 @dataclass(frozen=True)

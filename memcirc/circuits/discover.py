@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from memcirc.attribution.pieces import piece, whole
 from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.settings import AttributionOptions
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.minimal import MinimalCircuit, find_minimal
 from memcirc.models import Model
@@ -26,20 +27,23 @@ class Discovery:
 def scored_piece(model: Model, train: Pairs, config: DiscoverConfig, unit: int) -> pa.Table:
     """Edge scores of one unit of the pairs for attribution (see :mod:`memcirc.attribution.pieces`)."""
     start = unit * config.unit_pairs
-    return piece(
-        model,
-        train[start : start + config.unit_pairs],
-        train,
-        method=config.method,
-        steps=config.ig,
-        grid=config.grid,
-        seed=config.attribution_seed,
-        objective=config.objective,
-        ablation=config.ablation,
-        reverse=config.reverse_clean_corrupt,
-        engine=config.engine,
-        batch_size=config.eap_batch_size,
-    )
+    part = train[start : start + config.unit_pairs]
+    return piece(model, part, config.method, **attribution_options(config, train))
+
+
+def attribution_options(config: DiscoverConfig, reference: Pairs | None = None) -> AttributionOptions:
+    """How the configuration wants edges scored, besides by which method; mean ablations average over ``reference``."""
+    return {
+        "reference": reference,
+        "steps": config.ig,
+        "grid": config.grid,
+        "seed": config.attribution_seed,
+        "objective": config.objective,
+        "ablation": config.ablation,
+        "reverse": config.reverse_clean_corrupt,
+        "engine": config.engine,
+        "batch_size": config.eap_batch_size,
+    }
 
 
 def n_pieces(train: Pairs, config: DiscoverConfig) -> int:

@@ -1,20 +1,25 @@
 """The minimal circuit: the smallest prefix of a ranking of edges that keeps the target faithfulness."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Unpack
 
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
-
-from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit
-from memcirc.circuits.runner import RUNNER_OPTIONS, circuit_runner
+from memcirc.circuits.runner import RunnerOptions, circuit_runner
 from memcirc.circuits.search import smallest_size
 from memcirc.models import Model
-from memcirc.options import refuse_keywords
+from memcirc.options import chosen, refuse_keywords
 from memcirc.pairs.record import Pairs
+
+
+class SearchOptions(RunnerOptions, total=False):
+    """What :func:`find_minimal` takes by name: which ranking (:meth:`EdgeScores.order`), whether smaller sizes are
+    looked at (:func:`memcirc.circuits.search.smallest_size`), and a runner's options."""
+
+    by: str
+    selection: str
+    scan: bool
 
 
 @dataclass(frozen=True)
@@ -39,41 +44,30 @@ def find_minimal(
     mode: str,
     target: float = 0.85,
     metric: str = "logit_diff",
-    by: str = "abs",
-    selection: str = "top",
-    scan: bool = True,
-    **options: Any,
+    **options: Unpack[SearchOptions],
 ) -> MinimalCircuit:
     """The smallest circuit among the prefixes of one ranking that reaches ``target`` of the full model's faithfulness.
 
     Args:
         pairs: what faithfulness is measured on (the validation split).
-        by, selection: which ranking (:meth:`EdgeScores.order`).
-        options: of :func:`memcirc.circuits.runner.circuit_runner`: ablation, reverse, reference, dangling, engine, ...
+        options: of :class:`SearchOptions`: ``by`` ("abs"), ``selection`` ("top"), ``scan`` (True), and those of
+            :func:`memcirc.circuits.runner.circuit_runner`.
 
     Raises:
         TypeError: an option that there is not.
         ValueError: scores of another graph, a target outside (0, 1], ends that coincide.
     """
-    refuse_keywords("find_minimal", options, RUNNER_OPTIONS)
-    runner = circuit_runner(model, pairs, mode=mode, **options)
+    refuse_keywords("find_minimal", options, SearchOptions.__annotations__)
+    ranking = Ranking(scores, options.get("by", "abs"), options.get("selection", "top"))
+    runner = circuit_runner(model, pairs, mode=mode, **chosen(RunnerOptions, options))
     if scores.graph != runner.graph:
         raise ValueError(
             f"scores of a graph of {scores.graph.n_edges} edges, a model of {runner.graph.n_edges}: not the same graph"
         )
-    order = scores.order(by, selection)
     found = smallest_size(
-        lambda sizes: runner.faithfulness(prefix_masks(order, sizes), metric).tolist(),
+        lambda sizes: runner.faithfulness(ranking.masks(sizes), metric).tolist(),
         scores.graph.n_edges,
         target,
-        scan,
+        options.get("scan", True),
     )
-    chosen = frozenset(scores.graph.edges[i] for i in order[: found.n_edges].tolist())
-    return MinimalCircuit(Circuit(chosen, {**scores.origin, "selection": selection, "by": by}), **asdict(found))
-
-
-def prefix_masks(order: Int[Tensor, " n_edges"], sizes: Sequence[int]) -> Bool[Tensor, "sizes n_edges"]:
-    """The circuits made of the first n edges of a ranking."""
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order))
-    return rank[None, :] < torch.tensor(list(sizes))[:, None]
+    return MinimalCircuit(scores.first(found.n_edges, ranking.by, ranking.selection), **asdict(found))

@@ -7,10 +7,9 @@ at no edge, 1 at all edges, for noising and denoising alike. It is the ratio of 
 diagnostic (:meth:`CircuitRunner.per_pair`).
 """
 
-import inspect
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypedDict, Unpack
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,7 +23,7 @@ from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings, Way
 from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
-from memcirc.options import refuse_keywords
+from memcirc.options import build, refuse_keywords
 from memcirc.pairs.batches import batches, collate
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
@@ -33,6 +32,23 @@ from memcirc.statistics import Ends
 AnyCircuit = Circuit | Collection[str]
 
 CHUNK = 32
+
+
+class RunnerOptions(TypedDict, total=False):
+    """What a runner takes by name: the fields of :class:`memcirc.interventions.RunSettings` besides the mode, and
+
+    reference: pairs that mean ablations average over (others pass them over); default: the pairs that are run;
+    engine, batch_size: who computes, and pairs at a time; memory: one budget for this runner and others (512 MiB by
+    default).
+    """
+
+    ablation: str
+    reverse: bool
+    dangling: str
+    reference: Pairs | None
+    engine: str
+    batch_size: int | None
+    memory: Memory | None
 
 
 class CircuitRunner:
@@ -144,33 +160,24 @@ class CircuitRunner:
         return torch.from_numpy(self.ends(metric).faithfulness(values))
 
 
-def circuit_runner(
-    model: Model,
-    pairs: Pairs,
-    *,
-    mode: str,
-    ablation: str = "resample",
-    reverse: bool = False,
-    reference: Pairs | None = None,
-    dangling: str = "keep",
-    engine: str = "native",
-    batch_size: int | None = None,
-    memory: Memory | None = None,
-) -> CircuitRunner:
+def circuit_runner(model: Model, pairs: Pairs, *, mode: str, **options: Unpack[RunnerOptions]) -> CircuitRunner:
     """A runner of circuits on pairs; see :class:`memcirc.interventions.RunSettings` for the words.
 
     Args:
         mode: ``tree`` (ablate the rest) or ``edge`` (patch the circuit's edges alone); always said.
-        reference: pairs that mean ablations average over (others pass them over); default: ``pairs``.
-        memory: of :class:`memcirc.engine.memory.Memory`: one budget for this runner and others (512 MiB by default).
+        options: of :class:`RunnerOptions`: ``ablation`` ("resample"), ``reverse`` (False), ``dangling`` ("keep"),
+            ``reference``, ``engine`` ("native"), ``batch_size``, ``memory``.
 
     Raises:
+        TypeError: an option that there is not.
         ValueError: an unknown word, no pairs, pairs that do not contrast under the ablation, an answer outside the
             vocabulary, an unsupported combination.
     """
-    settings = RunSettings(mode, ablation, reverse, dangling)
-    means_over = reference if settings.ablated.means_of else None
-    shared = memory or Memory(model.device)
+    refuse_keywords("circuit_runner", options, RunnerOptions.__annotations__)
+    settings = build(RunSettings, {"mode": mode}, options)
+    means_over = options.get("reference") if settings.ablated.means_of else None
+    engine, batch_size = options.get("engine", "native"), options.get("batch_size")
+    shared = options.get("memory") or Memory(model.device)
 
     def prepare(sequence: bool) -> PreparedCircuits:
         return engine_module(engine).prepare(model, pairs, settings, means_over, batch_size, sequence, shared)
@@ -178,11 +185,9 @@ def circuit_runner(
     return CircuitRunner(model, pairs, settings, prepare)
 
 
-def run_circuit(model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Any) -> Tensor:
+def run_circuit(
+    model: Model, pairs: Pairs, circuit: AnyCircuit, *, mode: str, **options: Unpack[RunnerOptions]
+) -> Tensor:
     """Run one circuit: float [pairs, d_vocab] at each pair's answer position. Options as for :func:`circuit_runner`."""
-    refuse_keywords("run_circuit", options, RUNNER_OPTIONS)
+    refuse_keywords("run_circuit", options, RunnerOptions.__annotations__)
     return circuit_runner(model, pairs, mode=mode, **options).logits([circuit])[0]
-
-
-RUNNER_OPTIONS = tuple(inspect.signature(circuit_runner).parameters)[3:]
-"""What :func:`circuit_runner` takes besides model, pairs and mode."""

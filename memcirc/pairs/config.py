@@ -1,8 +1,25 @@
 """Configuration of the stage that makes contrastive pairs."""
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from memcirc.config import at_least, check_fields, in_unit_interval
+
+
+class PairsOptions(TypedDict, total=False):
+    """The fields of :class:`PairsConfig` besides the mode, as options of a function."""
+
+    threshold: float
+    low_threshold: float
+    metric: str
+    drop: float
+    similarity: str
+    use_divergence: bool
+    trivial: str
+    prior_prompts: int
+    max_candidates: int
+    contrastive_batch_size: int
+    split_seed: int
 
 
 @dataclass(frozen=True)

@@ -18,21 +18,20 @@ added, and the runtime gate has the last word. Every dropped passage is counted 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
 
-from memcirc.memorization.divergence import DivergencePoint, divergence_points, next_tokens
+from memcirc.memorization.divergence import DivergencePoint, next_tokens
 from memcirc.models import Model
-from memcirc.options import refuse_keywords
-from memcirc.pairs.config import PairsConfig
+from memcirc.options import build, refuse_keywords
+from memcirc.pairs.config import PairsConfig, PairsOptions
 from memcirc.pairs.gate import gate
 from memcirc.pairs.record import Pair, Pairs, TooFewPairs
+from memcirc.pairs.scored import SCORE_COLUMN, Scored
 from memcirc.pairs.similarity import most_similar, most_similar_unused, similarity
-
-SCORE_COLUMN = {"bleu": "bleu4", "memorization": "memorization_score"}
 
 
 def make_pairs(
@@ -40,7 +39,7 @@ def make_pairs(
     table: pa.Table,
     points: Sequence[DivergencePoint | None] | None = None,
     mode: str = "divergence",
-    **options: Any,
+    **options: Unpack[PairsOptions],
 ) -> Pairs:
     """Make pairs of passages scored by :func:`memcirc.score`.
 
@@ -50,20 +49,27 @@ def make_pairs(
         points: divergence points of the same passages, found here when not given (dataset mode with
             ``use_divergence=False`` needs none).
         mode: ``divergence`` or ``dataset``.
-        options: fields of :class:`PairsConfig` by name.
+        options: of :class:`PairsOptions`.
 
     Returns:
         the pairs; ``.dropped`` counts what was left out, by reason.
 
     Raises:
+        TypeError: an option that there is not.
         ValueError: no passage reaches the threshold; its subclass TooFewPairs: none is below the low one, or no pair is
             left (all name the counts).
     """
-    refuse_keywords("make_pairs", options, (f.name for f in fields(PairsConfig)))
-    config = PairsConfig(contrastive_mode=mode, **options)
+    refuse_keywords("make_pairs", options, PairsOptions.__annotations__)
+    return configured_pairs(model, table, points, build(PairsConfig, {"contrastive_mode": mode}, options))
+
+
+def configured_pairs(
+    model: Model, table: pa.Table, points: Sequence[DivergencePoint | None] | None, config: PairsConfig
+) -> Pairs:
+    """The same as a configuration says."""
     if SCORE_COLUMN[config.metric] not in table.column_names:
         raise ValueError(f"no column {SCORE_COLUMN[config.metric]!r} among the scores; score with level full")
-    scored = _Scored(model, table, config)
+    scored = Scored(model, table, config)
     if scored.memorized.size == 0:
         raise ValueError(
             f"no passage reaches threshold {config.threshold}: the highest {config.metric} score of "
@@ -91,108 +97,7 @@ def make_pairs(
     return replace(pairs, items=tuple(_with_text(model, pair) for pair in pairs))
 
 
-class _Scored:
-    """The scored passages of one run, as arrays."""
-
-    def __init__(self, model: Model, table: pa.Table, config: PairsConfig) -> None:
-        self.model, self.config = model, config
-        meta = table.schema.metadata or {}
-        self.prompt_tokens = int(meta[b"prompt_tokens"])
-        self.bos = meta.get(b"bos") == b"true"
-        self.tokens = token_array(table)
-        self.scores = table[SCORE_COLUMN[config.metric]].to_numpy()
-        named = _column(table, "doc_id", list(range(len(table))))
-        self.doc_ids = ["" if name is None else str(name) for name in named]
-        self.subsets = _column(table, "subset", [""] * len(table))
-        self.families = _column(table, "family", [""] * len(table))
-        self.copies = _column(table, "copies", [None] * len(table))
-        self.taxonomy = _column(table, "taxonomy", [""] * len(table))
-        self.patterns = _column(table, "pattern", [None] * len(table))
-        self.induction = _column(table, "induction", [None] * len(table))
-        prior, own = (_column(table, name, [None] * len(table)) for name in ("prior_logprob", "logprob"))
-        self.prior_lift = [None if p is None or o is None else o - p for p, o in zip(prior, own, strict=True)]
-        order = np.lexsort((np.arange(len(table)), -self.scores))
-        self.memorized = order[self.scores[order] >= config.threshold]
-        self.low = low_rows(self.scores, config)
-
-    def require_low(self) -> None:
-        """Raises TooFewPairs when no passage counts as not memorized."""
-        if not self.low.size:
-            lowest = float(self.scores.min())
-            raise TooFewPairs(
-                f"no passage has a {self.config.metric} score of at most low_threshold {self.config.low_threshold}: "
-                f"the lowest of {len(self.scores)} is {lowest:.3f}; raise --low_threshold, or --metric memorization"
-            )
-
-    def find_points(self) -> list[DivergencePoint | None]:
-        """Divergence points of the memorized passages, None for all others."""
-        n = self.prompt_tokens
-        config = self.config
-        found = divergence_points(
-            self.model,
-            self.tokens[self.memorized],
-            n,
-            self.tokens.shape[1] - n,
-            config.metric,
-            config.drop,
-            config.contrastive_batch_size,
-        )
-        points: list[DivergencePoint | None] = [None] * len(self.tokens)
-        for row, point in zip(self.memorized, found, strict=True):
-            points[row] = point
-        return points
-
-    def drop_trivial(self, dropped: Counter[str]) -> None:
-        """Leave out memorized passages that follow a trivial pattern, by the name of the pattern."""
-        trivial = np.array([self.patterns[row] is not None for row in self.memorized], dtype=bool)
-        for row in self.memorized[trivial]:
-            dropped[f"trivial text: {self.patterns[row]}"] += 1
-        self.memorized = self.memorized[~trivial]
-
-    def diverging(
-        self, points: Sequence[DivergencePoint | None], dropped: Counter[str]
-    ) -> Iterator[tuple[int, DivergencePoint]]:
-        for row in self.memorized:
-            point = points[row]
-            if point is None:
-                dropped["no divergence point"] += 1
-            else:
-                yield int(row), point
-
-    def prompt(self, row: int, length: int) -> tuple[int, ...]:
-        return tuple(self.tokens[row, :length].tolist())
-
-    def origin(self, row: int) -> dict[str, Any]:
-        return {
-            "doc_id": self.doc_ids[row],
-            "subset": self.subsets[row] or "",
-            "family": self.families[row] or "",
-            "copies": self.copies[row],
-            "taxonomy": self.taxonomy[row] or "",
-            "induction": self.induction[row],
-            "prior_lift": self.prior_lift[row],
-        }
-
-
-def token_array(table: pa.Table) -> np.ndarray:
-    """int64 [passages, tokens] of a table's column ``tokens``."""
-    flat = table["tokens"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.int64).reshape(len(table), -1 if len(table) else 0)
-
-
-def low_rows(scores: np.ndarray, config: PairsConfig) -> np.ndarray:
-    """Rows that count as not memorized, ascending; a seeded sample of ``max_candidates`` where there are more."""
-    low = np.flatnonzero(scores <= config.low_threshold)
-    if len(low) > config.max_candidates:
-        low = np.sort(np.random.default_rng(config.split_seed).choice(low, config.max_candidates, replace=False))
-    return low
-
-
-def _column(table: pa.Table, name: str, default: list[Any]) -> list[Any]:
-    return table[name].to_pylist() if name in table.column_names else default
-
-
-def _branch_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
+def _branch_pairs(scored: Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
     for row, point in scored.diverging(points, dropped):
         truth, said = point.true_continuation, point.model_continuation
         if len(truth) < 2:
@@ -211,7 +116,7 @@ def _branch_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dro
         )
 
 
-def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
+def _withheld_pairs(scored: Scored, points: Sequence[DivergencePoint | None], dropped: Counter[str]) -> Iterator[Pair]:
     scored.require_low()
     config, low = scored.config, scored.low
     n, batch_size = scored.prompt_tokens, config.contrastive_batch_size
@@ -250,7 +155,7 @@ def _withheld_pairs(scored: _Scored, points: Sequence[DivergencePoint | None], d
         )
 
 
-def _prompt_pairs(scored: _Scored, dropped: Counter[str]) -> Iterator[Pair]:
+def _prompt_pairs(scored: Scored, dropped: Counter[str]) -> Iterator[Pair]:
     scored.require_low()
     config, low, n = scored.config, scored.low, scored.prompt_tokens
     prompts = scored.tokens[:, :n]

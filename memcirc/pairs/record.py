@@ -9,22 +9,17 @@ added, so its users' files load here and ours load there.
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from memcirc.artifacts import write_json
-from memcirc.checkpoints import read_object
 from memcirc.config import LONGEST_REPR, cut
-from memcirc.ids import plain_ids
+from memcirc.pairs.fields import checked
 from memcirc.pairs.splits import NAMES, components, placed
-from memcirc.pairs.tokenizing import answer_id, check_text, prompt_ids
 
-SHAPE = '{"prompts": [{"clean": "A b", "corrupt": "A c", "answers": [" d"], "wrong_answers": [" e"]}, ...]}'
-_IDS = ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids")
-_TEXTS = ("clean", "corrupt", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
-_COUNTS = ("copies", "divergence", "position")
-_NUMBERS = ("score_before", "score_after", "similarity", "induction", "prior_lift")
+T = TypeVar("T")
+Want: TypeAlias = T | list[T] | set[T] | frozenset[T] | Callable[[T], bool]
+"""What is wanted of a field: a value, several, or a function that says of a value whether it is wanted."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,8 @@ class Pair:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a field of another type, prompts of unequal length, no answer, a position outside."""
-        for name in _FIELDS:
-            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+        for name in FIELDS:
+            object.__setattr__(self, name, checked(name, getattr(self, name)))
         label = self.doc_id or self.clean[:40] or f"{len(self.clean_ids)} tokens"
         if not self.clean_ids or len(self.clean_ids) != len(self.corrupt_ids):
             raise ValueError(
@@ -104,49 +99,34 @@ class Pair:
         return next(differs, len(self))
 
 
-def _checked(name: str, value: Any) -> Any:
-    """A field's value as the record keeps it; ValueError, naming the field, for one of another type."""
-    if name in _IDS:
-        return _checked_ids(name, value)
-    if name in _TEXTS:
-        return _checked_text(name, value)
-    if name in _COUNTS or name in _NUMBERS:
-        return _checked_number(name, value)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(f"{name} is {value!r:.60}; a list of texts is needed")
-    return tuple(_checked_text(name, text) for text in value)
+FIELDS = tuple(f.name for f in fields(Pair))
 
 
-def _checked_ids(name: str, ids: Any) -> tuple[int, ...]:
-    found = plain_ids(ids, name)
-    if isinstance(found, int):
-        raise ValueError(f"{name} is the number {found}; a list of token ids is needed")
-    for i in found:
-        if isinstance(i, list) or i < 0:
-            raise ValueError(f"{name}: a flat list of token ids from 0 is needed, not one with {i!r:.40}")
-    return tuple(found)
+class Wanted(TypedDict, total=False):
+    """What may be wanted of pairs, by the name of a field of :class:`Pair`."""
 
-
-def _checked_text(name: str, text: Any) -> str:
-    if not isinstance(text, str):
-        raise ValueError(f"{name} is {text!r:.60}; text is needed")
-    check_text(text)
-    return text
-
-
-def _checked_number(name: str, value: Any) -> int | float | None:
-    if value is None:
-        return None
-    whole = name in _COUNTS
-    kind: Any = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise ValueError(f"{name} is {value!r:.60}; a {'whole number' if whole else 'number'} is needed")
-    if whole and value < 0:
-        raise ValueError(f"{name} is {value}; at least 0 is needed")
-    return int(value) if whole else float(value)
-
-
-_FIELDS = tuple(f.name for f in fields(Pair))
+    clean_ids: Want[tuple[int, ...]]
+    corrupt_ids: Want[tuple[int, ...]]
+    answer_ids: Want[tuple[int, ...]]
+    wrong_answer_ids: Want[tuple[int, ...]]
+    answer_sequence_ids: Want[tuple[int, ...]]
+    clean: Want[str]
+    corrupt: Want[str]
+    answers: Want[tuple[str, ...]]
+    wrong_answers: Want[tuple[str, ...]]
+    doc_id: Want[str]
+    corrupt_doc_id: Want[str]
+    subset: Want[str]
+    family: Want[str]
+    copies: Want[int | None]
+    divergence: Want[int | None]
+    score_before: Want[float | None]
+    score_after: Want[float | None]
+    similarity: Want[float | None]
+    taxonomy: Want[str]
+    induction: Want[float | None]
+    prior_lift: Want[float | None]
+    position: Want[int | None]
 
 
 class TooFewPairs(ValueError):
@@ -201,19 +181,19 @@ class Pairs(Sequence[Pair]):
             )
         return digest.hexdigest()[:16]
 
-    def where(self, **wanted: Any) -> "Pairs":
+    def where(self, **wanted: Unpack[Wanted]) -> "Pairs":
         """The pairs whose fields are as wanted, in order, under the same header: ``where(subset="arxiv")``.
 
         Args:
             wanted: by the name of a field of :class:`Pair` the value it has, a list or set of values it may have, or a
-                function that says of a value whether it is wanted.
+                function that says of a value whether it is wanted (:class:`Wanted`).
 
         Raises:
             ValueError: a field that pairs do not have, a value of a type that it does not have.
         """
         for name in wanted:
-            if name not in _FIELDS:
-                raise ValueError(f"pairs have no field {name!r}; they have {', '.join(_FIELDS)}")
+            if name not in FIELDS:
+                raise ValueError(f"pairs have no field {name!r}; they have {', '.join(FIELDS)}")
         tests = {name: _test(name, value) for name, value in wanted.items()}
         return replace(
             self, items=tuple(pair for pair in self if all(test(getattr(pair, name)) for name, test in tests.items()))
@@ -261,94 +241,5 @@ def _test(name: str, wanted: Any) -> Callable[[Any], bool]:
     if callable(wanted):
         return wanted
     several = isinstance(wanted, list | set | frozenset)
-    accepted = [_checked(name, value) for value in (wanted if several else [wanted])]
+    accepted = [checked(name, value) for value in (wanted if several else [wanted])]
     return lambda value: value in accepted
-
-
-_IDS_OF = {"clean": "clean_ids", "corrupt": "corrupt_ids", "answers": "answer_ids", "wrong_answers": "wrong_answer_ids"}
-_ALTERNATIVES = ("answer_ids", "wrong_answer_ids", "answers", "wrong_answers")
-_PROMPT_OF = {"answers": "clean", "wrong_answers": "corrupt"}
-
-
-def load_pairs(path_or_dict: str | Path | Mapping[str, Any], model: Any = None, bos: bool = False) -> Pairs:
-    """Read a file of pairs, ours or AutoCircuit's, in text or in ids.
-
-    Args:
-        path_or_dict: JSON file, or its content.
-        model: a loaded model; needed for pairs that hold text alone, which is tokenized here, once: an answer behind
-            the clean prompt, a wrong answer behind the corrupt one.
-        bos: put the tokenizer's BOS token before text that is tokenized here (recorded in the header).
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a file of pairs; no pair in it; text without a tokenizer, or BOS without a BOS token; and, with
-            the pair's number, a field of another type, prompts of unequal length, an answer of text that is not one
-            token behind its prompt.
-    """
-    if not isinstance(path_or_dict, str | Path | Mapping):
-        raise ValueError(f"a file of pairs or its content is needed, not a {type(path_or_dict).__name__}")
-    content = path_or_dict if isinstance(path_or_dict, Mapping) else _read(Path(path_or_dict))
-    name = "pairs" if isinstance(path_or_dict, Mapping) else str(path_or_dict)
-    prompts, header = content.get("prompts"), content.get("memcirc", {})
-    if not isinstance(prompts, list):
-        raise ValueError(f"{name}: no list 'prompts' in it; a file of pairs is {SHAPE}")
-    if not prompts:
-        raise ValueError(f"{name}: the pair set is empty; at least one pair is needed")
-    dropped = header.get("dropped", {}) if isinstance(header, Mapping) else None
-    if not isinstance(dropped, Mapping):
-        raise ValueError(f"{name}: 'memcirc' is an object with, if any, an object 'dropped' in it")
-    header = {key: value for key, value in header.items() if key != "dropped"}
-    if any("clean_ids" not in p and isinstance(p.get("clean"), str) for p in prompts if isinstance(p, Mapping)):
-        header["bos"] = bos
-    return Pairs(tuple(_pair(prompt, i, model, bos) for i, prompt in enumerate(prompts)), header, dropped)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file of pairs at {path}")
-    return read_object(path)
-
-
-def _pair(prompt: Any, index: int, model: Any, bos: bool) -> Pair:
-    try:
-        if not isinstance(prompt, Mapping):
-            raise ValueError(f"an object is needed, not {prompt!r:.60}")
-        return Pair(**_in_ids({k: v for k, v in prompt.items() if k in _FIELDS and v is not None}, model, bos))
-    except ValueError as error:
-        raise ValueError(f"pair {index}: {error}") from None
-
-
-def _in_ids(given: dict[str, Any], model: Any, bos: bool) -> dict[str, Any]:
-    """The fields of a pair with all its ids, be they in their own fields, in those of the text (as AutoCircuit has
-    them), or tokenized here. An answer that stands alone is the only alternative."""
-    known = {name: _only_one(name, value) for name, value in given.items()}
-    for text, ids in _IDS_OF.items():
-        if text not in known and ids not in known:
-            raise ValueError(f"no {text!r}; a pair has ids, or {', '.join(_IDS_OF)}")
-        if ids not in known and not _holds_text(known[text]):
-            known[ids] = known.pop(text)
-    lacking = [text for text, ids in _IDS_OF.items() if ids not in known]
-    known |= {_IDS_OF[name]: _tokenized(name, known, model, bos) for name in lacking}
-    return {name: _checked(name, value) for name, value in known.items()}
-
-
-def _only_one(name: str, value: Any) -> Any:
-    """An answer that stands alone, as a list of it; anything else as it is."""
-    return [value] if name in _ALTERNATIVES and (isinstance(value, str) or type(value) is int) else value
-
-
-def _holds_text(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list | tuple) and any(isinstance(v, str) for v in value))
-
-
-def _tokenized(name: str, given: Mapping[str, Any], model: Any, bos: bool) -> tuple[int, ...]:
-    tokenizer = getattr(model, "tokenizer", None)
-    if tokenizer is None:
-        raise ValueError("holds text alone, so a model with a tokenizer is needed to read it")
-    prompt = _PROMPT_OF.get(name, name)
-    if _IDS_OF[prompt] in given:
-        raise ValueError(f"{name!r} is text, and the prompt it follows has ids; give both alike")
-    text = _checked_text(prompt, given[prompt])
-    if name == prompt:
-        return prompt_ids(tokenizer, text, bos)
-    return tuple(answer_id(tokenizer, text, _checked_text(name, answer)) for answer in given[name])

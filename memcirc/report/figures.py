@@ -67,15 +67,21 @@ def heat(
     matrix: np.ndarray,
     x_labels: Sequence[str],
     y_labels: Sequence[str],
-    low: float,
-    high: float,
+    limits: tuple[float, float],
     colours: str = RISING,
 ) -> Any:
     """A heat map with a label at each row, the first on top, and each column; what does not exist is grey. Cell (i, j)
-    has its middle at (j + 0.5, i + 0.5). Returns what a colour bar needs."""
+    has its middle at (j + 0.5, i + 0.5).
+
+    Args:
+        limits: the values of the first and of the last colour.
+
+    Returns:
+        what a colour bar needs.
+    """
     axes.set_facecolor("#e6e8ea")
     drawn = axes.pcolormesh(
-        np.ma.masked_invalid(matrix), cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.3
+        np.ma.masked_invalid(matrix), cmap=colours, vmin=limits[0], vmax=limits[1], edgecolors="white", linewidth=0.3
     )
     axes.set_ylim(len(y_labels), 0)
     _label(axes.xaxis, x_labels, 90 if max(map(len, x_labels)) > 2 else 0)
@@ -113,7 +119,7 @@ def heat_maps(
     for i, (title, matrix) in enumerate(panels.items()):
         axes = grid.flat[i]
         colours = RISING if rising else DIVERGING
-        drawn = heat(axes, matrix, x_labels, y_labels, 0.0 if rising else -limit, limit, colours)
+        drawn = heat(axes, matrix, x_labels, y_labels, (0.0 if rising else -limit, limit), colours)
         axes.set_title(title, fontsize=9)
         if i % columns == 0:
             axes.set_ylabel(y_name)

@@ -65,7 +65,7 @@ def transfer_matrices(cells: Sequence[Cell]) -> Figure:
             axes.text(column + 0.5, row + 0.4, f"{found.faithfulness:.2f}", **written)
             if found.low is not None:
                 axes.text(column + 0.5, row + 0.74, f"{found.low:.2f}–{found.high:.2f}", fontsize=5.5, **written)
-        heat(axes, values, [name.replace(": ", ":\n") for name in data], circuits, -0.4, 1.2)
+        heat(axes, values, [name.replace(": ", ":\n") for name in data], circuits, (-0.4, 1.2))
         axes.set_title(f"{mode}, {direction}")
         axes.spines[:].set_visible(False)
     return figure

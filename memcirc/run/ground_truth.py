@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from memcirc.artifacts import write_json
 from memcirc.interop.tracr import PROGRAMS, Program, compile_program
-from memcirc.verification.ground_truth import METHODS, recover
+from memcirc.verification.ground_truth import METHODS, Known, recover
 
 OBJECTIVES = {"reverse": "logit_diff", "xproportion": "answer_logit"}
 
@@ -44,7 +44,8 @@ def ground_truth_rows(seed: int = 0) -> list[dict[str, Any]]:
 def _row(program: Program, ablation: str, method: str, seed: int) -> dict[str, Any]:
     circuit = program.circuit if ablation == "resample" else program.zero_circuit
     objective = OBJECTIVES[program.name]
-    found = recover(program.name, program.model, program.pairs, circuit, objective, ablation, method, seed)
+    known = Known(program.name, program.model, program.pairs, circuit)
+    found = recover(known, method, objective, ablation, seed)
     card = {
         "model": program.model.name,
         "revision": None,

@@ -30,13 +30,15 @@ from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
 from memcirc.models import Model, load_quietly, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
-from memcirc.pairs.make import SCORE_COLUMN, low_rows, make_pairs, token_array
-from memcirc.pairs.record import Pairs, TooFewPairs, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.make import configured_pairs
+from memcirc.pairs.record import Pairs, TooFewPairs
+from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.run.loading import run_model
 from memcirc.run.reading import Run, write_absent
-from memcirc.run.stages import Merge, Stages, Units
+from memcirc.run.stages import Made, Merge, Stage, Stages, Units
 from memcirc.run.transfer import slug, transfer_table
 from memcirc.run.verifying import given_files, verified
 from memcirc.verification.origin import check_origin
@@ -95,16 +97,14 @@ class Pipeline:
             "tokenizer_files": tokenizer_stamp(where),
         }
 
-    def _stage(
-        self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], tuple[list[Path], str]]
-    ) -> Path:
+    def _stage(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
         with self._absent_model_named():
-            return self.stages.run(name, config, inputs, make)
+            return self.stages.run(Stage(name, config, inputs), make)
 
     def _in_units(self, name: str, config: Mapping[str, Any], inputs: list[Path], merge: Merge) -> Path:
         worker = partial(_worker, Path.cwd(), self.run_dir, self.config, name)
         with self._absent_model_named():
-            return self.stages.run_in_units(name, config, inputs, partial(self.units, name), worker, merge)
+            return self.stages.run_in_units(Stage(name, config, inputs), partial(self.units, name), worker, merge)
 
     @contextmanager
     def _absent_model_named(self) -> Iterator[None]:
@@ -129,7 +129,7 @@ class Pipeline:
     def windows(self) -> Path:
         """Windows of token ids, cut once."""
 
-        def make(folder: Path) -> tuple[list[Path], str]:
+        def make(folder: Path) -> Made:
             config = replace(self.config.prepare, dataset=self._dataset)
             tokenizer = load_tokenizer(self.config.located(self.config.model.model_name))
             stats = prepare(config, tokenizer, folder / "windows.parquet")
@@ -169,7 +169,7 @@ class Pipeline:
         """Memorization scores of all windows."""
         source, config = self.windows(), self.config.score
 
-        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
+        def merge(folder: Path, parts: Parts) -> Made:
             outputs = [folder / "scores.parquet"]
             parts.merge(outputs[0])
             if config.json:
@@ -196,7 +196,7 @@ class Pipeline:
         """Divergence points of the memorized windows, and how likely their completions are anyway."""
         source, config = self.score(), self.config.pairs
 
-        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
+        def merge(folder: Path, parts: Parts) -> Made:
             parts.merge(folder / "points.parquet")
             lengths = pq.read_table(folder / "points.parquet", columns=["length"])["length"]
             diverging = len(lengths) - lengths.null_count
@@ -267,18 +267,15 @@ class Pipeline:
         scores, points = self.score(), self.points()
         config = replace(self.config.pairs, contrastive_mode=TASK_MODES[task])
 
-        def make(folder: Path) -> tuple[list[Path], str]:
-            options = asdict(config)
-            mode = options.pop("contrastive_mode")
-            table, divergences = self._scored_passages()
-            return self._save_pairs(folder, make_pairs(self.model, table, divergences, mode, **options))
+        def make(folder: Path) -> Made:
+            return self._save_pairs(folder, configured_pairs(self.model, *self._scored_passages(), config))
 
         return self._stage(f"{task}/pairs", {**self._identity, **asdict(config)}, [scores, points], make) / "pairs.json"
 
     def _given_pairs(self, task: str) -> Path:
         source = Path(self.config.located(self.config.model.path))
 
-        def make(folder: Path) -> tuple[list[Path], str]:
+        def make(folder: Path) -> Made:
             pairs = load_pairs(source, self.model, self.config.prepare.bos)
             check_origin(self.model, pairs.header, f"pairs {source}")
             return self._save_pairs(folder, pairs)
@@ -292,14 +289,14 @@ class Pipeline:
         base, wanted = task.split("@", 1)
         source = self.pairs(base)
 
-        def make(folder: Path) -> tuple[list[Path], str]:
+        def make(folder: Path) -> Made:
             pairs = load_pairs(source)
             items = tuple(pair for pair in pairs if slug(pair.subset) == wanted)
             return self._save_pairs(folder, replace(pairs, items=items))
 
         return self._stage(f"{task}/pairs", {"subset": wanted}, [source], make) / "pairs.json"
 
-    def _save_pairs(self, folder: Path, pairs: Pairs) -> tuple[list[Path], str]:
+    def _save_pairs(self, folder: Path, pairs: Pairs) -> Made:
         pairs.save(folder / "pairs.json")
         write_json(folder / "dropped.json", dict(pairs.dropped))
         return [folder / "pairs.json", folder / "dropped.json"], f"{len(pairs)} pairs"
@@ -312,7 +309,7 @@ class Pipeline:
         """Edge scores and the minimal circuit of each mode."""
         source, config = self.pairs(task), self.config.discover
 
-        def merge(folder: Path, parts: Parts) -> tuple[list[Path], str]:
+        def merge(folder: Path, parts: Parts) -> Made:
             train, validation, _ = self.splits(task)
             found = discover(self.model, train, validation, config, pieces=parts.tables())
             found.scores.save(folder / "edge_scores.safetensors")
@@ -346,7 +343,7 @@ class Pipeline:
         circuits_found = [folder / self.config.circuit_name(mode) for mode in config.modes]
         inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
 
-        def make(out: Path) -> tuple[list[Path], str]:
+        def make(out: Path) -> Made:
             result = verified(Run(self.run_dir, self.config), task, self.model)
             write_json(out / "verification.json", result.to_json())
             n_pairs = result.statement["n_pairs"]
@@ -365,7 +362,7 @@ class Pipeline:
         settings["tasks"] = tasks
         inputs += [self.pairs(task) for task in tasks]
 
-        def make(folder: Path) -> tuple[list[Path], str]:
+        def make(folder: Path) -> Made:
             content = transfer_table(self, tasks, full)
             write_json(folder / "transfer.json", content)
             return [folder / "transfer.json"], f"{len(content['cells'])} cells"

@@ -16,23 +16,19 @@ from typing import Any
 from tqdm import tqdm
 
 from memcirc.artifacts import write_json
-from memcirc.attribution.attribute import attribute
-from memcirc.attribution.scores import EdgeScores
-from memcirc.circuits.minimal import prefix_masks
-from memcirc.circuits.runner import CircuitRunner, circuit_runner
-from memcirc.circuits.search import smallest_size
-from memcirc.engine.memory import Memory
-from memcirc.interventions import MODES, VERIFIED
-from memcirc.pairs.record import Pairs, joined, load_pairs
+from memcirc.interventions import MODES, VERIFIED, RunSettings
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs, joined
 from memcirc.report.tables import text_table
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.ground_truth import ground_truth_rows
 from memcirc.run.pipeline import Pipeline
+from memcirc.run.sizes import runner_of, size_rows
 from memcirc.run.transfer import run_transfer, usable_subsets
-from memcirc.study import objective
+from memcirc.verification.drawing import KINDS
 from memcirc.verification.faithfulness import Measurement, measure
-from memcirc.verification.random_circuits import KINDS, compare_with_random
-from memcirc.verification.study_sizes import PUBLISHED_SIZES, coarse_search, open_interval
+from memcirc.verification.random_circuits import Draw, compare_with_random
+from memcirc.verification.study_sizes import PUBLISHED_SIZES, open_interval
 from memcirc.work.locks import at_work
 
 Rows = list[dict[str, Any]]
@@ -99,23 +95,16 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
     test, reference = _test(pipeline, task)
     settings, scores = pipeline.config.verify, pipeline.edge_scores(task)
     rows: Rows = []
-    for mode, ablation, reverse in tqdm(_combinations(), desc="random circuits", disable=None, leave=False):
-        runner = _runner(pipeline, test, reference, mode, ablation, reverse)
-        circuit = pipeline.circuit(task, mode)
+    for way in tqdm(_combinations(), desc="random circuits", disable=None, leave=False):
+        runner = runner_of(pipeline, test, reference, way)
+        circuit = pipeline.circuit(task, way.mode)
         found = measure(runner, circuit, _metric(pipeline), settings.seed, settings.resamples)
-        for kind in KINDS if ablation == "resample" else KINDS[:1]:
-            row: dict[str, Any] = {
-                "mode": mode,
-                "ablation": ablation,
-                "direction": found.direction,
-                "base": found.base,
-                "kind": kind,
-            }
-            row |= {"edges": found.n_edges, "faithfulness": found.faithfulness}
+        for kind in KINDS if way.ablated.other_prompt else KINDS[:1]:
+            row = {key: getattr(way, key) for key in ("mode", "ablation", "direction", "base")}
+            row |= {"kind": kind, "edges": found.n_edges, "faithfulness": found.faithfulness}
             if found.faithfulness is not None:
-                drawn = compare_with_random(
-                    runner, circuit, found.metric, settings.random_circuits, settings.seed, kind, scores
-                ).to_json()
+                draw = Draw(kind, settings.random_circuits, settings.seed)
+                drawn = compare_with_random(runner, circuit, found.metric, draw, scores).to_json()
                 row |= {f"random_{key}": drawn[key] for key in ("mean", "std", "q95", "highest")}
                 row |= {key: drawn[key] for key in ("n_circuits", "disconnected", "overlap", "quantile", "p_value")}
             rows.append(row | {"note": found.note})
@@ -125,9 +114,9 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
 def _ablations(pipeline: Pipeline, task: str) -> Rows:
     test, reference = _test(pipeline, task)
     settings, rows = pipeline.config.verify, []
-    for mode, ablation, reverse in _combinations():
-        runner = _runner(pipeline, test, reference, mode, ablation, reverse)
-        found = measure(runner, pipeline.circuit(task, mode), _metric(pipeline), settings.seed, settings.resamples)
+    for way in _combinations():
+        runner = runner_of(pipeline, test, reference, way)
+        found = measure(runner, pipeline.circuit(task, way.mode), _metric(pipeline), settings.seed, settings.resamples)
         rows.append({"circuit": task, "pairs": task, **_numbers(found)})
     return rows
 
@@ -159,88 +148,8 @@ def _transferred(pipeline: Pipeline, names: Sequence[str], on: Sequence[str]) ->
     ]
 
 
-SEARCH_METRICS = ("logit_diff", "neg_logit_diff", "wrong_answer_logit", "answer_logit", "correct")
-STUDY_LOSSES = ("logit_diff", "logit")
-
-
-def _sizes(pipeline: Pipeline, task: str) -> Rows:
-    """The study's mode is ``edge``; both losses with every search metric, then the other ablations."""
-    ways = [(loss, metric, "resample") for loss in STUDY_LOSSES for metric in SEARCH_METRICS]
-    ways += [("logit_diff", "logit_diff", ablation) for ablation in VERIFIED if ablation != "resample"]
-    scores = {loss: _attributed(pipeline, task, loss) for loss in STUDY_LOSSES}
-    runners = _Runners(pipeline, task)
-    rows: Rows = []
-    for mode in MODES:
-        for loss, metric, ablation in tqdm(ways, desc=f"sizes, {mode}", disable=None, leave=False):
-            for reverse in (False, True):
-                rows.append(_sized(runners, scores[loss], loss, metric, (mode, ablation, reverse)))
-    return rows
-
-
 def _ground_truth(pipeline: Pipeline, task: str) -> Rows:
     return ground_truth_rows(pipeline.config.verify.seed)
-
-
-def _attributed(pipeline: Pipeline, task: str, loss: str) -> EdgeScores:
-    train, config = pipeline.splits(task)[0], pipeline.config.discover
-    return attribute(
-        pipeline.model,
-        train,
-        method=config.method,
-        steps=config.ig,
-        objective=objective(config.grad_function, loss),
-        ablation=config.ablation,
-        reverse=config.reverse_clean_corrupt,
-        engine=config.engine,
-    )
-
-
-class _Runners:
-    """The runners of a task's validation and test pairs, each prepared once."""
-
-    def __init__(self, pipeline: Pipeline, task: str) -> None:
-        self.pipeline, self.splits = pipeline, pipeline.splits(task)
-        config = pipeline.config.discover
-        self.target, self.rule = config.target_performance, (config.by, config.selection)
-        self._memory = Memory(pipeline.model.device)
-        self._made: dict[tuple[int, str, str, bool], CircuitRunner] = {}
-
-    def __call__(self, part: int, mode: str, ablation: str, reverse: bool) -> CircuitRunner:
-        key = (part, mode, ablation, reverse)
-        if key not in self._made:
-            pairs, reference = self.splits[part], joined(*self.splits)
-            self._made[key] = _runner(self.pipeline, pairs, reference, mode, ablation, reverse, self._memory)
-        return self._made[key]
-
-
-def _sized(runners: _Runners, scores: EdgeScores, loss: str, metric: str, way: tuple[str, str, bool]) -> dict[str, Any]:
-    """One search: on validation as ours and as the study's, the circuit found measured on test."""
-    runner, test, order = runners(1, *way), runners(2, *way), scores.order(*runners.rule)
-    mode, ablation, _ = way
-    row: dict[str, Any] = {"loss": loss, "metric": metric, "mode": mode, "ablation": ablation}
-    row |= {"direction": runner.settings.direction, "base": runner.settings.base}
-
-    def faithfulness(sizes: Sequence[int]) -> list[float]:
-        return runner.faithfulness(prefix_masks(order, sizes), metric).tolist()
-
-    try:
-        found = smallest_size(faithfulness, scores.graph.n_edges, runners.target)
-        known = dict(found.evaluated)
-        coarse = coarse_search(
-            lambda n: (known[n] if n in known else faithfulness([n])[0]) >= runners.target, scores.graph.n_edges
-        )
-        on_test = float(test.faithfulness(prefix_masks(order, [found.n_edges]), metric)[0])
-    except ValueError as error:
-        return row | {"edges": None, "note": str(error)}
-    return row | {
-        "edges": found.n_edges,
-        "share": found.n_edges / scores.graph.n_edges,
-        "lower_bound": found.lower_bound,
-        "faithfulness": found.faithfulness,
-        "on_test": on_test,
-        "edges_by_coarse_search": coarse,
-        "note": "" if found.target_met else f"no size reaches {runners.target}",
-    }
 
 
 def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
@@ -249,23 +158,10 @@ def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
     return splits[-1], joined(*splits)
 
 
-def _combinations() -> list[tuple[str, str, bool]]:
-    return [(mode, ablation, reverse) for mode in MODES for ablation in VERIFIED for reverse in (False, True)]
-
-
-def _runner(
-    pipeline: Pipeline,
-    pairs: Pairs,
-    reference: Pairs,
-    mode: str,
-    ablation: str,
-    reverse: bool,
-    memory: Memory | None = None,
-) -> CircuitRunner:
-    return circuit_runner(
-        pipeline.model, pairs, mode=mode, ablation=ablation, reverse=reverse, reference=reference,
-        engine=pipeline.config.verify.engine, memory=memory,
-    )  # fmt: skip
+def _combinations() -> list[RunSettings]:
+    return [
+        RunSettings(mode, ablation, reverse) for mode in MODES for ablation in VERIFIED for reverse in (False, True)
+    ]
 
 
 def _numbers(found: Measurement) -> dict[str, Any]:
@@ -305,7 +201,7 @@ PRESETS = {
     "branch_cross_subset": Preset(_cross_subset, "branch"),
     "ablations_mem_decision": Preset(_ablations, "memorization"),
     "ablations_branch": Preset(_ablations, "branch"),
-    "mem_decision_sizes": Preset(_sizes, "memorization", published=True),
-    "branch_sizes": Preset(_sizes, "branch", published=True),
+    "mem_decision_sizes": Preset(size_rows, "memorization", published=True),
+    "branch_sizes": Preset(size_rows, "branch", published=True),
     "ground_truth": Preset(_ground_truth, ""),
 }

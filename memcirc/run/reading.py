@@ -26,7 +26,8 @@ from memcirc.circuit import Circuit
 from memcirc.corpus.windows import Windows, read_windows
 from memcirc.interop.mib import load_circuit
 from memcirc.interventions import MODES
-from memcirc.pairs.record import Pairs, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs
 from memcirc.report.files import RunFiles, TaskFiles
 from memcirc.run.config import RunConfig, resolve, stored_config
 

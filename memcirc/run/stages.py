@@ -6,7 +6,7 @@ whichever comes first.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,15 @@ class Units:
     make: Make
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is known by: the name of its folder, its configuration, and its input files."""
+
+    name: str
+    config: Mapping[str, Any]
+    inputs: Sequence[Path] = ()
+
+
 class Stages:
     """The stages of one run directory as this process runs them.
 
@@ -47,28 +56,20 @@ class Stages:
         self._settled: set[str] = set()
         self._in_turn = False
 
-    def run(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
+    def run(self, stage: Stage, make: Callable[[Path], Made]) -> Path:
         """Run ``make`` in the stage's folder unless it is done; the folder."""
         with self._turn():
-            folder = self._begun(name, config, inputs)
+            folder = self._begun(stage)
             if folder is not None:
                 start = time.perf_counter()
                 try:
-                    self._finish(folder, name, config, inputs, make(folder.path), start)
+                    self._finish(folder, stage, make(folder.path), start)
                 except BaseException:
                     folder.leave()
                     raise
-        return self._run_dir / name
+        return self._run_dir / stage.name
 
-    def run_in_units(
-        self,
-        name: str,
-        config: Mapping[str, Any],
-        inputs: list[Path],
-        units_of: Callable[[], Units],
-        worker: Worker,
-        merge: Merge,
-    ) -> Path:
+    def run_in_units(self, stage: Stage, units_of: Callable[[], Units], worker: Worker, merge: Merge) -> Path:
         """The same for a stage whose work is a list of units; ``merge`` makes the outputs of all their tables.
 
         Args:
@@ -79,24 +80,24 @@ class Stages:
             ValueError: finished units of another plan are there.
         """
         with self._turn():
-            folder = self._begun(name, config, inputs)
+            folder = self._begun(stage)
             if folder is None:
-                return self._run_dir / name
+                return self._run_dir / stage.name
             units = units_of()
-            hashes = {f"input {i}": file_hash(path) for i, path in enumerate(inputs)}
-            parts = Parts(folder.path / "parts", {**config, **hashes, "units": units.count})
+            hashes = {f"input {i}": file_hash(path) for i, path in enumerate(stage.inputs)}
+            parts = Parts(folder.path / "parts", {**stage.config, **hashes, "units": units.count})
             if self._force:
                 parts.clear()
             parts.open()
         start = time.perf_counter()
         try:
-            run_units(parts, units.make, worker, self._execution, name, folder.marker.is_file)
+            run_units(parts, units.make, worker, self._execution, stage.name, folder.marker.is_file)
         except Unfinished:
-            self.seconds[name] = time.perf_counter() - start
+            self.seconds[stage.name] = time.perf_counter() - start
             raise
         with self._turn():
-            if not folder.is_done(config, inputs):  # else another shard has merged them
-                self._finish(folder, name, config, inputs, merge(folder.path, parts), start)
+            if not folder.is_done(stage.config, stage.inputs):  # else another shard has merged them
+                self._finish(folder, stage, merge(folder.path, parts), start)
             parts.clear()
         return folder.path
 
@@ -113,29 +114,23 @@ class Stages:
             finally:
                 self._in_turn = False
 
-    def _begun(self, name: str, config: Mapping[str, Any], inputs: list[Path]) -> StageFolder | None:
+    def _begun(self, stage: Stage) -> StageFolder | None:
         """The stage's folder, made ready; None when the stage is done, or was begun by this process before."""
-        folder = StageFolder(self._run_dir / name, self._run_dir)
+        name, folder = stage.name, StageFolder(self._run_dir / stage.name, self._run_dir)
         if name in self._settled:
             return None
         self._settled.add(name)
-        if not self._force and folder.is_done(config, inputs, lambda line: say(f"{line}; {name} is made anew")):
+        if not self._force and folder.is_done(
+            stage.config, stage.inputs, lambda line: say(f"{line}; {name} is made anew")
+        ):
             if not self._terse:
                 say(f"{name}: done before")
             return None
         folder.start()
         return folder
 
-    def _finish(
-        self,
-        folder: StageFolder,
-        name: str,
-        config: Mapping[str, Any],
-        inputs: list[Path],
-        made: Made,
-        start: float,
-    ) -> None:
+    def _finish(self, folder: StageFolder, stage: Stage, made: Made, start: float) -> None:
         outputs, line = made
-        self.seconds[name] = time.perf_counter() - start
-        folder.finish(config, inputs, outputs, self.seconds[name])
-        say(f"{name}: {line} ({self.seconds[name]:.1f} s)")
+        seconds = self.seconds[stage.name] = time.perf_counter() - start
+        folder.finish(stage.config, stage.inputs, outputs, seconds)
+        say(f"{stage.name}: {line} ({seconds:.1f} s)")

@@ -14,9 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
 from memcirc.models import Model
-from memcirc.pairs.record import Pairs, joined, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs, joined
 from memcirc.run.config import RunConfig
-from memcirc.verification.transfer import Cell, Transfer, transfer
+from memcirc.verification.transfer import Cell, Transfer, TransferOptions, transfer
 
 SMALLEST_SUBSET = 8
 
@@ -75,11 +76,18 @@ def run_transfer(run: Found, names: Sequence[str], data: dict[str, Pairs]) -> Tr
         name: {mode: run.circuit(name, mode) for mode in MODES} for name in names
     }
     seen = {name: joined(*run.splits(name)[:-1]) for name in names}
-    settings = run.config.verify
-    return transfer(
-        run.model, circuits, data, seen, settings.optimize_metric, settings.engine, settings.seed,
-        settings.resamples,
-    )  # fmt: skip
+    return transfer(run.model, circuits, data, seen, **transfer_options(run.config))
+
+
+def transfer_options(config: RunConfig) -> TransferOptions:
+    """How a run's circuits are measured on other data: what its verification is configured with."""
+    verify = config.verify
+    return {
+        "metric": verify.optimize_metric,
+        "engine": verify.engine,
+        "seed": verify.seed,
+        "n_resamples": verify.resamples,
+    }
 
 
 def _row(run: Found, cell: Cell) -> dict[str, Any]:

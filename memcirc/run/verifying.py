@@ -6,8 +6,9 @@ from pathlib import Path
 
 from memcirc.attribution.scores import load_scores
 from memcirc.models import Model
-from memcirc.pairs.make import SCORE_COLUMN
-from memcirc.pairs.record import Pairs, joined, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs, joined
+from memcirc.pairs.scored import SCORE_COLUMN
 from memcirc.run.config import RunConfig
 from memcirc.run.reading import Run
 from memcirc.verification.passages import Choice, passages_from

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcirc.circuits.minimal import prefix_masks
+from memcirc.attribution.scores import Ranking
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.areas import MIB_FRACTIONS, areas
 from memcirc.verification.check import Work
+from memcirc.verification.drawing import uniform_circuits
 from memcirc.verification.faithfulness import pair_ratios
-from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many, uniform_circuits
+from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many
 from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
@@ -66,23 +67,23 @@ def curves(subject: Subject) -> list[Curve]:
     Raises:
         ValueError: no scores, or ends that coincide.
     """
-    order = subject.needed("scores").order(*subject.ranking_rule)
+    ranking = subject.ranking
     ablations = [a for a in subject.ablations if subject.settings.thorough or a == "resample"]
     return [
-        faithfulness_curve(subject, order, ablation, reverse)
+        faithfulness_curve(subject, ranking, ablation, reverse)
         for ablation in ablations
         for reverse in subject.directions
     ]
 
 
-def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: bool) -> Curve:
-    """Prefixes of a ranking, int64 [n_edges]; in the mode's own direction under resample also random circuits."""
+def faithfulness_curve(subject: Subject, ranking: Ranking, ablation: str, reverse: bool) -> Curve:
+    """Prefixes of a ranking; in the mode's own direction under resample also random circuits."""
     settings, runner = subject.settings, subject.runner(ablation, reverse)
     n_edges, ends = runner.graph.n_edges, runner.ends(settings.metric)
     sizes = log_grid(n_edges, settings.curve_points)
     mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
     wanted = sorted({*sizes, *mib_sizes})
-    per_pair = runner.per_pair(prefix_masks(order, wanted), settings.metric).double().cpu()
+    per_pair = runner.per_pair(ranking.masks(wanted), settings.metric).double().cpu()
     values = dict(zip(wanted, ends.faithfulness(per_pair.mean(1)).tolist(), strict=True))
     rows = per_pair[[wanted.index(size) for size in sizes]]
     low, high = _band(subject, runner, rows)
@@ -103,12 +104,14 @@ def faithfulness_curve(subject: Subject, order: Tensor, ablation: str, reverse: 
         mib_sizes=mib_sizes,
         mib_faithfulness=mib_values,
         mib_areas=areas(MIB_FRACTIONS, mib_values),
-        smallest={f"{target:g}": first_reaching(runner, order, values, target, settings.metric) for target in TARGETS},
+        smallest={
+            f"{target:g}": first_reaching(runner, ranking, values, target, settings.metric) for target in TARGETS
+        },
     )
 
 
 def first_reaching(
-    runner: CircuitRunner, order: Tensor, known: Mapping[int, float], target: float, metric: str
+    runner: CircuitRunner, ranking: Ranking, known: Mapping[int, float], target: float, metric: str
 ) -> int | None:
     """The size at which the measured curve first reaches a target (module docstring); None where it never does."""
     sizes = sorted(known)
@@ -119,7 +122,7 @@ def first_reaching(
     low = max((size for size in sizes if size < high), default=0)
     while high - low > 1:
         middle = (low + high) // 2
-        value = float(runner.faithfulness(prefix_masks(order, [middle]), metric)[0])
+        value = float(runner.faithfulness(ranking.masks([middle]), metric)[0])
         low, high = (low, middle) if value >= target else (middle, high)
     return high
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from memcirc.engine.decoding import decode
 from memcirc.interventions import Way
 from memcirc.verification.check import Work
+from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
-from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
 

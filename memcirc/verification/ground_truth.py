@@ -54,18 +54,27 @@ def auc(scores: Tensor, circuit: Tensor) -> float:
     return area_under_roc(scores[circuit].numpy(), scores[~circuit].numpy())
 
 
-def recover(
-    name: str, model: Model, pairs: Pairs, circuit: Circuit, objective: str, ablation: str, method: str, seed: int = 0
-) -> Recovery:
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A model, pairs for it, and the circuit that it runs through."""
+
+    name: str
+    model: Model
+    pairs: Pairs
+    circuit: Circuit
+
+
+def recover(known: Known, method: str, objective: str, ablation: str, seed: int = 0) -> Recovery:
     """Score the edges by one method and compare with the known circuit."""
+    pairs, circuit = known.pairs, known.circuit
     found = attribute(
-        model, pairs, method=method, objective=objective, ablation=ablation, per_example=True, seed=seed
+        known.model, pairs, method, objective=objective, ablation=ablation, per_example=True, seed=seed
     ).per_example
     assert found is not None
-    mask = edge_mask(graph_of(model), circuit)
+    mask = edge_mask(graph_of(known.model), circuit)
     sizes = found.abs().mean(0)
     return Recovery(
-        program=name,
+        program=known.name,
         method=method,
         objective=objective,
         ablation=ablation,

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from memcirc.statistics import coincide
 from memcirc.verification.check import Job, Work
+from memcirc.verification.drawing import Paths, connected_circuits
 from memcirc.verification.hypothesis_tests import (
     LEVEL,
     exceedance_test,
@@ -36,7 +37,7 @@ from memcirc.verification.hypothesis_tests import (
     hsic_test,
     sign_test,
 )
-from memcirc.verification.random_circuits import Paths, connected_circuits, per_pair_of_many
+from memcirc.verification.random_circuits import per_pair_of_many
 from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
@@ -67,6 +68,46 @@ class HypothesisTest(OfPairs):
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Hypothesis:
+    """A null in words, and what the effect is. ``hoped``: the null is what one hopes for, so that the test can speak
+    against the circuit alone: where it stands nothing is said."""
+
+    test: str
+    null: str
+    effect_is: str
+    hoped: bool = False
+
+
+EQUIVALENCE = Hypothesis(
+    "equivalence",
+    "circuit and model beat each other equally often",
+    "share of untied pairs on which the circuit is higher",
+    hoped=True,
+)
+SUFFICIENCY = Hypothesis(
+    "sufficiency",
+    f"closer to the model than a random circuit with probability at most {SHARE:g}",
+    "share of random circuits that are further from the model",
+)
+PARTIAL_NECESSITY = Hypothesis(
+    "partial necessity",
+    f"its knock-out moves more than a random one's, probability at most {SHARE:g}",
+    "share of random circuits whose knock-out moves less",
+)
+MINIMALITY = Hypothesis(
+    "minimality",
+    "an edge's knock-out moves more than an added one's with probability at most 1/2",
+    "share of edges whose own null is rejected",
+)
+INDEPENDENCE = Hypothesis(
+    "independence",
+    "the model's output without the circuit is independent of its whole output",
+    "HSIC",
+    hoped=True,
+)
+
+
 def equivalence(subject: Subject) -> HypothesisTest:
     """Raises ValueError for too few pairs on which circuit and model differ."""
     runner, metric = subject.runner(), subject.settings.metric
@@ -76,35 +117,28 @@ def equivalence(subject: Subject) -> HypothesisTest:
     tied = torch.from_numpy(coincide(found, whole, runner.ends(metric).resolution))
     wins, losses = int(((difference > 0) & ~tied).sum()), int(((difference < 0) & ~tied).sum())
     p = sign_test(wins, losses)
-    return _result(
-        subject, "equivalence", "circuit and model beat each other equally often", wins / (wins + losses),
-        "share of untied pairs on which the circuit is higher", p, wins + losses, _unless_rejected(p),
-        ties=int(tied.sum()),
-    )  # fmt: skip
+    return _result(subject, EQUIVALENCE, wins / (wins + losses), p, wins + losses, {"ties": int(tied.sum())})
 
 
 def sufficiency(subject: Subject) -> HypothesisTest:
     """Raises ValueError for too few random circuits."""
     found, references = _distances(subject, subject.mask[None]), _distances(subject, _references(subject))
-    closer = int((references > found).sum())
-    p = exceedance_test(closer, len(references), SHARE)
-    return _result(
-        subject, "sufficiency", f"closer to the model than a random circuit with probability at most {SHARE:g}",
-        closer / len(references), "share of random circuits that are further from the model", p, len(references),
-        p <= LEVEL, distance=float(found[0]), reference_median=float(references.median()),
-    )  # fmt: skip
+    return _exceeding(subject, SUFFICIENCY, found, references, int((references > found).sum()))
 
 
 def partial_necessity(subject: Subject) -> HypothesisTest:
     """Raises ValueError for too few random circuits."""
     found, references = _distances(subject, ~subject.mask[None]), _distances(subject, ~_references(subject))
-    further = int((references < found).sum())
-    p = exceedance_test(further, len(references), SHARE)
-    return _result(
-        subject, "partial necessity", f"its knock-out moves more than a random one's, probability at most {SHARE:g}",
-        further / len(references), "share of random circuits whose knock-out moves less", p, len(references),
-        p <= LEVEL, distance=float(found[0]), reference_median=float(references.median()),
-    )  # fmt: skip
+    return _exceeding(subject, PARTIAL_NECESSITY, found, references, int((references < found).sum()))
+
+
+def _exceeding(
+    subject: Subject, hypothesis: Hypothesis, found: Tensor, references: Tensor, exceeded: int
+) -> HypothesisTest:
+    """The test of a distance, float64 [1], that exceeds so many of the references', float64 [circuits]."""
+    n = len(references)
+    detail = {"distance": float(found[0]), "reference_median": float(references.median())}
+    return _result(subject, hypothesis, exceeded / n, exceedance_test(exceeded, n, SHARE), n, detail)
 
 
 def minimality(subject: Subject) -> HypothesisTest:
@@ -129,13 +163,15 @@ def minimality(subject: Subject) -> HypothesisTest:
     adjusted = holm(p_values)
     kept = sum(p <= LEVEL for p in adjusted)
     weakest = [int(i) for i in np.argsort(effects.numpy(), kind="stable")[:5]]
-    return _result(
-        subject, "minimality", "an edge's knock-out moves more than an added one's with probability at most 1/2",
-        kept / len(edges), "share of edges whose own null is rejected", max(adjusted), n, kept == len(edges),
-        median_effect=float(effects.median()), reference_median=float(reference.median()),
-        weakest=[{"edge": subject.graph.edges[int(edges[i])], "effect": float(effects[i]), "p_value": adjusted[i]}
-                 for i in weakest],
-    )  # fmt: skip
+    detail = {
+        "median_effect": float(effects.median()),
+        "reference_median": float(reference.median()),
+        "weakest": [
+            {"edge": subject.graph.edges[int(edges[i])], "effect": float(effects[i]), "p_value": adjusted[i]}
+            for i in weakest
+        ],
+    }
+    return _result(subject, MINIMALITY, kept / len(edges), max(adjusted), n, detail)
 
 
 def independence(subject: Subject) -> HypothesisTest:
@@ -144,15 +180,7 @@ def independence(subject: Subject) -> HypothesisTest:
     masks = torch.stack([~subject.mask, torch.ones_like(subject.mask)])
     without, whole = runner.logits(masks, answers_only=True).double().cpu().numpy()
     value, p = hsic_test(without, whole, PERMUTATIONS, subject.settings.seed)
-    return _result(
-        subject, "independence", "the model's output without the circuit is independent of its whole output", value,
-        "HSIC", p, len(whole), _unless_rejected(p),
-    )  # fmt: skip
-
-
-def _unless_rejected(p: float) -> bool | None:
-    """What a test says whose null is what one hopes for: False where it falls, nothing where it stands."""
-    return False if p <= LEVEL else None
+    return _result(subject, INDEPENDENCE, value, p, len(whole), {})
 
 
 def _references(subject: Subject) -> Tensor:
@@ -187,27 +215,20 @@ def _inflated(subject: Subject, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _result(
-    subject: Subject,
-    test: str,
-    null: str,
-    effect: float,
-    effect_is: str,
-    p: float,
-    n: int,
-    supports: bool | None,
-    **detail: Any,
+    subject: Subject, hypothesis: Hypothesis, effect: float, p: float, n: int, detail: Mapping[str, Any]
 ) -> HypothesisTest:
+    rejected = p <= LEVEL
     return HypothesisTest(
-        test=test,
-        null=null,
+        test=hypothesis.test,
+        null=hypothesis.null,
         way=subject.runner().way(subject.settings.metric),
         n_edges=len(subject.circuit),
         effect=effect,
-        effect_is=effect_is,
+        effect_is=hypothesis.effect_is,
         p_value=p,
         n=n,
-        rejected=p <= LEVEL,
-        supports=supports,
+        rejected=rejected,
+        supports=(False if rejected else None) if hypothesis.hoped else rejected,
         detail=detail,
     )
 

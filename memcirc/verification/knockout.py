@@ -59,7 +59,7 @@ def knock_out(subject: Subject) -> list[KnockOut]:
 
 def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
     runner, metric, mask = subject.runner(reverse=reverse), subject.settings.metric, subject.mask
-    order = subject.needed("scores").order(*subject.ranking_rule)
+    order = subject.ranking.order
     generator = torch.Generator().manual_seed(subject.settings.seed)
     subsets = mask & (torch.rand(SUBSETS, len(mask), generator=generator) < 0.5)
     kept, whole = (runner.faithfulness(m & ~subsets, metric) for m in (mask, torch.ones_like(mask)))

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from memcirc.attribution.attribute import attribute
 from memcirc.attribution.methods import method_named
+from memcirc.attribution.scores import Ranking
 from memcirc.circuit import edge_mask
-from memcirc.circuits.minimal import prefix_masks
 from memcirc.interventions import Ablation
 from memcirc.verification.check import Work
 from memcirc.verification.record import OfPairs
@@ -58,7 +58,7 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
         scores = attribute(subject.model, train, **{**options, "method": method})
         correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)
         for selection, by in SELECTIONS:
-            masks.append(prefix_masks(scores.order(by, selection), [len(subject.circuit)])[0])
+            masks.append(Ranking(scores, by, selection).masks([len(subject.circuit)])[0])
             rows.append((method, selection, by, correlation))
     values = runner.faithfulness(torch.stack(masks), metric).tolist()
     found = edge_mask(subject.graph, subject.circuit)[None]

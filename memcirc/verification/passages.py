@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from memcirc.config import names
 from memcirc.memorization.stage import read_rows
 from memcirc.options import refuse_keywords
-from memcirc.pairs.make import token_array
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.pairs.scored import token_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,18 @@ class Choice:
     threshold: float = 0.75
 
 
-def passages_of(table: pa.Table, prompt_tokens: int, documents: str | Collection[str] = (), **options: Any) -> Passages:
+class ChoiceOptions(TypedDict, total=False):
+    """What :func:`passages_of` takes by name: the fields of :class:`Choice` that have a default."""
+
+    n_passages: int
+    seed: int
+    column: str
+    threshold: float
+
+
+def passages_of(
+    table: pa.Table, prompt_tokens: int, documents: str | Collection[str] = (), **options: Unpack[ChoiceOptions]
+) -> Passages:
     """Choose passages from a table of scores.
 
     Args:
@@ -84,7 +95,7 @@ def passages_of(table: pa.Table, prompt_tokens: int, documents: str | Collection
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
     """
-    refuse_keywords("passages_of", options, (f.name for f in fields(Choice)))
+    refuse_keywords("passages_of", options, ChoiceOptions.__annotations__)
     rows = _choose(table, Choice(prompt_tokens, frozenset(names(documents)), **options))
     return _gathered(table, token_array(table), np.arange(len(table)), rows, prompt_tokens)
 

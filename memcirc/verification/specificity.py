@@ -27,8 +27,8 @@ from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.statistics import grouped, percentile_interval, resample_counts, resampled_means
 from memcirc.verification.check import Work
+from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
-from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
 
@@ -69,6 +69,17 @@ class Dissociation(OfPassages):
     note: str
 
 
+@dataclass(frozen=True)
+class Text:
+    """A kind of text: pairs whose answers are true completions, the documents that they are of (none said: each of one
+    of its own), and what a reader must be told of it."""
+
+    name: str
+    pairs: Pairs
+    documents: Sequence[str] = ()
+    note: str = ""
+
+
 def specificity(subject: Subject) -> list[Dissociation]:
     """A row for each kind of text.
 
@@ -85,24 +96,22 @@ def specificity(subject: Subject) -> list[Dissociation]:
     random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
     reference = passages.pairs(passages.ordinary[1::2])
     copied = repeated(subject.model, passages, seed, 2 * N_REPEATED)
-    texts = {
-        "memorized": passages.pairs(passages.memorized),
-        "not memorized": passages.pairs(passages.others),
-        "ordinary": passages.pairs(passages.ordinary[::2]),
-        "repeated random tokens": copied[:N_REPEATED],
-    }
     copying, note = _copying_circuit(subject, copied[N_REPEATED:])
+    texts = (
+        Text("memorized", passages.pairs(passages.memorized), passages.doc_ids),
+        Text("not memorized", passages.pairs(passages.others)),
+        Text("ordinary", passages.pairs(passages.ordinary[::2])),
+        Text("repeated random tokens", copied[:N_REPEATED], note=note),
+    )
     ordinary = _circuit_of(subject, reference, "sequence_logprob")
     shared = float((mask & ordinary).sum() / (mask | ordinary).sum().clamp_min(1))
     rows = [torch.ones_like(mask), ~mask, mask, torch.zeros_like(mask), ~ordinary, *~random]
     rows += [] if copying is None else [~copying]
     masks = torch.stack(rows)
     found = []
-    for text, pairs in texts.items():
-        losses = loss(subject.model, pairs, masks, reference, subject.engine)
-        about = note if text.startswith("repeated") else ""
-        documents = passages.doc_ids if text == "memorized" else range(len(pairs))
-        found.append(_row(subject, text, losses, grouped(documents), shared, copying is not None, about))
+    for text in texts:
+        losses = loss(subject.model, text.pairs, masks, reference, subject.engine)
+        found.append(_row(subject, text, losses, shared, copying is not None))
     return found
 
 
@@ -163,8 +172,9 @@ def _circuit_of(subject: Subject, pairs: Pairs, objective: str) -> Tensor:
     return edge_mask(subject.graph, scores.top(len(subject.circuit)))
 
 
-def _interval(subject: Subject, groups: Sequence[Sequence[int]], rise: np.ndarray) -> tuple[float | None, float | None]:
+def _interval(subject: Subject, text: Text, rise: np.ndarray) -> tuple[float | None, float | None]:
     """Bounds of the mean over documents; None where there are too few of them."""
+    groups = grouped(text.documents or range(len(rise)))
     try:
         counts = resample_counts(groups, subject.settings.n_resamples, subject.settings.seed)
     except ValueError:
@@ -173,18 +183,15 @@ def _interval(subject: Subject, groups: Sequence[Sequence[int]], rise: np.ndarra
     return found.low, found.high
 
 
-def _row(
-    subject: Subject, text: str, losses: np.ndarray, groups: Sequence[Sequence[int]], shared: float, copies: bool,
-    note: str,
-) -> Dissociation:  # fmt: skip
+def _row(subject: Subject, text: Text, losses: np.ndarray, shared: float, copies: bool) -> Dissociation:
     """One line from the losses of: intact, knocked out, only the circuit, nothing, without the circuit for ordinary
     text, without random ones and, if the model copies, without the copying circuit."""
     intact, knocked, only, nothing, ordinary = losses[:5]
     random = losses[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact
-    low, high = _interval(subject, groups, rise)
+    low, high = _interval(subject, text, rise)
     return Dissociation(
-        text=text,
+        text=text.name,
         mode=subject.mode,
         way=WAY,
         n_edges=len(subject.circuit),
@@ -202,7 +209,7 @@ def _row(
         copying_rise=float((losses[-1] - intact).mean()) if copies else None,
         only_circuit=float(only.mean()),
         nothing=float(nothing.mean()),
-        note=note,
+        note=text.note,
     )
 
 

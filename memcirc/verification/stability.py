@@ -16,7 +16,6 @@ from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
 from memcirc.attribution.scores import EdgeScores
-from memcirc.circuits.minimal import prefix_masks
 from memcirc.pairs.record import Pairs, joined
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.check import Work
@@ -142,17 +141,15 @@ def _scores_of(subject: Subject, pairs: Pairs) -> Tensor:
 
 def _top(subject: Subject, values: Tensor) -> Tensor:
     """bool [rows, n_edges]: of each row of scores as many edges as the circuit has, by its rule."""
-    by, selection = subject.ranking_rule
     size = [len(subject.circuit)]
-    return torch.stack([prefix_masks(EdgeScores(subject.graph, v).order(by, selection), size)[0] for v in values])
+    return torch.stack([subject.ranked(EdgeScores(subject.graph, row)).masks(size)[0] for row in values])
 
 
 def _smallest(subject: Subject, reverse: bool) -> tuple[int | None, int | None, int | None, float]:
     """The first size of the grid that reaches the target: on all pairs, its 95 % interval, and how often none does."""
     settings, runner = subject.settings, subject.runner(reverse=reverse)
-    order = subject.needed("scores").order(*subject.ranking_rule)
     sizes = np.array(log_grid(runner.graph.n_edges, 2 * settings.curve_points))
-    values = runner.per_pair(prefix_masks(order, sizes.tolist()), settings.metric).double().cpu().numpy()
+    values = runner.per_pair(subject.ranking.masks(sizes.tolist()), settings.metric).double().cpu().numpy()
     nothing, everything = runner.end_values(settings.metric).double().cpu().numpy()
     counts = resample_counts(subject.pairs.components(), settings.n_resamples, settings.seed)
 

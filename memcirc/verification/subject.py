@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 from torch import Tensor
 
-from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.config import check_fields
@@ -44,6 +44,32 @@ class Settings:
     def __post_init__(self) -> None:
         check_fields(self)
         Metric.parse(self.metric)
+
+
+class SettingOptions(TypedDict, total=False):
+    """The fields of :class:`Settings` as options of a function."""
+
+    metric: str
+    target: float
+    n_random: int
+    curve_points: int
+    n_resamples: int
+    seed: int
+    thorough: bool
+
+
+class SubjectOptions(TypedDict, total=False):
+    """What some checks need, as options of a function.
+
+    reference: pairs that mean ablations average over; default: those that are measured; train: pairs that attribution
+    saw, for ``stability``, ``methods`` and ``time``; passages: for ``specificity``, ``generation`` and ``time``
+    (:func:`memcirc.verification.passages.passages_of`), or a function that gives them; engine: who computes.
+    """
+
+    reference: Pairs | None
+    train: Pairs | None
+    passages: Passages | Callable[[], Passages] | None
+    engine: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +111,14 @@ class Subject:
         """bool [n_edges]: the circuit."""
         return edge_mask(self.graph, self.circuit)
 
+    def ranked(self, scores: EdgeScores) -> Ranking:
+        """Scores with the rule by which the circuit was chosen."""
+        return Ranking.of(scores, self.circuit)
+
     @property
-    def ranking_rule(self) -> tuple[str, str]:
-        """By which key and selection the circuit was chosen."""
-        return self.circuit.origin.get("by", "abs"), self.circuit.origin.get("selection", "top")
+    def ranking(self) -> Ranking:
+        """The scores that the circuit was chosen by, with its rule; ValueError where there are none."""
+        return self.ranked(self.needed("scores"))
 
     @property
     def attribution(self) -> dict[str, Any]:

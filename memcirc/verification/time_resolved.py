@@ -20,7 +20,6 @@ from scipy.stats import spearmanr
 
 from memcirc.attribution.attribute import attribute
 from memcirc.circuit import edge_mask
-from memcirc.circuits.minimal import prefix_masks
 from memcirc.circuits.runner import circuit_runner
 from memcirc.memorization.generation import greedy
 from memcirc.models import Model
@@ -76,9 +75,8 @@ def time_resolved(subject: Subject) -> list[Moment]:
                 f"{len(seen)} training and {len(measured)} test pairs have a known continuation; "
                 f"time-resolved circuits need at least {FEWEST_PAIRS} of each"
             )
-    by, selection = subject.ranking_rule
     scores = {delay: attribute(subject.model, seen, **subject.attribution) for delay, (seen, _) in found.items()}
-    masks = torch.stack([prefix_masks(s.order(by, selection), [n_edges])[0] for s in scores.values()])
+    masks = torch.stack([subject.ranked(s).masks([n_edges])[0] for s in scores.values()])
     overlap = jaccard(masks, masks)
     onset = scores[0].values.abs().numpy()
     own = edge_mask(subject.graph, subject.circuit)

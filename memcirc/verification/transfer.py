@@ -7,13 +7,14 @@ its cells, and counted. The diagonal is each circuit's own number: the same meas
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
 from memcirc.config import shortened
 from memcirc.graph import graph_of
 from memcirc.models import Model
+from memcirc.options import refuse_keywords
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.faithfulness import Measurement, measure
 from memcirc.verification.origin import check_origin
@@ -65,15 +66,31 @@ class Transfer:
 Circuits = Mapping[str, Mapping[str, Circuit]]
 
 
+class TransferOptions(TypedDict, total=False):
+    """What :func:`transfer` takes by name: the fields of :class:`Measuring`."""
+
+    metric: str
+    engine: str
+    seed: int
+    n_resamples: int
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Which metric, who computes, and the bootstrap's seed and resamples."""
+
+    metric: str = "logit_diff"
+    engine: str = "native"
+    seed: int = 0
+    n_resamples: int = RESAMPLES
+
+
 def transfer(
     model: Model,
     circuits: Circuits,
     data: Mapping[str, Pairs],
     seen: Mapping[str, Pairs] | None = None,
-    metric: str = "logit_diff",
-    engine: str = "native",
-    seed: int = 0,
-    n_resamples: int = RESAMPLES,
+    **options: Unpack[TransferOptions],
 ) -> Transfer:
     """Every circuit on every data set, under resample, in both directions.
 
@@ -82,11 +99,15 @@ def transfer(
         data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused by
             name, the others measured.
         seen: by a circuit's name, the pairs that it was found on.
-        seed, n_resamples: of the bootstrap.
+        options: of :class:`TransferOptions`: ``metric`` ("logit_diff"), ``engine`` ("native"), and ``seed`` (0) and
+            ``n_resamples`` of the bootstrap.
 
     Raises:
+        TypeError: an option that there is not.
         ValueError: a circuit where one a mode is expected.
     """
+    refuse_keywords("transfer", options, TransferOptions.__annotations__)
+    measuring = Measuring(**options)
     single = [name for name, by_mode in circuits.items() if not isinstance(by_mode, Mapping)]
     if single:
         raise ValueError(f"circuits[{single[0]!r}] is no mapping from mode to circuit, as {{'tree': circuit}}")
@@ -101,7 +122,7 @@ def transfer(
                 n_seen = len(pairs) - len(unseen)
                 if not len(unseen):
                     raise ValueError(f"all {n_seen} pairs are of documents that the circuit was found on")
-                for measured in _measured(model, by_mode, unseen, metric, engine, seed, n_resamples):
+                for measured in _measured(model, by_mode, unseen, measuring):
                     split = str(pairs.header.get("split"))
                     cells.append(Cell(found_in, name, split, unseen.fingerprint, n_seen, measured))
             except ValueError as error:
@@ -133,10 +154,8 @@ def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
     return sound, refused
 
 
-def _measured(
-    model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, metric: str, engine: str, seed: int, n_resamples: int
-) -> Iterator[Measurement]:
+def _measured(model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, how: Measuring) -> Iterator[Measurement]:
     for mode, circuit in by_mode.items():
         for reverse in (False, True):
-            runner = circuit_runner(model, pairs, mode=mode, reverse=reverse, engine=engine)
-            yield measure(runner, circuit, metric, seed, n_resamples)
+            runner = circuit_runner(model, pairs, mode=mode, reverse=reverse, engine=how.engine)
+            yield measure(runner, circuit, how.metric, how.seed, how.n_resamples)

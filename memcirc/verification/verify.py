@@ -5,24 +5,35 @@ reason and its numbers; the others are still made.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.config import names, shortened
 from memcirc.interventions import VERIFIED
 from memcirc.models import Model
-from memcirc.options import refuse_keywords
+from memcirc.options import build, chosen, refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
-from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
-from memcirc.verification.subject import Settings, Subject
+from memcirc.verification.subject import SettingOptions, Settings, Subject, SubjectOptions
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+class VerifyOptions(SettingOptions, SubjectOptions, total=False):
+    """What :func:`verify` takes by name: the settings of the checks, what some of them need, and
+
+    ablations: default: ``VERIFIED``; directions: values of ``reverse``, or one of them (both); progress: wraps the
+    iteration over checks, as tqdm does.
+    """
+
+    ablations: str | Sequence[str]
+    directions: bool | Sequence[bool]
+    progress: Progress
 
 
 def verify(
@@ -33,14 +44,7 @@ def verify(
     mode: str,
     circuit: Circuit | None = None,
     checks: str | Sequence[str] = DEFAULT_CHECKS,
-    ablations: str | Sequence[str] = VERIFIED,
-    directions: bool | Sequence[bool] = (False, True),
-    reference: Pairs | None = None,
-    train: Pairs | None = None,
-    passages: Passages | Callable[[], Passages] | None = None,
-    engine: str = "native",
-    progress: Progress = iter,
-    **options: Any,
+    **options: Unpack[VerifyOptions],
 ) -> Verification:
     """Run the checks on the given pairs (the test split).
 
@@ -48,38 +52,34 @@ def verify(
         circuit_or_scores: a circuit, or the scores whose prefixes make the curve.
         circuit: the circuit to measure where scores are given.
         checks: of ``CHECKS``, or one of them.
-        directions: values of ``reverse``, or one of them.
-        reference: pairs that mean ablations average over; default: ``pairs``.
-        train: pairs that attribution saw; what ``stability``, ``methods`` and ``time`` need.
-        passages: what ``specificity``, ``generation`` and ``time`` need
-            (:func:`memcirc.verification.passages.passages_of`), or a function that gives it.
-        progress: wraps the iteration over checks, as tqdm does.
-        options: fields of :class:`memcirc.verification.subject.Settings`.
+        options: of :class:`VerifyOptions`.
 
     Raises:
+        TypeError: an option that there is not.
         ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
             tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
             listed in ``refused``; the rest is still measured.
     """
-    checks, ablations, directions = known_checks(names(checks)), names(ablations), _reversals(directions)
+    refuse_keywords("verify", options, VerifyOptions.__annotations__)
+    checks, ablations = known_checks(names(checks)), names(options.get("ablations", VERIFIED))
+    directions = _reversals(options.get("directions", (False, True)))
     scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
-    chosen = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
-    if chosen is None:
+    found = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
+    if found is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
-    if not isinstance(chosen, Circuit):
-        raise ValueError(f"circuit {shortened(chosen)} is no Circuit; Circuit.from_edges makes one of names of edges")
+    if not isinstance(found, Circuit):
+        raise ValueError(f"circuit {shortened(found)} is no Circuit; Circuit.from_edges makes one of names of edges")
     for ablation in ablations:
         check_contrast(pairs, ablation, model.causal)
     check_origin(model, pairs.header, "pairs")
-    check_origin(model, chosen.origin, "a circuit")
-    refuse_keywords("verify", options, (f.name for f in fields(Settings)))
-    settings = Settings(**options)
+    check_origin(model, found.origin, "a circuit")
+    given = chosen(SubjectOptions, options)
     subject = Subject(
-        model, pairs, chosen, mode, settings, scores, reference, train, passages, ablations, directions, engine
+        model, pairs, found, mode, build(Settings, options), scores, ablations=ablations, directions=directions, **given
     )
     _ = subject.mask  # an edge that the graph does not have is said now, not by every check
     result = Verification(_statement(subject))
-    for job in progress([job for check in checks for job in CHECKS[check].work.jobs(subject)]):
+    for job in options.get("progress", iter)([job for check in checks for job in CHECKS[check].work.jobs(subject)]):
         try:
             result = result.with_records(job.run())
         except ValueError as error:

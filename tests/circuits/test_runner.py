@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from memcirc.attribution.attribute import attribute
-from memcirc.circuits.minimal import find_minimal, prefix_masks
+from memcirc.attribution.selection import prefix_masks
+from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner, run_circuit
 from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, MODES, RunSettings

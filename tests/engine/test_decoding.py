@@ -10,7 +10,7 @@ from memcirc.graph import graph_of
 from memcirc.memorization.generation import greedy
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.verification.random_circuits import connected_circuits, uniform_circuits
+from memcirc.verification.drawing import connected_circuits, uniform_circuits
 from tests.models import CONTEXT, D_VOCAB, HF_MODELS, small_model
 
 PROMPT, TOKENS, ROWS = 5, 6, 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memcirc.interop.tracr import LENGTH, Program, compile_program, outputs
-from memcirc.verification.ground_truth import auc, recover
+from memcirc.verification.ground_truth import Known, auc, recover
 
 pytest.importorskip("tracr", reason="the programs' compiler comes with auto-circuit")
 
@@ -50,7 +50,9 @@ def test_the_known_circuits_are_those_of_the_literature(program: Program) -> Non
 @pytest.mark.parametrize("method", ["mask-ig", "eap", "eap-ig-inputs", "exact"])
 def test_edge_scores_find_the_circuit_that_resampling_must_keep(program: Program, method: str) -> None:
     objective = "logit_diff" if program.name == "reverse" else "answer_logit"
-    found = recover(program.name, program.model, program.pairs[::7], program.circuit, objective, "resample", method)
+    found = recover(
+        Known(program.name, program.model, program.pairs[::7], program.circuit), method, objective, "resample"
+    )
     assert (found.auc, found.recall_at_size) == (1, 1)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.pairs.batches import batches
-from memcirc.pairs.record import Pair, Pairs, joined, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pair, Pairs, joined
 
 PAIR = Pair((1, 2), (1, 3), (4,), (5,), doc_id="d", divergence=1, score_before=0.9, clean="ab", corrupt="ac")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from memcirc.pairs.record import load_pairs
+from memcirc.pairs.file import load_pairs
 from memcirc.pairs.tokenizing import answer_id, answer_ids, is_one_token, prompt_ids
 from memcirc.studies.ioi import prompts as ioi
 from memcirc.studies.ioi.study import _encoded

@@ -12,10 +12,10 @@ import yaml
 from memcirc.circuit import Circuit
 from memcirc.cli import INTERRUPTED, MISTAKE, main
 from memcirc.interop.mib import load_circuit
-from memcirc.pairs.record import load_pairs
+from memcirc.pairs.file import load_pairs
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline, slug
-from memcirc.run.presets import _attributed, _Runners
+from memcirc.run.sizes import Runners, attributed
 
 
 def test_a_run_leaves_every_artifact_that_the_design_names(finished_run: Path) -> None:
@@ -244,8 +244,8 @@ def test_presets_and_sizes_keep_to_the_runs_own_ranking(
     with pytest.raises(ValueError, match="seen"):
         pipeline.verify("branch", "verify-signed")
     assert found[0]["tree"] == found[0]["edge"] == pipeline.edge_scores("branch").greedy(7, "signed")
-    assert _attributed(pipeline, "branch", "logit_diff").origin["reverse"] is True
-    assert _Runners(pipeline, "branch").rule == ("signed", "greedy")
+    assert attributed(pipeline, "branch", "logit_diff").origin["reverse"] is True
+    assert Runners(pipeline, "branch").rule == ("signed", "greedy")
 
 
 def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Path) -> None:

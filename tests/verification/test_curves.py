@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from memcirc.circuits.minimal import prefix_masks
 from memcirc.report.checks.curve import faithfulness_curves
 from memcirc.verification.areas import areas
 from memcirc.verification.curves import curves, first_reaching, log_grid
@@ -29,8 +28,7 @@ def test_every_curve_ends_at_one_and_starts_near_nothing(made: Subject) -> None:
 
 def test_values_on_the_curve_are_the_circuits_own(made: Subject) -> None:
     (curve,) = [c for c in curves(made) if (c.ablation, c.reverse) == ("zero", True)]
-    order = made.needed("scores").order()
-    alone = made.runner("zero", True).faithfulness(prefix_masks(order, curve.sizes)).tolist()
+    alone = made.runner("zero", True).faithfulness(made.ranking.masks(curve.sizes)).tolist()
     assert curve.faithfulness == pytest.approx(alone)
 
 
@@ -57,14 +55,14 @@ def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
 
 
 def test_the_first_size_that_reaches_a_target_does_and_its_neighbour_does_not(made: Subject) -> None:
-    runner, order = made.runner(), made.needed("scores").order()
+    runner, ranking = made.runner(), made.ranking
     sizes = log_grid(runner.graph.n_edges, 6)
-    known = dict(zip(sizes, runner.faithfulness(prefix_masks(order, sizes)).tolist(), strict=True))
-    size = first_reaching(runner, order, known, 0.9, "logit_diff")
+    known = dict(zip(sizes, runner.faithfulness(ranking.masks(sizes)).tolist(), strict=True))
+    size = first_reaching(runner, ranking, known, 0.9, "logit_diff")
     assert size is not None
-    before, at = runner.faithfulness(prefix_masks(order, [size - 1, size])).tolist()
+    before, at = runner.faithfulness(ranking.masks([size - 1, size])).tolist()
     assert at >= 0.9 > before
-    assert first_reaching(runner, order, {5: 0.1, 9: 0.2}, 0.9, "logit_diff") is None
+    assert first_reaching(runner, ranking, {5: 0.1, 9: 0.2}, 0.9, "logit_diff") is None
 
 
 def test_a_grid_is_rising_and_whole() -> None:

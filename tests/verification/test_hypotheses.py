@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from memcirc.circuit import Circuit
+from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.hypotheses import (
     WORK,
     HypothesisTest,
@@ -15,7 +16,6 @@ from memcirc.verification.hypotheses import (
     partial_necessity,
     sufficiency,
 )
-from memcirc.verification.random_circuits import connected_circuits
 from memcirc.verification.subject import Subject
 from tests.verification.subjects import subject
 

@@ -21,7 +21,7 @@ def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> No
         kept, gone = runner.faithfulness(torch.stack([base, without])).tolist()
         return float(kept - gone)
 
-    order = made.needed("scores").order(*made.ranking_rule)
+    order = made.ranking.order
     candidates = [graph.edges[i] for i in order[~made.mask[order]][: row.n_candidates].tolist()]
     gains = {edge: abs(effect(rest, edge)) - abs(effect(whole, edge)) for edge in candidates}
     shown = {str(back_up["edge"]): back_up for back_up in row.back_ups}

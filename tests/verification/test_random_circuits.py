@@ -7,23 +7,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcirc.attribution.attribute import attribute
-from memcirc.attribution.scores import EdgeScores
+from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit, connected
 from memcirc.circuits.runner import circuit_runner
 from memcirc.graph import Graph, GraphShape
-from memcirc.verification.random_circuits import (
+from memcirc.verification.drawing import (
     KINDS,
-    check_enough,
-    compare_with_random,
     connected_circuits,
     disconnected_share,
     edge_classes,
     matched_circuits,
-    per_pair_of_many,
     random_circuits,
+    uniform_circuits,
+)
+from memcirc.verification.random_circuits import (
+    Draw,
+    check_enough,
+    compare_with_random,
+    per_pair_of_many,
     rank_among,
     spread,
-    uniform_circuits,
 )
 from tests.models import random_pairs, small_model
 
@@ -40,7 +43,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def test_random_circuits_have_exactly_n_edges_and_follow_the_seed(kind: str, n: int, seed: int) -> None:
     scores = EdgeScores(GRAPH, torch.randn(GRAPH.n_edges, generator=seeded(1)))
     mask = scores.top(n).mask(GRAPH)
-    first, again = (random_circuits(kind, GRAPH, mask, 4, seeded(seed), scores) for _ in range(2))
+    first, again = (random_circuits(kind, GRAPH, mask, 4, seeded(seed), Ranking(scores)) for _ in range(2))
     assert first.sum(1).tolist() == [n] * 4
     assert torch.equal(first, again)
 
@@ -94,9 +97,9 @@ def test_shuffled_scores_stay_with_their_destination() -> None:
     into = GRAPH.edge_destination == GRAPH.destinations.index("m1")
     scores = EdgeScores(GRAPH, into.double())
     n = int(into.sum())
-    for mask in random_circuits("shuffled", GRAPH, into, 5, seeded(), scores):
+    for mask in random_circuits("shuffled", GRAPH, into, 5, seeded(), Ranking(scores)):
         assert torch.equal(mask, into)
-    some = random_circuits("shuffled", GRAPH, scores.top(n + 3).mask(GRAPH), 5, seeded(), scores)
+    some = random_circuits("shuffled", GRAPH, scores.top(n + 3).mask(GRAPH), 5, seeded(), Ranking(scores))
     assert all(int((mask & into).sum()) == n for mask in some)
 
 
@@ -159,7 +162,7 @@ def test_a_comparison_states_how_much_of_the_circuit_its_rivals_share() -> None:
     model, pairs = small_model("gpt2"), random_pairs(3)
     scores = attribute(model, pairs, "eap")
     runner, whole = circuit_runner(model, pairs, mode="tree"), scores.top(scores.graph.n_edges)
-    row = compare_with_random(runner, whole, "logit_diff", 20, 0, "matched")
+    row = compare_with_random(runner, whole, "logit_diff", Draw("matched", 20))
     assert (row.overlap, row.p_value, row.found) == pytest.approx((1, 1, 1))
-    small = compare_with_random(runner, scores.top(20), "logit_diff", 20, 0)
+    small = compare_with_random(runner, scores.top(20), "logit_diff", Draw(n_random=20))
     assert 0 < small.overlap < 0.5

@@ -5,8 +5,8 @@ from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.config import VerifyConfig
+from memcirc.verification.drawing import KINDS
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.random_circuits import KINDS
 from memcirc.verification.stage import Material, verify_circuits
 from memcirc.verification.verify import verify
 from tests.micro_models import m1

@@ -37,7 +37,7 @@ def later_tokens(rows: Sequence[Moment]) -> Figure:
         curve.legend(frameon=False, fontsize=7)
         values = np.array([r.overlap for r in some])
         labels = [f"+{delay}" for delay in delays]
-        heat(matrix, values, labels, labels, 0.0, 1.2)
+        heat(matrix, values, labels, labels, (0.0, 1.2))
         matrix.set_aspect("equal")
         for (i, j), value in np.ndenumerate(values):
             matrix.text(j + 0.5, i + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=7,

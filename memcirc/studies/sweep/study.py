@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from memcirc.models import Model, load_model
-from memcirc.pairs.record import Pairs, load_pairs
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs
 from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.sweep import Sweep, patch_sweep

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from memcirc.cli import main
 from memcirc.models import load_model
-from memcirc.pairs.record import load_pairs
+from memcirc.pairs.file import load_pairs
 from memcirc.patching.sweep import patch_sweep
 from tests.models import config, llama_style_tokenizer, random_pairs
 
