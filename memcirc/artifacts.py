@@ -140,11 +140,13 @@ def _silently(line: str) -> None:
 class StageFolder:
     """One stage's folder: is it finished, and for which configuration and inputs?
 
-    Inputs within ``root``, the run's directory, are named by their place there.
+    Inputs within ``root``, the run's directory, are named by their place there; ``read`` gives the configuration of a
+    marker in today's words.
     """
 
     path: Path
     root: Path | None = None
+    read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
     @property
     def marker(self) -> Path:
@@ -171,12 +173,13 @@ class StageFolder:
             return False
         hashes = self._hashes(inputs)
         keys = sorted(key for key in {*done.inputs, *hashes} if done.inputs.get(key) != hashes.get(key))
-        changed = [*differences(done.config, config), *(f"{key} has changed" for key in keys)]
+        was = self.read(done.config)
+        changed = [*differences(was, config), *(f"{key} has changed" for key in keys)]
         if changed:
             raise Changed(
                 f"{self.path} was made with another configuration: {'; '.join(changed)}; "
                 "choose another --run_dir, or --force to make it anew",
-                [*different_keys(done.config, config), *keys],
+                [*different_keys(was, config), *keys],
             )
         damaged = self.damaged(done)
         for line in damaged:

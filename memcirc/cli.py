@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from memcirc.options import add_options, whole_number
 from memcirc.run.process import outlets, stoppable
+from memcirc.study import TwoFunctions
 
 INTERRUPTED = 130
 MISTAKE = 2
@@ -87,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--force", action="store_true", help="make finished stages anew")
         for section in sections:
             add_options(sub, SECTIONS[section], f"{section} options")
+        if "discover" in sections:
+            add_options(sub, TwoFunctions, "objective, as the study says it")
         if name in IN_UNITS:
             add_options(sub, Execution, "execution options")
         return sub

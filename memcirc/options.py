@@ -1,7 +1,8 @@
 """Frozen configurations as command-line options and as YAML, from one definition.
 
-A field becomes an option when its metadata holds ``help``; ``flags`` are further spellings. What the user did not say
-stays absent, so that a run's stored configuration fills the gaps.
+A field becomes an option when its metadata holds ``help``. ``option`` is the option's name where another configuration
+has an option of the field's; ``flags`` are further spellings, which files may use too; ``words`` are further words for
+its values. What the user did not say stays absent, so that a run's stored configuration fills the gaps.
 """
 
 import argparse
@@ -23,10 +24,28 @@ def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> No
     group = parser.add_argument_group(title)
     known = {flag for action in parser._actions for flag in action.option_strings}
     for f in fields(config):
-        if "help" not in f.metadata or f"--{f.name}" in known:
+        name = option_name(f)
+        if "help" not in f.metadata or f"--{name}" in known:
             continue
-        flags = (f"--{f.name}", *f.metadata.get("flags", ()))
-        group.add_argument(*flags, dest=f.name, default=argparse.SUPPRESS, **_kind(f))
+        flags = [f"--{spelling}" for spelling in (name, *f.metadata.get("flags", ()))]
+        group.add_argument(*flags, dest=name, default=argparse.SUPPRESS, **_kind(f))
+
+
+def option_name(f: "Field[Any]") -> str:
+    """The name of a field's option."""
+    return str(f.metadata.get("option", f.name))
+
+
+def spellings(config: type) -> dict[str, str]:
+    """The fields of a configuration by each of their names: their own, their option's and its further spellings."""
+    return {name: f.name for f in fields(config) for name in (f.name, option_name(f), *f.metadata.get("flags", ()))}
+
+
+def respelled(config: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a configuration, in any spelling, in the fields' own names and words; what is no field stays."""
+    names, kinds = spellings(config), {f.name: f for f in fields(config)}
+    named = {names.get(key, key): value for key, value in content.items()}
+    return {key: _worded(value, kinds[key]) if key in kinds else value for key, value in named.items()}
 
 
 def _kind(f: "Field[Any]") -> dict[str, Any]:
@@ -92,13 +111,14 @@ def _without_none(annotation: Any) -> Any:
 
 def build(config: type[Config], *sources: Mapping[str, Any]) -> Config:
     """A configuration from several mappings, later ones winning; keys of other configurations are passed over."""
-    kinds = {f.name: f for f in fields(config)}  # type: ignore[arg-type]
-    merged = {key: value for source in sources for key, value in source.items() if key in kinds}
-    return config(**{key: _worded(value, kinds[key]) for key, value in merged.items()})
+    merged = {key: value for source in sources for key, value in respelled(config, source).items()}
+    return config(**{f.name: merged[f.name] for f in fields(config) if f.name in merged})  # type: ignore[arg-type]
 
 
 def _worded(value: Any, f: "Field[Any]") -> Any:
-    """YAML reads 64 as a number and yes as true, also where a word is meant."""
+    """A value in the field's own words. YAML reads 64 as a number and yes as true, also where a word is meant."""
+    if isinstance(value, str):
+        return f.metadata.get("words", {}).get(value, value)
     if _without_none(f.type) is not str or not isinstance(value, bool | int):
         return value
     if isinstance(value, bool):

@@ -17,7 +17,8 @@ from memcirc.models import Model
 from memcirc.pairs.config import PairsConfig, PairsOptions
 from memcirc.pairs.record import Pair, Pairs, Wanted
 from memcirc.verification.passages import Choice, ChoiceOptions
-from memcirc.verification.subject import SettingOptions, Settings, Subject, SubjectOptions
+from memcirc.verification.settings import SettingOptions, Settings
+from memcirc.verification.subject import Subject, SubjectOptions
 from memcirc.verification.transfer import Measuring, TransferOptions
 from tests.models import random_pairs, small_model
 

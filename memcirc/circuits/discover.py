@@ -13,6 +13,7 @@ from memcirc.attribution.settings import AttributionOptions
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.minimal import MinimalCircuit, find_minimal
 from memcirc.models import Model
+from memcirc.options import chosen
 from memcirc.pairs.record import Pairs, joined
 
 
@@ -33,17 +34,7 @@ def scored_piece(model: Model, train: Pairs, config: DiscoverConfig, unit: int) 
 
 def attribution_options(config: DiscoverConfig, reference: Pairs | None = None) -> AttributionOptions:
     """How the configuration wants edges scored, besides by which method; mean ablations average over ``reference``."""
-    return {
-        "reference": reference,
-        "steps": config.ig,
-        "grid": config.grid,
-        "seed": config.attribution_seed,
-        "objective": config.objective,
-        "ablation": config.ablation,
-        "reverse": config.reverse_clean_corrupt,
-        "engine": config.engine,
-        "batch_size": config.eap_batch_size,
-    }
+    return chosen(AttributionOptions, {**vars(config), "reference": reference})
 
 
 def n_pieces(train: Pairs, config: DiscoverConfig) -> int:
@@ -75,12 +66,12 @@ def discover(
             validation,
             scores,
             mode=mode,
-            target=config.target_performance,
-            metric=config.optimize_metric,
+            target=config.target,
+            metric=config.metric,
             by=config.by,
             selection=config.selection,
             ablation=config.ablation,
-            reverse=config.reverse_clean_corrupt,
+            reverse=config.reverse,
             reference=joined(train, validation),
             engine=config.engine,
         )
@@ -93,10 +84,10 @@ def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, valida
     """What a circuit's file says of how it was found."""
     return {
         "mode": mode,
-        "reverse": config.reverse_clean_corrupt,
+        "reverse": config.reverse,
         "ablation": config.ablation,
-        "metric": config.optimize_metric,
-        "target": config.target_performance,
+        "metric": config.metric,
+        "target": config.target,
         "target_met": minimal.target_met,
         "faithfulness": minimal.faithfulness,
         "lower_bound": minimal.lower_bound,

@@ -22,7 +22,7 @@ class ScoreConfig:
     """
 
     mem_batch_size: str = field(
-        default="auto", metadata={"help": "passages in one forward pass, or auto", "flags": ("--batch_size",)}
+        default="auto", metadata={"help": "passages in one forward pass, or auto", "flags": ("batch_size",)}
     )
     level: str = field(
         default="full",

@@ -12,13 +12,14 @@ from memcirc.circuits.config import DiscoverConfig
 from memcirc.config import check_fields
 from memcirc.corpus.config import PrepareConfig
 from memcirc.memorization.config import ScoreConfig
-from memcirc.options import build, refuse_unknown
+from memcirc.options import build, option_name, refuse_unknown, respelled
 from memcirc.pairs.config import PairsConfig
+from memcirc.study import with_objective
 from memcirc.verification.config import VerifyConfig
 
 CONFIG_FILE = "config.yaml"
 FOLDER = "folder"
-PATHS = ("model_name", "dataset", "path", "prune_scores_path", "dataset_path")
+PATHS = ("model_name", "dataset", "path", "scores_path", "pairs_path")
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,14 @@ def resolve(
         key: _meant(value, folder, before.get(key)) if key in PATHS and value else value
         for key, value in options.items()
     }
+    options = with_objective(options, stored.get("discover", {}).get("objective", DiscoverConfig.objective))
     whole = options.pop("global_batch_size", None)
     if whole is not None:
         batch_sizes = {"mem_batch_size": str(whole), "contrastive_batch_size": whole, "eap_batch_size": whole}
         options = {**batch_sizes, **options}
     resolved: dict[str, Any] = {}
     for name, config in SECTIONS.items():
-        own = {f.name for f in fields(config)} & options.keys() if name in sections else set()
+        own = {option_name(f) for f in fields(config)} & options.keys() if name in sections else set()
         resolved[name] = build(config, stored.get(name, {}), {key: options[key] for key in own})
         options = {key: value for key, value in options.items() if key not in own or key in SHARED}
     return RunConfig(**resolved, folder=folder)
@@ -181,9 +183,15 @@ def read_config(path: Path) -> dict[str, Any]:
     for name, section in content.items():
         if not isinstance(section or {}, dict):
             raise ValueError(f"{path}, section {name}: a mapping is expected, not {section!r}")
-        refuse_unknown(section or {}, {f.name for f in fields(SECTIONS[name])}, f"{path}, section {name}")
-    sections = {name: dict(section or {}) for name, section in content.items()}
-    return sections if folder is None else {FOLDER: folder, **sections}
+        content[name] = in_our_words(name, section or {})
+        refuse_unknown(content[name], {f.name for f in fields(SECTIONS[name])}, f"{path}, section {name}")
+    return content if folder is None else {FOLDER: folder, **content}
+
+
+def in_our_words(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A section of a configuration, as a file or a stage's marker has it, in the library's words: those of the study
+    stand in the files of older runs."""
+    return respelled(SECTIONS[section], with_objective(content) if section == "discover" else content)
 
 
 def stored_config(run_dir: Path) -> dict[str, Any]:

@@ -37,9 +37,9 @@ from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
 from memcirc.report.page import write_report
 from memcirc.run.config import RunConfig
 from memcirc.run.loading import run_model
-from memcirc.run.reading import Run, write_absent
+from memcirc.run.reading import Run, marker_in_our_words, write_absent
 from memcirc.run.stages import Made, Merge, Stage, Stages, Units
-from memcirc.run.transfer import slug, transfer_table
+from memcirc.run.transfer import slug, transfer_options, transfer_table
 from memcirc.run.verifying import given_files, verified
 from memcirc.verification.origin import check_origin
 from memcirc.work.config import Execution
@@ -99,12 +99,13 @@ class Pipeline:
 
     def _stage(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
         with self._absent_model_named():
-            return self.stages.run(Stage(name, config, inputs), make)
+            return self.stages.run(Stage(name, config, inputs, partial(marker_in_our_words, name)), make)
 
     def _in_units(self, name: str, config: Mapping[str, Any], inputs: list[Path], merge: Merge) -> Path:
         worker = partial(_worker, Path.cwd(), self.run_dir, self.config, name)
         with self._absent_model_named():
-            return self.stages.run_in_units(Stage(name, config, inputs), partial(self.units, name), worker, merge)
+            stage = Stage(name, config, inputs, partial(marker_in_our_words, name))
+            return self.stages.run_in_units(stage, partial(self.units, name), worker, merge)
 
     @contextmanager
     def _absent_model_named(self) -> Iterator[None]:
@@ -356,10 +357,7 @@ class Pipeline:
         config, tasks = self.config.verify, list(self.finished)
         full = config.checks == "full"
         inputs = [self.discover(task) / self.config.circuit_name(mode) for task in tasks for mode in MODES]
-        settings: dict[str, Any] = {
-            name: getattr(config, name) for name in ("optimize_metric", "seed", "engine", "resamples")
-        }
-        settings["tasks"] = tasks
+        settings = {**transfer_options(self.config), "tasks": tasks}
         inputs += [self.pairs(task) for task in tasks]
 
         def make(folder: Path) -> Made:

@@ -58,7 +58,7 @@ def run_preset(name: str, run_dir: Path) -> None:
         rows = preset.make(pipeline, task)
     out = run_dir / "presets" / f"{name}.json"
     card = _card(pipeline, task) if task else {}
-    content: dict[str, Any] = {"preset": name, **pipeline.model.statement(), "metric": _metric(pipeline)}
+    content: dict[str, Any] = {"preset": name, **pipeline.model.statement(), "metric": pipeline.config.verify.metric}
     content["rows"] = [{**card, **row} for row in rows]
     constant = ("model", "revision", "dtype", "bos", "split", "data", "selection", "averaging", "seed")
     shown = [key for key in dict.fromkeys(key for row in rows for key in row) if task or key not in constant]
@@ -86,10 +86,6 @@ def _card(pipeline: Pipeline, task: str) -> dict[str, Any]:
     }
 
 
-def _metric(pipeline: Pipeline) -> str:
-    return pipeline.config.verify.optimize_metric
-
-
 def _random(pipeline: Pipeline, task: str) -> Rows:
     """Every kind under resample, uniform ones under the other ablations."""
     test, reference = _test(pipeline, task)
@@ -98,12 +94,12 @@ def _random(pipeline: Pipeline, task: str) -> Rows:
     for way in tqdm(_combinations(), desc="random circuits", disable=None, leave=False):
         runner = runner_of(pipeline, test, reference, way)
         circuit = pipeline.circuit(task, way.mode)
-        found = measure(runner, circuit, _metric(pipeline), settings.seed, settings.resamples)
+        found = measure(runner, circuit, settings.metric, settings.seed, settings.n_resamples)
         for kind in KINDS if way.ablated.other_prompt else KINDS[:1]:
             row = {key: getattr(way, key) for key in ("mode", "ablation", "direction", "base")}
             row |= {"kind": kind, "edges": found.n_edges, "faithfulness": found.faithfulness}
             if found.faithfulness is not None:
-                draw = Draw(kind, settings.random_circuits, settings.seed)
+                draw = Draw(kind, settings.n_random, settings.seed)
                 drawn = compare_with_random(runner, circuit, found.metric, draw, scores).to_json()
                 row |= {f"random_{key}": drawn[key] for key in ("mean", "std", "q95", "highest")}
                 row |= {key: drawn[key] for key in ("n_circuits", "disconnected", "overlap", "quantile", "p_value")}
@@ -116,7 +112,8 @@ def _ablations(pipeline: Pipeline, task: str) -> Rows:
     settings, rows = pipeline.config.verify, []
     for way in _combinations():
         runner = runner_of(pipeline, test, reference, way)
-        found = measure(runner, pipeline.circuit(task, way.mode), _metric(pipeline), settings.seed, settings.resamples)
+        circuit = pipeline.circuit(task, way.mode)
+        found = measure(runner, circuit, settings.metric, settings.seed, settings.n_resamples)
         rows.append({"circuit": task, "pairs": task, **_numbers(found)})
     return rows
 

@@ -29,11 +29,12 @@ from memcirc.interventions import MODES
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
 from memcirc.report.files import RunFiles, TaskFiles
-from memcirc.run.config import RunConfig, resolve, stored_config
+from memcirc.run.config import RunConfig, in_our_words, resolve, stored_config
 
 ABSENT = "absent.json"
 COMMANDS = {"windows": "prepare", "points": "pairs", "transfer": "run"}
 SECTIONS = {"windows": "prepare", "score": "score", "pairs": "pairs", "discover": "discover", "verify": "verify"}
+MADE_UNDER = {**SECTIONS, "points": "pairs", "transfer": "verify"}
 SET_BY_THE_RUN = ("contrastive_mode",)
 
 
@@ -202,12 +203,12 @@ class Run:
         task, _, kind = stage.rpartition("/")
         if kind == "discover":
             changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
-        section = SECTIONS.get(Path(stage).name)
+        section, was = SECTIONS.get(Path(stage).name), marker_in_our_words(stage, done.config)
         if section:
             asked = {"split_seed": self.config.pairs.split_seed, **asdict(getattr(self.config, section))}
             now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}
-            shared = now.keys() & done.config.keys()
-            changed += differences({k: done.config[k] for k in shared}, {k: now[k] for k in shared})
+            shared = now.keys() & was.keys()
+            changed += differences({k: was[k] for k in shared}, {k: now[k] for k in shared})
         if changed:
             raise ValueError(f"{self.path / stage}: {'; '.join(changed)}; {self._remedy(stage)} with --force")
         return done
@@ -231,6 +232,11 @@ class Run:
         whole = form.startswith("full") or "@" in stage
         command = "verify --full" if whole else COMMANDS.get(kind, kind)
         return f"`memcirc {command} --run_dir {self.path}` makes it"
+
+
+def marker_in_our_words(stage: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration in a stage's marker with the study's words, which older runs wrote, as the library's."""
+    return in_our_words(MADE_UNDER[Path(stage).name.partition("-")[0]], config)
 
 
 def write_absent(run_dir: Path, absent: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """How large is the minimal circuit by the study's losses and metrics, in every mode, ablation and direction?"""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from tqdm import tqdm
@@ -17,7 +17,7 @@ from memcirc.interventions import MODES, VERIFIED, RunSettings
 from memcirc.options import chosen
 from memcirc.pairs.record import Pairs, joined
 from memcirc.run.pipeline import Pipeline
-from memcirc.study import objective
+from memcirc.study import TwoFunctions
 from memcirc.verification.study_sizes import coarse_search
 
 SEARCH_METRICS = ("logit_diff", "neg_logit_diff", "wrong_answer_logit", "answer_logit", "correct")
@@ -40,7 +40,8 @@ def size_rows(pipeline: Pipeline, task: str) -> list[dict[str, Any]]:
 
 def attributed(pipeline: Pipeline, task: str, loss: str) -> EdgeScores:
     train, config = pipeline.splits(task)[0], pipeline.config.discover
-    options = {**attribution_options(config), "objective": objective(config.grad_function, loss)}
+    objective = replace(TwoFunctions.of(config.objective), loss_function=loss).objective
+    options = {**attribution_options(config), "objective": objective}
     return attribute(pipeline.model, train, config.method, **chosen(AttributionOptions, options))
 
 
@@ -50,7 +51,7 @@ class Runners:
     def __init__(self, pipeline: Pipeline, task: str) -> None:
         self.pipeline, self.splits = pipeline, pipeline.splits(task)
         config = pipeline.config.discover
-        self.target, self.rule = config.target_performance, (config.by, config.selection)
+        self.target, self.rule = config.target, (config.by, config.selection)
         self._memory = Memory(pipeline.model.device)
         self._made: dict[tuple[int, RunSettings], CircuitRunner] = {}
 

@@ -34,11 +34,13 @@ class Units:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is known by: the name of its folder, its configuration, and its input files."""
+    """What a stage is known by: the name of its folder, its configuration, its input files, and how the configuration
+    in a marker is read (those of older runs have other words)."""
 
     name: str
     config: Mapping[str, Any]
     inputs: Sequence[Path] = ()
+    read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
 
 class Stages:
@@ -116,7 +118,7 @@ class Stages:
 
     def _begun(self, stage: Stage) -> StageFolder | None:
         """The stage's folder, made ready; None when the stage is done, or was begun by this process before."""
-        name, folder = stage.name, StageFolder(self._run_dir / stage.name, self._run_dir)
+        name, folder = stage.name, StageFolder(self._run_dir / stage.name, self._run_dir, stage.read)
         if name in self._settled:
             return None
         self._settled.add(name)

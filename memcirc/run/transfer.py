@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
 from memcirc.models import Model
+from memcirc.options import chosen
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs, joined
 from memcirc.run.config import RunConfig
@@ -81,13 +82,7 @@ def run_transfer(run: Found, names: Sequence[str], data: dict[str, Pairs]) -> Tr
 
 def transfer_options(config: RunConfig) -> TransferOptions:
     """How a run's circuits are measured on other data: what its verification is configured with."""
-    verify = config.verify
-    return {
-        "metric": verify.optimize_metric,
-        "engine": verify.engine,
-        "seed": verify.seed,
-        "n_resamples": verify.resamples,
-    }
+    return chosen(TransferOptions, vars(config.verify))
 
 
 def _row(run: Found, cell: Cell) -> dict[str, Any]:

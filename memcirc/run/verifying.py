@@ -24,12 +24,12 @@ def given_files(config: RunConfig) -> list[Path]:
         ValueError: a ranking without a size.
     """
     settings = config.verify
-    given = [Path(config.located(path)) for path in (settings.prune_scores_path, settings.dataset_path) if path]
+    given = [Path(config.located(path)) for path in (settings.scores_path, settings.pairs_path) if path]
     missing = [path for path in given if not path.is_file()]
     if missing:
         raise FileNotFoundError(f"no file at {missing[0]}")
-    if settings.prune_scores_path and not settings.edge_count:
-        raise ValueError("prune_scores_path without edge_count: say how many edges of that ranking to verify")
+    if settings.scores_path and not settings.n_edges:
+        raise ValueError("scores_path without n_edges: say how many edges of that ranking to verify")
     return given
 
 
@@ -37,13 +37,13 @@ def verified(run: Run, task: str, model: Model) -> Verification:
     """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
     config, settings = run.config, run.config.verify
     *others, pairs = run.splits(task)
-    if settings.dataset_path:
-        pairs = load_pairs(config.located(settings.dataset_path), model, config.prepare.bos)
-    scores_path = config.located(settings.prune_scores_path)
+    if settings.pairs_path:
+        pairs = load_pairs(config.located(settings.pairs_path), model, config.prepare.bos)
+    scores_path = config.located(settings.scores_path)
     scores = load_scores(scores_path) if scores_path else run.edge_scores(task)
     rule = config.discover.by, config.discover.selection
     circuits = {
-        mode: scores.first(settings.edge_count, *rule) if settings.edge_count else run.circuit(task, mode)
+        mode: scores.first(settings.n_edges, *rule) if settings.n_edges else run.circuit(task, mode)
         for mode in settings.modes
     }
     return verify_circuits(model, _material(run, others, pairs), scores, circuits, settings)
@@ -56,10 +56,10 @@ def _material(run: Run, others: Sequence[Pairs], pairs: Pairs) -> Material:
         choice = Choice(
             config.prepare.prompt_tokens,
             {pair.doc_id for pair in pairs},
-            config.verify.passages,
+            config.verify.n_passages,
             config.verify.seed,
             SCORE_COLUMN[config.pairs.metric],
             config.pairs.threshold,
         )
         passages = cache(partial(passages_from, run.artifact("score", "scores.parquet"), choice))
-    return Material(pairs[: config.verify.dataset_size], joined(*others, pairs), others[0], passages)
+    return Material(pairs[: config.verify.n_pairs], joined(*others, pairs), others[0], passages)

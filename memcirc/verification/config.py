@@ -2,37 +2,61 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import at_least, check_fields
+from memcirc.config import at_least
 from memcirc.engines import ENGINES
-from memcirc.interventions import VERIFIED
-from memcirc.study import ABLATION_WORDS, PATCH_TYPES
+from memcirc.interventions import ABLATIONS, MODES, VERIFIED
+from memcirc.study import ABLATION_WORDS, MODE_WORDS
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
+from memcirc.verification.settings import CheckSettings
 
 
 @dataclass(frozen=True)
-class VerifyConfig:
+class VerifyConfig(CheckSettings):
     """What is verified, and how. Without further options: the run's own circuits on its test split.
 
     Raises:
         ValueError: an unknown word, or a count below 1.
     """
 
-    prune_scores_path: str = field(
-        default="", metadata={"help": "file of edge scores, as memcirc saves them, in place of the run's own"}
+    scores_path: str = field(
+        default="",
+        metadata={
+            "help": "file of edge scores, as memcirc saves them, in place of the run's own",
+            "flags": ("prune_scores_path",),
+        },
     )
-    edge_count: int | None = field(default=None, metadata={"help": "size of the circuit in place of the minimal one"})
-    dataset_path: str = field(default="", metadata={"help": "file of pairs in place of the run's test split"})
-    dataset_size: int | None = field(default=None, metadata={"help": "use the first pairs only"})
-    optimize_metric: str = field(default="logit_diff", metadata={"help": "metric of faithfulness"})
-    ablation_type: str = field(
-        default="all", metadata={"help": "what ablated edges carry", "choices": ("all", *ABLATION_WORDS)}
+    n_edges: int | None = field(
+        default=None, metadata={"help": "size of the circuit in place of the minimal one", "flags": ("edge_count",)}
     )
-    patch_type: str = field(
-        default="all", metadata={"help": "ways to run the circuit", "choices": ("all", *PATCH_TYPES)}
+    pairs_path: str = field(
+        default="", metadata={"help": "file of pairs in place of the run's test split", "flags": ("dataset_path",)}
     )
-    reverse_clean_corrupt: str = field(
+    n_pairs: int | None = field(default=None, metadata={"help": "use the first pairs only", "flags": ("dataset_size",)})
+    ablation: str = field(
         default="all",
-        metadata={"help": "exchange the base and the source prompt; all is both", "choices": ("all", "yes", "no")},
+        metadata={
+            "help": "what ablated edges carry",
+            "choices": ("all", *ABLATIONS),
+            "flags": ("ablation_type",),
+            "words": ABLATION_WORDS,
+        },
+    )
+    mode: str = field(
+        default="all",
+        metadata={
+            "help": "ways to run the circuit",
+            "choices": ("all", *MODES),
+            "flags": ("patch_type",),
+            "words": MODE_WORDS,
+        },
+    )
+    reverse: str = field(
+        default="all",
+        metadata={
+            "help": "exchange the base and the source prompt; all is both",
+            "choices": ("all", "yes", "no"),
+            "flags": ("reverse_clean_corrupt",),
+        },
     )
     checks: str = field(
         default="default",
@@ -41,22 +65,16 @@ class VerifyConfig:
             + "; ".join(f"{name} ({check.about})" for name, check in CHECKS.items())
         },
     )
-    random_circuits: int = field(default=100, metadata={"help": "random circuits of the same size, of each kind"})
-    resamples: int = field(default=2000, metadata={"help": "resamples of every bootstrap"})
-    passages: int = field(default=24, metadata={"help": "passages of each sort in the checks on running text"})
-    curve_points: int = field(default=16, metadata={"help": "sizes on the faithfulness curve"})
+    n_passages: int = field(
+        default=24, metadata={"help": "passages of each sort in the checks on running text", "flags": ("passages",)}
+    )
     engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
-    seed: int = field(default=0, metadata={"help": "seed of the random circuits"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        from memcirc.metrics import Metric  # torch comes with it, which --help need not wait for
-
-        Metric.parse(self.optimize_metric)
-        at_least(self, 1, "random_circuits", "curve_points", "resamples", "passages")
-        at_least(self, 0, "seed")
+        super().__post_init__()
+        at_least(self, 1, "n_random", "n_passages")
         known_checks(self.chosen_checks, "default", "full")
-        for name in ("edge_count", "dataset_size"):
+        for name in ("n_edges", "n_pairs"):
             if getattr(self, name) is not None:
                 at_least(self, 1, name)
 
@@ -69,14 +87,12 @@ class VerifyConfig:
 
     @property
     def ablations(self) -> tuple[str, ...]:
-        if self.ablation_type == "all":
-            return VERIFIED
-        return (ABLATION_WORDS[self.ablation_type],)
+        return VERIFIED if self.ablation == "all" else (self.ablation,)
 
     @property
     def modes(self) -> tuple[str, ...]:
-        return ("tree", "edge") if self.patch_type == "all" else (PATCH_TYPES[self.patch_type],)
+        return MODES if self.mode == "all" else (self.mode,)
 
     @property
     def directions(self) -> tuple[bool, ...]:
-        return {"all": (False, True), "yes": (True,), "no": (False,)}[self.reverse_clean_corrupt]
+        return {"all": (False, True), "yes": (True,), "no": (False,)}[self.reverse]

@@ -43,7 +43,6 @@ from memcirc.verification.subject import Subject
 
 SHARE = 0.9
 HALF = 0.5
-PERMUTATIONS = 999
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def independence(subject: Subject) -> HypothesisTest:
     runner = subject.runner()
     masks = torch.stack([~subject.mask, torch.ones_like(subject.mask)])
     without, whole = runner.logits(masks, answers_only=True).double().cpu().numpy()
-    value, p = hsic_test(without, whole, PERMUTATIONS, subject.settings.seed)
+    value, p = hsic_test(without, whole, subject.settings.n_permutations, subject.settings.seed)
     return _result(subject, INDEPENDENCE, value, p, len(whole), {})
 
 

@@ -21,10 +21,9 @@ from memcirc.verification.check import Work
 from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
-SUBSETS = 20
 ROUNDS = 3
-CANDIDATES = 100
 SHOWN = 5
+BACK_UP = 0.01
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,15 @@ def knock_out(subject: Subject) -> list[KnockOut]:
 
 
 def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
-    runner, metric, mask = subject.runner(reverse=reverse), subject.settings.metric, subject.mask
+    settings, runner, mask = subject.settings, subject.runner(reverse=reverse), subject.mask
+    metric, n_subsets = settings.metric, settings.n_subsets
     order = subject.ranking.order
-    generator = torch.Generator().manual_seed(subject.settings.seed)
-    subsets = mask & (torch.rand(SUBSETS, len(mask), generator=generator) < 0.5)
+    generator = torch.Generator().manual_seed(settings.seed)
+    subsets = mask & (torch.rand(n_subsets, len(mask), generator=generator) < 0.5)
     kept, whole = (runner.faithfulness(m & ~subsets, metric) for m in (mask, torch.ones_like(mask)))
     incompleteness = (kept - whole).abs()
     rest = order[~mask[order]]
-    candidates = rest[:CANDIDATES]
+    candidates = rest[: settings.n_candidates]
     before, after = (_effects(runner, base, candidates, metric) for base in (torch.ones_like(mask), ~mask))
     gain = after.abs() - before.abs()
     woken = gain.argsort(descending=True, stable=True)[:SHOWN].tolist()
@@ -75,8 +75,8 @@ def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
         without_circuit=float(runner.faithfulness(~mask[None], metric)[0]),
         incompleteness=float(incompleteness.mean()),
         incompleteness_highest=float(incompleteness.max()),
-        n_subsets=SUBSETS,
-        rounds=_rounds(runner, rest, subject.settings.target, metric),
+        n_subsets=n_subsets,
+        rounds=_rounds(runner, rest, settings.target, metric),
         n_candidates=len(candidates),
         n_back_ups=int((gain > BACK_UP).sum()),
         back_ups=[
@@ -84,9 +84,6 @@ def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
             for i in woken
         ],
     )
-
-
-BACK_UP = 0.01
 
 
 def _effects(runner: CircuitRunner, base: Tensor, edges: Tensor, metric: str) -> Tensor:

@@ -9,7 +9,7 @@ The other half needs circuits that do the reverse, of equal size: the one for or
 completions, whose knock-out should harm that and spare recitation; and the one for copying, found by EAP on the
 repeated random tokens. Both are found on one half of their kind of text and measured on the other; the means are those
 of the half of ordinary text that is not measured. The circuit for copying is sought only if the model copies: if what
-is said again has a loss at least ``COPIES`` nats below what is said first.
+is said again has a loss at least ``copying_gain`` nats below what is said first.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,6 @@ from memcirc.verification.subject import Subject
 WAY = Way("tree", "mean-clean")
 RANDOM_CIRCUITS = 8
 N_REPEATED = 24
-COPIES = 1.0
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,9 @@ def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str
         half = len(pairs[0].clean_ids) - 1
         first, second = -float(said[:, : half - 1].mean()), -float(said[:, half:].mean())
     note = f"loss of random tokens {first:.2f} when new, {second:.2f} when repeated"
-    if first - second < COPIES:
-        return None, f"the model does not copy: {note}; a copying circuit is sought from a gain of {COPIES:g} nat on"
+    wanted = subject.settings.copying_gain
+    if first - second < wanted:
+        return None, f"the model does not copy: {note}; a copying circuit is sought from a gain of {wanted:g} nat on"
     steps = torch.linspace(0, half - 2, 8).long().tolist()
     items = [
         Pair(

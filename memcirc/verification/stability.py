@@ -24,9 +24,6 @@ from memcirc.verification.record import OfPairs
 from memcirc.verification.resampling import faithfulness_interval
 from memcirc.verification.subject import Subject
 
-REDISCOVERIES = 50
-SPLIT_SEEDS = 5
-
 
 @dataclass(frozen=True)
 class Stability(OfPairs):
@@ -116,19 +113,21 @@ def jaccard(some: Tensor, others: Tensor) -> np.ndarray:
 
 
 def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Circuits of as many edges, bool [.., n_edges]: those of ``REDISCOVERIES`` resamples of the training documents,
+    """Circuits of as many edges, bool [.., n_edges]: those of ``n_rediscoveries`` resamples of the training documents,
     and those of training splits of all pairs with other seeds (none where only the training pairs are known)."""
     train, parts = subject.needed("train"), [subject.reference, subject.pairs]
     everything = joined(train, *(part for part in parts if part is not None))
     everything = Pairs(tuple(dict.fromkeys(everything.items)), everything.header)
     per_pair = _scores_of(subject, everything)
     place = {pair: i for i, pair in enumerate(everything)}
-    counts = resample_counts(train.components(), REDISCOVERIES, subject.settings.seed)
+    counts = resample_counts(train.components(), subject.settings.n_rediscoveries, subject.settings.seed)
     own = per_pair[[place[pair] for pair in train]]
     resampled = _top(subject, torch.from_numpy(counts).to(per_pair) @ own)
     if len(everything) == len(train):
         return resampled, resampled[:0]
-    rows = [[place[pair] for pair in everything.split(seed=seed)[0]] for seed in range(1, SPLIT_SEEDS + 1)]
+    rows = [
+        [place[pair] for pair in everything.split(seed=seed)[0]] for seed in range(1, subject.settings.n_splits + 1)
+    ]
     return resampled, _top(subject, torch.stack([per_pair[row].mean(0) for row in rows]))
 
 

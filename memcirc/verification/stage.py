@@ -11,11 +11,14 @@ from tqdm import tqdm
 from memcirc.attribution.scores import EdgeScores
 from memcirc.circuit import Circuit
 from memcirc.models import Model
+from memcirc.options import chosen
 from memcirc.pairs.record import Pairs
 from memcirc.verification.check import Job
 from memcirc.verification.config import VerifyConfig
 from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
+from memcirc.verification.settings import SettingOptions, Settings
+from memcirc.verification.subject import SubjectOptions
 from memcirc.verification.verify import verify
 
 
@@ -39,6 +42,7 @@ def verify_circuits(
     """Verify each mode's circuit in that mode."""
     result = Verification({})
     for mode, circuit in circuits.items():
+        target, thorough = circuit.origin.get("target", Settings.target), config.checks == "full"
         one = verify(
             model,
             material.pairs,
@@ -48,18 +52,9 @@ def verify_circuits(
             checks=config.chosen_checks,
             ablations=config.ablations,
             directions=config.directions,
-            reference=material.reference,
-            train=material.train,
-            passages=material.passages,
-            engine=config.engine,
             progress=partial(_bar, mode),
-            metric=config.optimize_metric,
-            target=circuit.origin.get("target", 0.85),
-            n_random=config.random_circuits,
-            curve_points=config.curve_points,
-            n_resamples=config.resamples,
-            seed=config.seed,
-            thorough=config.checks == "full",
+            **chosen(SubjectOptions, {**vars(material), "engine": config.engine}),
+            **chosen(SettingOptions, {**vars(config), "target": target, "thorough": thorough}),
         )
         result = result.merged(one)
     per_mode: dict[str, Any] = {mode: {"n_edges": len(c), "origin": dict(c.origin)} for mode, c in circuits.items()}

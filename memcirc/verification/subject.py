@@ -10,52 +10,15 @@ from torch import Tensor
 from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
-from memcirc.config import check_fields
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings
-from memcirc.metrics import Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.passages import Passages
+from memcirc.verification.settings import Settings
 
 ATTRIBUTION = ("method", "steps", "grid", "objective", "ablation", "seed", "reverse")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all checks share.
-
-    ``n_random``: random circuits of each kind; ``curve_points``: sizes on the logarithmic grid; ``n_resamples``: of
-    every bootstrap; ``thorough``: curves under every ablation and chance at every size.
-
-    Raises:
-        ValueError: a field of another type, an unknown metric.
-    """
-
-    metric: str = "logit_diff"
-    target: float = 0.85
-    n_random: int = 100
-    curve_points: int = 16
-    n_resamples: int = 2000
-    seed: int = 0
-    thorough: bool = False
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        Metric.parse(self.metric)
-
-
-class SettingOptions(TypedDict, total=False):
-    """The fields of :class:`Settings` as options of a function."""
-
-    metric: str
-    target: float
-    n_random: int
-    curve_points: int
-    n_resamples: int
-    seed: int
-    thorough: bool
 
 
 class SubjectOptions(TypedDict, total=False):

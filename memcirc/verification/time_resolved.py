@@ -32,7 +32,6 @@ from memcirc.verification.stability import jaccard
 from memcirc.verification.subject import Subject
 
 DELAYS = (0, 1, 2, 5, 10)
-FEWEST_PAIRS = 8
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,16 @@ def time_resolved(subject: Subject) -> list[Moment]:
     """
     train, passages = subject.needed("train"), subject.needed("passages")
     metric, n_edges = subject.settings.metric, len(subject.circuit)
+    fewest = subject.settings.fewest_pairs
     found: dict[int, tuple[Pairs, Pairs]] = {}
     for delay in DELAYS:
         seen, measured = (delayed(subject.model, pairs, passages, delay) for pairs in (train, subject.pairs))
-        if len(seen) >= FEWEST_PAIRS and len(measured) >= FEWEST_PAIRS:
+        if len(seen) >= fewest and len(measured) >= fewest:
             found[delay] = seen, measured
         elif delay == 0:
             raise ValueError(
                 f"{len(seen)} training and {len(measured)} test pairs have a known continuation; "
-                f"time-resolved circuits need at least {FEWEST_PAIRS} of each"
+                f"time-resolved circuits need at least {fewest} of each"
             )
     scores = {delay: attribute(subject.model, seen, **subject.attribution) for delay, (seen, _) in found.items()}
     masks = torch.stack([subject.ranked(s).masks([n_edges])[0] for s in scores.values()])

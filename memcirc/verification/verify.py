@@ -5,7 +5,7 @@ reason and its numbers; the others are still made.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Unpack
 
 from memcirc.attribution.scores import EdgeScores
@@ -19,7 +19,8 @@ from memcirc.pairs.record import Pairs
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
 from memcirc.verification.result import Verification
-from memcirc.verification.subject import SettingOptions, Settings, Subject, SubjectOptions
+from memcirc.verification.settings import SettingOptions, Settings
+from memcirc.verification.subject import Subject, SubjectOptions
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -110,5 +111,5 @@ def _statement(subject: Subject) -> dict[str, Any]:
         "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
         "positions": "all edges at every position",
         "engine": subject.engine,
-        "seed": subject.settings.seed,
+        **asdict(subject.settings),
     }

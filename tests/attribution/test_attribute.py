@@ -116,13 +116,11 @@ def test_every_method_is_found_by_its_name(name: str) -> None:
 
 def test_discovery_passes_on_every_setting_of_attribution() -> None:
     model, pairs = small_model("gpt2"), random_pairs(3)
-    config = DiscoverConfig(method="eap-ig-inputs", ig=2, grid="1..m")
+    config = DiscoverConfig(method="eap-ig-inputs", steps=2, grid="1..m")
     table = scored_piece(model, pairs, config, 0)
     expected = attribute(model, pairs, "eap-ig-inputs", steps=2, grid="1..m").values
     torch.testing.assert_close(torch.from_numpy(table["sum"].to_numpy()) / 3, expected)
-    first, other = (
-        scored_piece(model, pairs, DiscoverConfig(method="random", attribution_seed=seed), 0) for seed in (0, 1)
-    )
+    first, other = (scored_piece(model, pairs, DiscoverConfig(method="random", seed=seed), 0) for seed in (0, 1))
     assert not first.equals(other)
 
 

@@ -36,7 +36,7 @@ def options(run_options: list[str], tmp_path: Path) -> list[str]:
         (["--threshold", "1.5"], r"threshold 1.5 is outside \[0, 1\]"),
         (["--low_threshold", "0.9"], "low_threshold 0.9 must be below threshold 0.6"),
         (["--prompt_tokens", "400"], "gives no window of 412 tokens"),
-        (["--patch_type", "NODE"], "patch_type 'NODE' is not known; accepted: TREE_PATCH|patch_type 'NODE'"),
+        (["--patch_type", "NODE"], "mode 'NODE' is not known; accepted: tree, edge"),
         (["--prefix_lengths", "8,99"], "prefix length 99: the prompt has 16 tokens"),
         (["--metric", "rouge"], "metric 'rouge' is not known; accepted: bleu"),
         (["--optimize_metric", "loss"], "metric 'loss' is not known"),
@@ -143,4 +143,4 @@ def test_a_foreign_ranking_needs_a_size(
 ) -> None:
     scores = str(finished_run / "branch" / "discover" / "edge_scores.safetensors")
     line = refused(["verify", str(finished_run), "--prune_scores_path", scores], capsys)
-    assert "prune_scores_path without edge_count" in line
+    assert "scores_path without n_edges" in line

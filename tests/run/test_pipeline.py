@@ -91,7 +91,7 @@ def test_another_configuration_is_refused_and_changes_nothing(
     before = (run_dir / "config.yaml").read_bytes()
     assert main(["discover", "--run_dir", str(run_dir), "--ig", "3"]) == MISTAKE
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "ig was 5, now 3" in line
+    assert "steps was 5, now 3" in line
     assert "--force" in line
     assert (run_dir / "config.yaml").read_bytes() == before
 
@@ -102,7 +102,7 @@ def test_force_makes_a_stage_anew(finished_run: Path, tmp_path: Path) -> None:
     assert main(["discover", "--run_dir", str(run_dir), "--ig", "1", "--force"]) == 0
     circuit, _ = load_circuit(run_dir / "branch" / "discover" / "circuit.json")
     assert circuit.origin["steps"] == 1
-    assert yaml.safe_load((run_dir / "config.yaml").read_text())["discover"]["ig"] == 1
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["discover"]["steps"] == 1
 
 
 def test_ctrl_c_keeps_finished_stages_and_the_next_run_goes_on(
@@ -228,8 +228,8 @@ def test_presets_and_sizes_keep_to_the_runs_own_ranking(
     config = resolve(stored_config(run_dir), {})
     config = replace(
         config,
-        discover=replace(config.discover, by="signed", selection="greedy", reverse_clean_corrupt=True),
-        verify=replace(config.verify, edge_count=7),
+        discover=replace(config.discover, by="signed", selection="greedy", reverse=True),
+        verify=replace(config.verify, n_edges=7),
     )
     found = []
 

@@ -110,9 +110,9 @@ def test_a_configuration_edited_by_hand_is_not_that_of_the_artifacts(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = copy / "config.yaml"
-    path.write_text(path.read_text().replace("ig: 5", "ig: 4"))
-    assert "branch/discover: ig was 5, now 4" in refusal(["report", str(copy)], capsys)
-    path.write_text(path.read_text().replace("ig: 4", "ig: 5").replace("split_seed: 0", "split_seed: 1"))
+    path.write_text(path.read_text().replace("steps: 5", "steps: 4"))
+    assert "branch/discover: steps was 5, now 4" in refusal(["report", str(copy)], capsys)
+    path.write_text(path.read_text().replace("steps: 4", "steps: 5").replace("split_seed: 0", "split_seed: 1"))
     line = refusal(["export", str(copy), "--format", "csv"], capsys)
     assert "branch/discover: split_seed was 0, now 1" in line
 
@@ -277,3 +277,35 @@ def test_a_presets_table_has_its_place_in_the_run(
     line = refusal(["verify", "--preset", "branch_random", str(copy), "--out", str(tmp_path / "out")], capsys)
     assert "a preset's table goes to RUN/presets" in line
     assert not (copy / "presets").exists()
+
+
+OLDER = {
+    "steps": "ig",
+    "metric": "optimize_metric",
+    "target": "target_performance",
+    "ablation": "ablation_type",
+    "mode": "patch_type",
+    "reverse": "reverse_clean_corrupt",
+    "batch_size": "eap_batch_size",
+    "seed": "attribution_seed",
+}
+
+
+def test_a_stage_of_an_older_run_is_known_by_the_studys_words(
+    finished_run: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its marker says them; it is neither made anew nor taken for a stage of other settings."""
+    marker = copy / "branch" / "discover" / "done.json"
+    content = json.loads(marker.read_text(encoding="utf-8"))
+    config = {OLDER.get(key, key): value for key, value in content["config"].items() if key != "objective"}
+    content["config"] = config | {"grad_function": "logit", "loss_function": "avg_diff", "ablation_type": "RESAMPLE"}
+    older = json.dumps(content)
+    marker.write_text(older, encoding="utf-8")
+    circuit = Run(copy).circuit("branch")
+    assert main(["discover", "--run_dir", str(copy)]) == 0
+    assert marker.read_text(encoding="utf-8") == older
+    assert circuit == Run(finished_run).circuit("branch")
+    marker.write_text(older.replace('"ig": 5', '"ig": 4').replace("avg_diff", "avg_val"), encoding="utf-8")
+    for command in ("discover", "report"):
+        line = refusal([command, "--run_dir", str(copy)], capsys)
+        assert "objective was 'answer_logit', now 'logit_diff'; steps was 4, now 5" in line

@@ -103,12 +103,9 @@ OWN_WAYS = ({}, {"ablation": "zero", "reverse": True}, {"objective": "answer_log
 
 
 @pytest.mark.parametrize("options", OWN_WAYS)
-def test_rediscovery_is_attribution_on_resampled_documents(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
-) -> None:
+def test_rediscovery_is_attribution_on_resampled_documents(options: dict[str, object]) -> None:
     """The fast way averages rows of scores; here every resample is attributed anew."""
-    monkeypatch.setattr("memcirc.verification.stability.REDISCOVERIES", 4)
-    made = subject(attribution=options)
+    made = subject(attribution=options, settings={"n_rediscoveries": 4})
     assert made.train is not None
     row = stability(made)[0]
     overlaps, every = [], made.mask
@@ -232,8 +229,7 @@ def test_circuits_for_other_text_are_not_found_on_what_they_are_measured_on(monk
 
     monkeypatch.setattr(module, "attribute", spied_attribute)
     monkeypatch.setattr(module, "loss", spied_loss)
-    monkeypatch.setattr(module, "COPIES", -math.inf)
-    rows = specificity(subject(n_edges=60))
+    rows = specificity(subject(n_edges=60, settings={"copying_gain": -100.0}))
     assert all(row.copying_rise is not None for row in rows)
     assert {row.text: row.n_passages for row in rows}["repeated random tokens"] == module.N_REPEATED
 
@@ -367,9 +363,8 @@ def test_circuits_of_later_tokens_are_found_by_the_circuits_own_method(monkeypat
 
     made, test = branch_subject(ablation="zero", reverse=True)  # type: ignore[misc]
     monkeypatch.setattr("memcirc.verification.time_resolved.attribute", asked)
-    monkeypatch.setattr("memcirc.verification.time_resolved.FEWEST_PAIRS", 1)
     with pytest.raises(Asked) as told:
-        time_resolved(replace(made, pairs=test))
+        time_resolved(replace(made, pairs=test, settings=replace(made.settings, fewest_pairs=1)))
     (options,) = told.value.args
     assert (options["method"], options["ablation"], options["reverse"]) == ("eap", "zero", True)
 

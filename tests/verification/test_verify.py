@@ -84,7 +84,7 @@ def test_an_unknown_check_is_refused() -> None:
 def test_the_stage_verifies_each_modes_circuit_in_its_mode() -> None:
     model, pairs = small_model("gpt2"), random_pairs(3)
     scores = attribute(model, pairs, "eap")
-    config = VerifyConfig(ablation_type="resample", reverse_clean_corrupt="no", random_circuits=3, curve_points=3)
+    config = VerifyConfig(ablation="resample", reverse="no", n_random=3, curve_points=3)
     circuits = {"tree": scores.top(30), "edge": scores.top(8)}
     result = verify_circuits(model, Material(pairs, pairs), scores, circuits, config)
     assert [(row.mode, row.n_edges) for row in result.faithfulness] == [("tree", 30), ("edge", 8)]
@@ -94,11 +94,11 @@ def test_the_stage_verifies_each_modes_circuit_in_its_mode() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ablation_type": "noise"}, "ablation_type 'noise' is not known; accepted: all, resample"),
-        ({"random_circuits": 0}, "random_circuits is 0; at least 1"),
+        ({"ablation": "noise"}, "ablation 'noise' is not known; accepted: all, resample"),
+        ({"n_random": 0}, "n_random is 0; at least 1"),
         ({"checks": "curve,vibes"}, "check 'vibes' is not known; accepted: default, full, faithfulness"),
-        ({"edge_count": 0}, "edge_count is 0; at least 1"),
-        ({"optimize_metric": "loss"}, "metric 'loss' is not known"),
+        ({"n_edges": 0}, "n_edges is 0; at least 1"),
+        ({"metric": "loss"}, "metric 'loss' is not known"),
     ],
 )
 def test_bad_configurations_are_refused(options: dict[str, object], message: str) -> None:
