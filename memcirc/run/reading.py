@@ -30,6 +30,7 @@ from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
 from memcirc.report.files import RunFiles, TaskFiles
 from memcirc.run.config import RunConfig, in_our_words, resolve, stored_config
+from memcirc.verification.result import Verification
 
 ABSENT = "absent.json"
 COMMANDS = {"windows": "prepare", "points": "pairs", "transfer": "run"}
@@ -116,9 +117,10 @@ class Run:
         """The minimal circuit that discovery found."""
         return load_circuit(self.circuit_file(task, mode))[0]
 
-    def verification(self, task: str) -> dict[str, Any]:
+    def verification(self, task: str) -> Verification:
         """What the task's circuits were found to do: the full verification where there is one of these circuits."""
-        return dict(read_json(self.artifact(self._fullest(f"{self._known(task)}/verify"), "verification.json")))
+        path = self.artifact(self._fullest(f"{self._known(task)}/verify"), "verification.json")
+        return Verification.from_json(read_json(path))
 
     def artifact(self, stage: str, file: str) -> Path:
         """The file that a finished stage has left, checked as the module's text says.

@@ -48,8 +48,11 @@ def test_a_run_gives_every_artifact_and_changes_nothing(finished_run: Path) -> N
     scores, circuit = run.edge_scores("branch"), run.circuit("branch", "edge")
     assert circuit.edges == scores.top(len(circuit)).edges
     assert run.circuit("branch").origin["mode"] == "tree"
-    statement = run.verification("memorization")["statement"]
-    assert statement["circuits"]["tree"]["n_edges"] == len(run.circuit("memorization", "tree"))
+    verification = run.verification("memorization")
+    assert verification.statement["circuits"]["tree"]["n_edges"] == len(run.circuit("memorization", "tree"))
+    written = json.loads((finished_run / "memorization" / "verify" / "verification.json").read_text(encoding="utf-8"))
+    assert verification.to_json() == written
+    assert written["statement"]["n_rediscoveries"] == 50
     assert run.report == finished_run / "report" / "report.html"
     assert tree(finished_run) == before
 
