@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from memcirc.cli import COMMANDS, FAILURE, INTERRUPTED, MISTAKE, main, parser
+from memcirc.cli import FAILURE, INTERRUPTED, MISTAKE, main, parser
+from memcirc.commands import COMMANDS
 from memcirc.options import finite_number, whole_number
+from memcirc.run.config import STAGES
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("command", [[], *([name] for name in (*STAGES, *COMMANDS))])
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -249,12 +251,12 @@ def test_output_that_the_encoding_does_not_hold_is_replaced(monkeypatch: pytest.
 
 TABLE = """
 import sys
-from memcirc import cli
+from memcirc import cli, commands
 def table(*_):
     for _ in range(20_000):
         print("a \u2013 b", "x" * 100)
     print("end", file=sys.stderr)
-cli.COMMANDS["doctor"] = table
+commands.COMMANDS["doctor"] = table
 sys.exit(cli.main(["doctor"]))
 """
 FULL = "[Errno 28] No space left on device"

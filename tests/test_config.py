@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from memcirc.circuits.config import DiscoverConfig
-from memcirc.cli import COMMAND_SECTIONS, parser
+from memcirc.cli import parser
 from memcirc.config import wrong_type
 from memcirc.corpus.config import PrepareConfig
 from memcirc.demo.config import DemoConfig
 from memcirc.memorization.config import ScoreConfig
 from memcirc.options import build
 from memcirc.pairs.config import PairsConfig
-from memcirc.run.config import ModelConfig, resolve, stored_config
+from memcirc.run.config import ModelConfig, resolve, sections_of, stored_config
 from memcirc.studies.config import STUDIES
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
@@ -137,7 +137,7 @@ def test_options_in_the_studys_words_are_the_librarys(section: str) -> None:
     words = [f"--{name}={value}" for name, value in said.items() if value is not True]
     words += ["--reverse_clean_corrupt", *(["yes"] if section == "verify" else [])]
     options = vars(parser().parse_args([section, *words]))
-    config = resolve({"model": {"model_name": "m"}, "prepare": {"dataset": "d"}}, options, COMMAND_SECTIONS[section])
+    config = resolve({"model": {"model_name": "m"}, "prepare": {"dataset": "d"}}, options, sections_of(section))
     assert getattr(config, section) == (DISCOVER if section == "discover" else VERIFY)
 
 

@@ -8,18 +8,24 @@ from types import ModuleType
 import pytest
 import torch
 
+from memcirc.artifacts import write_text
 from memcirc.attribution.attribute import attribute
 from memcirc.attribution.method import Method
 from memcirc.attribution.methods import METHODS
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
+from memcirc.cli import MISTAKE, main
 from memcirc.engine import Request
 from memcirc.engines import ENGINES
 from memcirc.graph import Graph, GraphShape, graph_of
-from memcirc.interop.export import FORMATS, export
+from memcirc.interop.export import FORMATS, export, written_as
 from memcirc.interop.mib import ScoredCircuit
 from memcirc.interventions import ABLATIONS, Ablation
 from memcirc.metrics import METRICS, POSITION, TABLE, Labels, Metric
+from memcirc.run.config import STAGES, StageCommand
+from memcirc.run.pipeline import Pipeline
+from memcirc.run.reading import Run
+from memcirc.run.stages import Made
 from tests.models import random_pairs, small_model
 
 ROOT = Path(__file__).parents[1]
@@ -75,10 +81,15 @@ def test_another_mean_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(native.logits(circuits), peer.logits(circuits))
 
 
-def test_an_export_format_is_a_function_and_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(
-        FORMATS, "toy", lambda scored, path: path.write_text(" ".join(scored.circuit), encoding="utf-8")
-    )
+def test_an_export_format_is_a_function_under_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(FORMATS, "toy", FORMATS["csv"])  # so that it is taken out again
+
+    @written_as("toy", "txt")
+    def toy(scored: ScoredCircuit, path: Path) -> None:
+        path.write_text(" ".join(scored.circuit), encoding="utf-8")
+
     graph = Graph(GraphShape(1, 1, 1))
     export(
         ScoredCircuit(graph, Circuit.from_edges(["input->logits"]), torch.zeros(graph.n_edges), 4),
@@ -86,6 +97,9 @@ def test_an_export_format_is_a_function_and_its_name(monkeypatch: pytest.MonkeyP
         "toy",
     )
     assert (tmp_path / "t").read_text(encoding="utf-8") == "input->logits"
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    assert "csv,toy}" in capsys.readouterr().out
 
 
 def test_an_engine_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +118,27 @@ def test_an_engine_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert (attribute(model, pairs, "eap", engine="toy").values == 1).all()
     runner = circuit_runner(model, pairs, mode="tree", engine="toy")
     assert runner.logits([{"input->logits"}], answers_only=True)[0, 0, 0] == 1
+
+
+def test_a_stage_is_a_method_and_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command, its options and its help, the marker, the resuming and the reading follow."""
+
+    def toy(pipeline: Pipeline) -> Path:
+        def make(folder: Path) -> Made:
+            write_text(folder / "toy.txt", "word " * pipeline.config.discover.steps)
+            return [folder / "toy.txt"], "words"
+
+        return pipeline.stage("toy", {"steps": pipeline.config.discover.steps}, [], make)
+
+    monkeypatch.setitem(STAGES, "toy", StageCommand("nothing -> words", "toy", in_units=False))
+    monkeypatch.setattr(Pipeline, "toy", toy, raising=False)
+    options = ["--model_name", "none", "--dataset", "none", "--run_dir", str(tmp_path)]
+    assert main(["toy", *options, "--steps", "3"]) == 0
+    assert Run(tmp_path).artifact("toy", "toy.txt").read_text(encoding="utf-8") == "word word word "
+    assert main(["toy", *options, "--steps", "4"]) == MISTAKE
+    assert "steps was 3, now 4" in capsys.readouterr().err
 
 
 def test_every_file_that_the_document_names_is_there() -> None:

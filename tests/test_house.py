@@ -33,7 +33,7 @@ ROOMS = [
     ("report",),
     ("studies",),
     ("run",),
-    ("doctor", "cli", "__main__"),
+    ("doctor", "commands", "cli", "__main__"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -7,45 +7,85 @@
   their scores, all others 0, so that the highest len(circuit) absolute scores are the circuit (a score of 0 within it
   is raised to the smallest other);
 - ``graphml``, ``dot``: the circuit's nodes and edges for graph programs; ``csv``: every edge of the graph, a row each.
+
+A format is a function here, registered under its name. The command asks for the names, so that torch is imported by the
+functions that need it.
 """
 
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-import torch
-from torch import Tensor
-
 from memcirc.artifacts import atomic, write_text
-from memcirc.interop.mib import ScoredCircuit, ends_of, save_circuit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from memcirc.interop.mib import ScoredCircuit
+
+Write = Callable[["ScoredCircuit", Path], None]
 
 
-def export(scored: ScoredCircuit, path: Path, file_format: str) -> None:
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: how its name ends, and what writes one, atomically."""
+
+    extension: str
+    write: Write
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def written_as(name: str, extension: str) -> Callable[[Write], Write]:
+    """Registers a function that writes a circuit under the name of its format."""
+
+    def registered(write: Write) -> Write:
+        FORMATS[name] = Format(extension, write)
+        return write
+
+    return registered
+
+
+def format_named(name: str) -> Format:
+    """The format; ValueError for a name that none has."""
+    if name not in FORMATS:
+        raise ValueError(f"format {name!r} is not known; accepted: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def export(scored: "ScoredCircuit", path: Path, file_format: str) -> None:
     """Write a circuit, atomically.
 
     Raises:
         ValueError: an unknown format, or a graph that it cannot hold.
     """
-    if file_format not in FORMATS:
-        raise ValueError(f"format {file_format!r} is not known; accepted: {', '.join(FORMATS)}")
-    FORMATS[file_format](scored, path)
+    format_named(file_format).write(scored, path)
 
 
-def _require_whole_blocks(scored: ScoredCircuit, reader: str) -> None:
+def _require_whole_blocks(scored: "ScoredCircuit", reader: str) -> None:
     shape = scored.graph.shape
     if not shape.has_mlp or shape.n_kv_heads != shape.n_heads:
         what = "grouped keys and values" if shape.has_mlp else "no MLPs"
         raise ValueError(f"a graph with {what} has no place in {reader}'s files; export graphml, dot or csv")
 
 
-def _mib_json(scored: ScoredCircuit, path: Path) -> None:
+@written_as("mib-json", "json")
+def _mib_json(scored: "ScoredCircuit", path: Path) -> None:
+    from memcirc.interop.mib import save_circuit
+
     _require_whole_blocks(scored, "MIB")
     save_circuit(path, scored)
 
 
-def _mib_pt(scored: ScoredCircuit, path: Path) -> None:
+@written_as("mib-pt", "pt")
+def _mib_pt(scored: "ScoredCircuit", path: Path) -> None:
+    import torch
+
     _require_whole_blocks(scored, "MIB")
     graph = scored.graph
     content = {
@@ -60,15 +100,20 @@ def _mib_pt(scored: ScoredCircuit, path: Path) -> None:
         torch.save(content, partial)
 
 
-def _auto_circuit(scored: ScoredCircuit, path: Path) -> None:
+@written_as("auto-circuit", "pt")
+def _auto_circuit(scored: "ScoredCircuit", path: Path) -> None:
+    import torch
+
     _require_whole_blocks(scored, "AutoCircuit")
     with atomic(path) as partial:
         torch.save(prune_scores(scored), partial)
 
 
-def prune_scores(scored: ScoredCircuit) -> dict[str, Tensor]:
+def prune_scores(scored: "ScoredCircuit") -> "dict[str, Tensor]":
     """AutoCircuit's form: ``blocks.{l}.hook_{q,k,v}_input`` [head, source], ``blocks.{l}.hook_mlp_in`` [source] and,
     for the logits, the last ``hook_resid_post``."""
+    import torch
+
     graph, mask = scored.graph, scored.mask
     inside = scored.scores[mask]
     positive = inside[inside != 0].abs()
@@ -85,8 +130,10 @@ def prune_scores(scored: ScoredCircuit) -> dict[str, Tensor]:
     return found
 
 
-def _rows(scored: ScoredCircuit) -> list[tuple[str, str, str, str, float]]:
+def _rows(scored: "ScoredCircuit") -> list[tuple[str, str, str, str, float]]:
     """The circuit's edges in canonical order: name, source, node, input (``q``, ``k``, ``v`` or nothing), score."""
+    from memcirc.interop.mib import ends_of
+
     rows = []
     for index in scored.mask.nonzero()[:, 0].tolist():
         name = scored.graph.edges[index]
@@ -96,7 +143,8 @@ def _rows(scored: ScoredCircuit) -> list[tuple[str, str, str, str, float]]:
     return rows
 
 
-def _graphml(scored: ScoredCircuit, path: Path) -> None:
+@written_as("graphml", "graphml")
+def _graphml(scored: "ScoredCircuit", path: Path) -> None:
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">',
@@ -112,7 +160,8 @@ def _graphml(scored: ScoredCircuit, path: Path) -> None:
     write_text(path, "\n".join([*lines, "</graph>", "</graphml>"]) + "\n")
 
 
-def _dot(scored: ScoredCircuit, path: Path) -> None:
+@written_as("dot", "dot")
+def _dot(scored: "ScoredCircuit", path: Path) -> None:
     rows = _rows(scored)
     strongest = max((abs(row[-1]) for row in rows), default=1.0) or 1.0
     lines = ["digraph circuit {", "  rankdir=BT; node [shape=box, style=rounded];"]
@@ -123,7 +172,8 @@ def _dot(scored: ScoredCircuit, path: Path) -> None:
     write_text(path, "\n".join([*lines, "}"]) + "\n")
 
 
-def _csv(scored: ScoredCircuit, path: Path) -> None:
+@written_as("csv", "csv")
+def _csv(scored: "ScoredCircuit", path: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("edge", "source", "destination", "score", "in_circuit"))
@@ -131,21 +181,3 @@ def _csv(scored: ScoredCircuit, path: Path) -> None:
         source, _, destination = name.partition("->")
         writer.writerow((name, source, destination, repr(score), int(inside)))
     write_text(path, text.getvalue())
-
-
-FORMATS: dict[str, Callable[[ScoredCircuit, Path], None]] = {
-    "mib-json": _mib_json,
-    "mib-pt": _mib_pt,
-    "auto-circuit": _auto_circuit,
-    "graphml": _graphml,
-    "dot": _dot,
-    "csv": _csv,
-}
-EXTENSIONS = {
-    "mib-json": "json",
-    "mib-pt": "pt",
-    "auto-circuit": "pt",
-    "graphml": "graphml",
-    "dot": "dot",
-    "csv": "csv",
-}

@@ -14,7 +14,7 @@ from memcirc.report.card import verification_card
 from memcirc.report.page import write_report
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
-from memcirc.run.config import CONFIG_FILE, RunConfig, stored_config
+from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_config
 from memcirc.run.ground_truth import ensure_ground_truth
 from memcirc.run.loading import run_model
 from memcirc.run.pipeline import Pipeline
@@ -26,7 +26,6 @@ from memcirc.work.executors import Unfinished
 from memcirc.work.locks import at_work, turn
 from memcirc.work.progress import say
 
-STAGES = ("windows", "score", "pairs", "discover", "report")
 SHOWN = ("mode", "ablation", "direction", "n_edges", "n_pairs", "faithfulness", "nothing", "everything", "note")
 
 
@@ -35,32 +34,27 @@ def run_stages(
     config: RunConfig,
     force: bool,
     argv: list[str],
-    last_stage: str,
+    last: StageCommand | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> None:
-    """Run everything up to a stage. The stored configuration changes only when all stages accept it. A shard ends at
-    the first stage of which units are left to others.
+    """Run everything up to a stage; to the page by default. The stored configuration changes only when all stages
+    accept it. A shard ends at the first stage of which units are left to others.
 
     Raises:
         ValueError: another process is at work on the directory, or a shard is to make finished stages anew.
     """
-    assert last_stage in STAGES
     if force and execution.part is not None:
         raise ValueError(
             f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
         )
     pipeline = Pipeline(run_dir, config, force, execution=execution)
     with at_work(run_dir, execution.part), _recorded(pipeline, argv):
-        if last_stage == "windows":
-            pipeline.windows()
-        elif last_stage == "score":
-            pipeline.score()
-        elif last_stage == "report":
+        if last is None:
             page = pipeline.everything()
             print(f"{verification_card(Run(run_dir, config).files().tasks)}\n{page}")
         else:
-            for task in config.model.tasks:
-                getattr(pipeline, last_stage)(task)
+            for task in [(name,) for name in config.model.tasks] if last.of_tasks else [()]:
+                getattr(pipeline, last.stage)(*task)
 
 
 def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:

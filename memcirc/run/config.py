@@ -59,16 +59,6 @@ class ModelConfig:
         return chosen[self.contrastive_mode]
 
 
-SECTIONS: dict[str, type] = {
-    "model": ModelConfig,
-    "prepare": PrepareConfig,
-    "score": ScoreConfig,
-    "pairs": PairsConfig,
-    "discover": DiscoverConfig,
-    "verify": VerifyConfig,
-}
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """Every section of a run, and the folder from which its relative paths are meant.
@@ -112,6 +102,39 @@ class RunConfig:
         meant = self.folder / path
         elsewhere = bool(path) and self.folder != Path.cwd() and meant.exists()
         return str(meant) if elsewhere else path
+
+
+SECTIONS: dict[str, type] = {f.name: f.type for f in fields(RunConfig) if isinstance(f.type, type) and f.name != FOLDER}
+
+
+@dataclass(frozen=True)
+class StageCommand:
+    """A command that runs everything up to a stage: what it is for, the method of
+    :class:`memcirc.run.pipeline.Pipeline` that makes the stage, whether it is made for each task, and whether work on
+    the way is done in units."""
+
+    about: str
+    stage: str
+    of_tasks: bool = False
+    in_units: bool = True
+
+
+STAGES = {
+    "prepare": StageCommand("a Pile subset or local files -> windows of token ids", "windows", in_units=False),
+    "score": StageCommand("windows -> memorization scores", "score"),
+    "pairs": StageCommand("scores -> contrastive pairs", "pairs", of_tasks=True),
+    "discover": StageCommand("pairs -> edge scores and the minimal circuit", "discover", of_tasks=True),
+}
+"""By the name of the command, which is that of the stage's section."""
+
+
+def sections_of(command: str) -> tuple[str, ...]:
+    """The sections that a command has options of: a stage's own and those before it, or all up to discovery for a stage
+    that has none of its own; all of a run."""
+    names = tuple(SECTIONS)
+    chosen = {"run": names, "demo": names[names.index("score") :], "verify": ("model", "verify")}
+    last = command if command in names else "discover"
+    return chosen.get(command) or names[: names.index(last) + 1]
 
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:

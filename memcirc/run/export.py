@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memcirc.interop.export import EXTENSIONS, FORMATS, export
+from memcirc.interop.export import export, format_named
 from memcirc.interop.mib import read_scored
 from memcirc.run.reading import Run
 
@@ -18,11 +18,10 @@ def export_circuit(run_dir: Path, file_format: str, task: str | None, mode: str 
             left it.
         FileNotFoundError: no run there, or no circuit of that task yet.
     """
-    if file_format not in FORMATS:
-        raise ValueError(f"format {file_format!r} is not known; accepted: {', '.join(FORMATS)}")
+    extension = format_named(file_format).extension
     run = Run(run_dir)
     task, mode = task or run.tasks[0], mode or run.config.discover.mode
     scored = read_scored(run.circuit_file(task, mode))
-    target = out or run_dir / "export" / f"{task}_{mode}_{file_format}.{EXTENSIONS[file_format]}"
+    target = out or run_dir / "export" / f"{task}_{mode}_{file_format}.{extension}"
     export(scored, target, file_format)
     return target

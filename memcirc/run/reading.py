@@ -29,13 +29,14 @@ from memcirc.interventions import MODES
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
 from memcirc.report.files import RunFiles, TaskFiles
-from memcirc.run.config import RunConfig, in_our_words, resolve, stored_config
+from memcirc.run.config import SECTIONS, RunConfig, in_our_words, resolve, stored_config
 from memcirc.verification.result import Verification
 
 ABSENT = "absent.json"
 COMMANDS = {"windows": "prepare", "points": "pairs", "transfer": "run"}
-SECTIONS = {"windows": "prepare", "score": "score", "pairs": "pairs", "discover": "discover", "verify": "verify"}
-MADE_UNDER = {**SECTIONS, "points": "pairs", "transfer": "verify"}
+SECTION_OF = {"windows": "prepare", "points": "pairs", "transfer": "verify"}
+PARTLY = ("points", "transfer")
+"""Stages made under a part of their section, or of several."""
 SET_BY_THE_RUN = ("contrastive_mode",)
 
 
@@ -205,8 +206,8 @@ class Run:
         task, _, kind = stage.rpartition("/")
         if kind == "discover":
             changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
-        section, was = SECTIONS.get(Path(stage).name), marker_in_our_words(stage, done.config)
-        if section:
+        section, was = SECTION_OF.get(kind, kind), marker_in_our_words(stage, done.config)
+        if section in SECTIONS and kind not in PARTLY:
             asked = {"split_seed": self.config.pairs.split_seed, **asdict(getattr(self.config, section))}
             now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}
             shared = now.keys() & was.keys()
@@ -238,7 +239,9 @@ class Run:
 
 def marker_in_our_words(stage: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The configuration in a stage's marker with the study's words, which older runs wrote, as the library's."""
-    return in_our_words(MADE_UNDER[Path(stage).name.partition("-")[0]], config)
+    kind = Path(stage).name.partition("-")[0]
+    section = SECTION_OF.get(kind, kind)
+    return in_our_words(section, config) if section in SECTIONS else config
 
 
 def write_absent(run_dir: Path, absent: Mapping[str, str]) -> None:

@@ -59,7 +59,7 @@ def run_units(
             results = _here(parts, (unit for unit in own if not done()), make)
         for _ in results:
             bar.update()
-    left = parts.missing()
+    left = parts.absent()
     if left and not done():
         raise Unfinished(
             f"{label}: {len(own)} units done as shard {shard}; {len(left)} of {parts.units} are left to other shards"

@@ -77,6 +77,10 @@ class Parts:
         """Units without a whole part: none yet, or one that is damaged, which its successor will replace."""
         return [unit for unit in range(self.units) if _sealed(self.path(unit)) is None]
 
+    def absent(self) -> list[int]:
+        """Units without a part; whether a part is whole is seen by whoever reads it."""
+        return [unit for unit in range(self.units) if not self.path(unit).is_file()]
+
     def tables(self) -> Iterator[pa.Table]:
         """All parts in the order of their units, one at a time.
 

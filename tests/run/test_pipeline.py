@@ -258,7 +258,7 @@ def test_a_stage_is_made_once_even_when_forced(finished_run: Path, tmp_path: Pat
         return [], ""
 
     for _ in range(2):
-        pipeline._stage("stage", {}, [], make)
+        pipeline.stage("stage", {}, [], make)
     assert len(calls) == 1
 
 

@@ -1,0 +1,121 @@
+"""What each command does with its options; what is heavy is imported when it is done."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from memcirc.run.config import STAGES, RunConfig, read_config, resolve, sections_of, stored_config
+from memcirc.work.config import Execution
+
+DEMO_CACHE = "runs/cache"
+Command = Callable[[dict[str, Any], list[str]], None]
+"""Given the options that were said, and the words of the command line for the manifest."""
+
+
+def command_named(name: str) -> Command:
+    """What a command does."""
+    return COMMANDS[name] if name in COMMANDS else partial(_stages, name)
+
+
+def _stages(name: str, options: dict[str, Any], argv: list[str]) -> None:
+    """Everything up to the stage that the command names, to the page for a ``run``."""
+    from memcirc.run.command import run_stages
+
+    run_dir, force, execution = options.pop("run_dir"), options.pop("force"), _execution(options)
+    run_stages(run_dir, _resolved(name, run_dir, options), force, argv, STAGES.get(name), execution)
+
+
+def _execution(options: dict[str, Any]) -> Execution:
+    """Who does the units; these options are taken out of the others, since they change no result."""
+    names = {field.name for field in fields(Execution)} & options.keys()
+    return Execution(**{name: options.pop(name) for name in names})
+
+
+def _resolved(command: str, run_dir: Path, options: dict[str, Any]) -> RunConfig:
+    """The stored configuration (the run's own, or a file named by the user) with the options on top."""
+    given = options.pop("config", None)
+    return resolve(read_config(given) if given else stored_config(run_dir), options, sections_of(command))
+
+
+def _demo(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.demo import ensure
+    from memcirc.run.command import run_stages
+
+    print(f"embedded default: in {DEMO_CACHE}, made there the first time (about a minute)", file=sys.stderr)
+    demo = ensure(Path(DEMO_CACHE))
+    stored: dict[str, dict[str, Any]] = {
+        "model": {"model_name": str(demo.model_dir)},
+        "prepare": {
+            "dataset": str(demo.corpus_path),
+            "prompt_tokens": demo.prompt_tokens,
+            "generation_tokens": demo.generation_tokens,
+        },
+    }
+    run_dir, force, execution = options.pop("run_dir"), options.pop("force"), _execution(options)
+    run_stages(run_dir, resolve(stored, options, sections_of("demo")), force, argv, None, execution)
+
+
+def _verify(options: dict[str, Any], argv: list[str]) -> None:
+    preset, force, out, run_dir = options.pop("preset"), options.pop("force"), options.pop("out"), _run_dir(options)
+    if preset is not None:
+        if out is not None:
+            raise ValueError(f"--out {out} with --preset {preset}: a preset's table goes to RUN/presets; leave one out")
+        from memcirc.run.presets import run_preset
+
+        run_preset(preset, run_dir)
+        return
+    from memcirc.run.command import verify_apart, verify_run
+
+    config = _resolved("verify", run_dir, options)
+    if out is None:
+        verify_run(run_dir, config, force, argv)
+    else:
+        verify_apart(run_dir, config, out)
+
+
+def _run_dir(options: dict[str, Any]) -> Path:
+    """The run that is meant: named alone, or by ``--run_dir``."""
+    run_dir: Path = options.pop("run_dir")
+    return options.pop("run") or run_dir
+
+
+def _report(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.command import report_run
+
+    report_run(_run_dir(options), options["out"])
+
+
+def _export(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.export import export_circuit
+
+    print(export_circuit(_run_dir(options), options["format"], options["task"], options["mode"], options["out"]))
+
+
+def _patch(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run import manifest
+    from memcirc.studies.command import run_study
+
+    name, run_dir, force = options.pop("study"), options.pop("run_dir"), options.pop("force")
+    page, config, device, seconds = run_study(name, run_dir, options, force)
+    manifest.record(run_dir, argv, {name: config}, device, seconds)
+    print(page)
+
+
+def _doctor(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.doctor import diagnosis
+
+    print(diagnosis())
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": _demo,
+    "run": partial(_stages, "run"),
+    "verify": _verify,
+    "report": _report,
+    "export": _export,
+    "patch": _patch,
+    "doctor": _doctor,
+}
