@@ -1,8 +1,8 @@
 """What the stages' configurations share: checks that name the offending value and what is accepted."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import field, fields
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +10,27 @@ LARGEST = 2**31 - 1
 """What a whole number may be at most: it fits every seed, count and array."""
 LONGEST_REPR = 160
 """Characters of what a record says of itself."""
+
+
+def option(
+    default: Any,
+    help: str,
+    choices: Iterable[str] | None = None,
+    flags: Iterable[str] = (),
+    words: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> Any:
+    """A field of a configuration that is an option of the command (:mod:`memcirc.options`).
+
+    Args:
+        help: what the option's help says.
+        choices: the values that are accepted.
+        flags: further spellings of the option, which files may use too.
+        words: further words for values, and what they mean.
+        name: the option's name where another configuration has an option of the field's.
+    """
+    told = {"help": help, "choices": choices, "flags": flags, "words": words or {}, "option": name}
+    return field(default=default, metadata={key: value for key, value in told.items() if value is not None})
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Frozen configurations as command-line options and as YAML, from one definition.
 
-A field becomes an option when its metadata holds ``help``. ``option`` is the option's name where another configuration
-has an option of the field's; ``flags`` are further spellings, which files may use too; ``words`` are further words for
-its values. What the user did not say stays absent, so that a run's stored configuration fills the gaps.
+A field made by :func:`memcirc.config.option` is one. What the user did not say stays absent, so that a run's stored
+configuration fills the gaps.
 """
 
 import argparse

@@ -5,10 +5,10 @@ the two functions that they make an objective of, are here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from memcirc.config import check_fields
+from memcirc.config import check_fields, option
 
 ABLATION_WORDS = {
     "RESAMPLE": "resample",
@@ -30,12 +30,9 @@ class TwoFunctions:
         ValueError: an unknown word.
     """
 
-    grad_function: str = field(
-        default="logit", metadata={"help": "the objective's value of a token", "choices": VALUES}
-    )
-    loss_function: str = field(
-        default="logit_diff",
-        metadata={"help": "the objective: answer minus wrong answer, or the answer alone", "choices": tuple(LOSSES)},
+    grad_function: str = option("logit", "the objective's value of a token", choices=VALUES)
+    loss_function: str = option(
+        "logit_diff", "the objective: answer minus wrong answer, or the answer alone", choices=tuple(LOSSES)
     )
 
     def __post_init__(self) -> None:

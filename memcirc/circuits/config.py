@@ -1,10 +1,10 @@
 """Configuration of the discovery stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import METHODS
-from memcirc.config import at_least, check_fields, in_unit_interval
+from memcirc.config import at_least, check_fields, in_unit_interval, option
 from memcirc.engines import ENGINES
 from memcirc.interventions import ABLATIONS, MODES
 from memcirc.study import ABLATION_WORDS, MODE_WORDS
@@ -18,64 +18,31 @@ class DiscoverConfig:
         ValueError: an unknown word, a target outside [0, 1], a count below 1.
     """
 
-    method: str = field(default="mask-ig", metadata={"help": "attribution method", "choices": tuple(METHODS)})
-    steps: int = field(
-        default=5,
-        metadata={"help": "integrated-gradient steps: k of mask-ig, m of eap-ig", "flags": ("ig",)},
+    method: str = option("mask-ig", "attribution method", choices=tuple(METHODS))
+    steps: int = option(5, "integrated-gradient steps: k of mask-ig, m of eap-ig", flags=("ig",))
+    grid: str = option("0..m-1", "points of eap-ig-inputs: its authors' code, or their paper", choices=GRIDS)
+    objective: str = option("logit_diff", "differentiable metric that attribution is about, or neg_ and one")
+    metric: str = option("logit_diff", "metric whose faithfulness is kept", name="optimize_metric")
+    target: float = option(
+        0.85, "share of the full model's faithfulness that the minimal circuit keeps", flags=("target_performance",)
     )
-    grid: str = field(
-        default="0..m-1",
-        metadata={"help": "points of eap-ig-inputs: its authors' code, or their paper", "choices": GRIDS},
+    ablation: str = option(
+        "resample", "what ablated edges carry", choices=tuple(ABLATIONS), flags=("ablation_type",), words=ABLATION_WORDS
     )
-    objective: str = field(
-        default="logit_diff", metadata={"help": "differentiable metric that attribution is about, or neg_ and one"}
+    mode: str = option(
+        "tree",
+        "keep the circuit and ablate the rest, or patch it alone",
+        choices=MODES,
+        flags=("patch_type",),
+        words=MODE_WORDS,
     )
-    metric: str = field(
-        default="logit_diff", metadata={"option": "optimize_metric", "help": "metric whose faithfulness is kept"}
-    )
-    target: float = field(
-        default=0.85,
-        metadata={
-            "help": "share of the full model's faithfulness that the minimal circuit keeps",
-            "flags": ("target_performance",),
-        },
-    )
-    ablation: str = field(
-        default="resample",
-        metadata={
-            "help": "what ablated edges carry",
-            "choices": tuple(ABLATIONS),
-            "flags": ("ablation_type",),
-            "words": ABLATION_WORDS,
-        },
-    )
-    mode: str = field(
-        default="tree",
-        metadata={
-            "help": "keep the circuit and ablate the rest, or patch it alone",
-            "choices": MODES,
-            "flags": ("patch_type",),
-            "words": MODE_WORDS,
-        },
-    )
-    reverse: bool = field(
-        default=False,
-        metadata={"help": "exchange the base and the source prompt", "flags": ("reverse_clean_corrupt",)},
-    )
-    by: str = field(
-        default="abs", metadata={"help": "rank edges by absolute or by signed score", "choices": ("abs", "signed")}
-    )
-    selection: str = field(
-        default="top",
-        metadata={"help": "highest scores, or greedy growth from the logits", "choices": ("top", "greedy")},
-    )
-    engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
-    batch_size: int = field(default=16, metadata={"option": "eap_batch_size", "help": "pairs in one attribution pass"})
-    seed: int = field(default=0, metadata={"option": "attribution_seed", "help": "seed of method random"})
-    unit_pairs: int = field(
-        default=64,
-        metadata={"help": "pairs in one unit of attribution, which is resumed or given to a worker as a whole"},
-    )
+    reverse: bool = option(False, "exchange the base and the source prompt", flags=("reverse_clean_corrupt",))
+    by: str = option("abs", "rank edges by absolute or by signed score", choices=("abs", "signed"))
+    selection: str = option("top", "highest scores, or greedy growth from the logits", choices=("top", "greedy"))
+    engine: str = option("native", "who computes", choices=tuple(ENGINES))
+    batch_size: int = option(16, "pairs in one attribution pass", name="eap_batch_size")
+    seed: int = option(0, "seed of method random", name="attribution_seed")
+    unit_pairs: int = option(64, "pairs in one unit of attribution, which is resumed or given to a worker as a whole")
 
     def __post_init__(self) -> None:
         check_fields(self)

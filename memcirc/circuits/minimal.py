@@ -1,13 +1,12 @@
 """The minimal circuit: the smallest prefix of a ranking of edges that keeps the target faithfulness."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Unpack
 
 from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit
 from memcirc.circuits.runner import RunnerOptions, circuit_runner
-from memcirc.circuits.search import smallest_size
+from memcirc.circuits.search import SizeSearch, smallest_size
 from memcirc.models import Model
 from memcirc.options import chosen, refuse_keywords
 from memcirc.pairs.record import Pairs
@@ -23,17 +22,10 @@ class SearchOptions(RunnerOptions, total=False):
 
 
 @dataclass(frozen=True)
-class MinimalCircuit:
-    """A circuit with the faithfulness measured of exactly this circuit; the other fields are
-    :class:`memcirc.circuits.search.SizeSearch`'s."""
+class MinimalCircuit(SizeSearch):
+    """The circuit of the size that was found; ``faithfulness`` is that of exactly this circuit."""
 
     circuit: Circuit
-    n_edges: int
-    faithfulness: float
-    evaluated: Mapping[int, float]
-    lower_bound: int
-    monotone: bool
-    target_met: bool
 
 
 def find_minimal(
@@ -70,4 +62,4 @@ def find_minimal(
         target,
         options.get("scan", True),
     )
-    return MinimalCircuit(scores.first(found.n_edges, ranking.by, ranking.selection), **asdict(found))
+    return MinimalCircuit(**vars(found), circuit=scores.first(found.n_edges, ranking.by, ranking.selection))

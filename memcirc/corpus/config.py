@@ -1,8 +1,8 @@
 """Which documents become windows, and how."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memcirc.config import LARGEST, at_least, check_fields
+from memcirc.config import LARGEST, at_least, check_fields, option
 from memcirc.corpus.subsets import is_subset, subset_name
 
 WINDOWS_OF_A_DOCUMENT = ("first", "all")
@@ -12,29 +12,24 @@ WINDOWS_OF_A_DOCUMENT = ("first", "all")
 class PrepareConfig:
     """What `prepare` reads and cuts; each field is an option of the command line."""
 
-    dataset: str = field(
-        default="timaeus/pile-wikipedia_en",
-        metadata={
-            "help": "local file or folder (jsonl, json, txt, each also .zst or .gz, parquet), Pile subset, or data set "
-            "on the hub"
-        },
+    dataset: str = option(
+        "timaeus/pile-wikipedia_en",
+        "local file or folder (jsonl, json, txt, each also .zst or .gz, parquet), Pile subset, or data set on the hub",
     )
-    subset: str | None = field(default=None, metadata={"help": "keep documents of this Pile subset only"})
-    split: str | None = field(
-        default=None, metadata={"help": "split of a hub data set (default: train, or the only one)"}
+    subset: str | None = option(None, "keep documents of this Pile subset only")
+    split: str | None = option(None, "split of a hub data set (default: train, or the only one)")
+    text_column: str = option("text", "column that holds the text")
+    tokens_column: str | None = option(
+        None, "column that holds token ids, in place of text (default: tokens, if no text)"
     )
-    text_column: str = field(default="text", metadata={"help": "column that holds the text"})
-    tokens_column: str | None = field(
-        default=None, metadata={"help": "column that holds token ids, in place of text (default: tokens, if no text)"}
-    )
-    prompt_tokens: int = field(default=50, metadata={"help": "tokens of the prompt"})
-    generation_tokens: int = field(default=50, metadata={"help": "tokens of the continuation"})
-    windows: str = field(default="first", metadata={"help": "windows of a document: first, or all that do not overlap"})
-    bos: bool = field(default=False, metadata={"help": "begin each window with BOS, counted as a token of the prompt"})
-    max_documents: int | None = field(default=None, metadata={"help": "stop after this many documents"})
-    max_windows: int | None = field(default=None, metadata={"help": "stop after this many distinct windows"})
-    sample: float = field(default=1.0, metadata={"help": "share of the documents to take, by chance"})
-    seed: int = field(default=0, metadata={"help": "seed of that chance"})
+    prompt_tokens: int = option(50, "tokens of the prompt")
+    generation_tokens: int = option(50, "tokens of the continuation")
+    windows: str = option("first", "windows of a document: first, or all that do not overlap")
+    bos: bool = option(False, "begin each window with BOS, counted as a token of the prompt")
+    max_documents: int | None = option(None, "stop after this many documents")
+    max_windows: int | None = option(None, "stop after this many distinct windows")
+    sample: float = option(1.0, "share of the documents to take, by chance")
+    seed: int = option(0, "seed of that chance")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,8 +1,8 @@
 """Configuration of the scoring stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memcirc.config import LARGEST, at_least, check_fields
+from memcirc.config import LARGEST, at_least, check_fields, option
 
 LEVELS = {
     "exact": ("exact",),
@@ -21,34 +21,24 @@ class ScoreConfig:
             range, prefix lengths that are no list of numbers.
     """
 
-    mem_batch_size: str = field(
-        default="auto", metadata={"help": "passages in one forward pass, or auto", "flags": ("batch_size",)}
+    mem_batch_size: str = option("auto", "passages in one forward pass, or auto", flags=("batch_size",))
+    level: str = option(
+        "full",
+        "which scores: exact (with prefix_match); logprob, completion (decoded), or full: with them",
+        choices=tuple(LEVELS),
     )
-    level: str = field(
-        default="full",
-        metadata={
-            "help": "which scores: exact (with prefix_match); logprob, completion (decoded), or full: with them",
-            "choices": tuple(LEVELS),
-        },
+    top_k: int = option(0, "tokens that sampling chooses among, for (n, p)-extraction; 0: all")
+    temperature: float = option(1.0, "temperature of that sampling")
+    samples: int = option(100, "n of (n, p)-extraction: samples drawn")
+    probability: float = option(0.5, "p of (n, p)-extraction: how likely one of them hits")
+    prefix_lengths: str = option(
+        "",
+        "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32; with --bos, "
+        "behind BOS and the last L - 1",
     )
-    top_k: int = field(
-        default=0, metadata={"help": "tokens that sampling chooses among, for (n, p)-extraction; 0: all"}
-    )
-    temperature: float = field(default=1.0, metadata={"help": "temperature of that sampling"})
-    samples: int = field(default=100, metadata={"help": "n of (n, p)-extraction: samples drawn"})
-    probability: float = field(default=0.5, metadata={"help": "p of (n, p)-extraction: how likely one of them hits"})
-    prefix_lengths: str = field(
-        default="",
-        metadata={
-            "help": "also score behind the last L prompt tokens alone, for each L of a list: 8,16,32; with --bos, "
-            "behind BOS and the last L - 1"
-        },
-    )
-    rerun_near_ties: bool = field(default=False, metadata={"help": "score passages with a near-tie again, each alone"})
-    unit_windows: int = field(
-        default=1024, metadata={"help": "windows in one unit of work, which is resumed or given to a worker as a whole"}
-    )
-    json: bool = field(default=False, metadata={"help": "write the scores as JSON, too"})
+    rerun_near_ties: bool = option(False, "score passages with a near-tie again, each alone")
+    unit_windows: int = option(1024, "windows in one unit of work, which is resumed or given to a worker as a whole")
+    json: bool = option(False, "write the scores as JSON, too")
 
     def __post_init__(self) -> None:
         check_fields(self)

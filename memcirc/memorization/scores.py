@@ -28,15 +28,14 @@ from memcirc.config import check_count
 from memcirc.ids import Ids, id_rows, integers, plain_ids
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.config import LEVELS
+from memcirc.memorization.decoding import Broken, decode
 from memcirc.memorization.extraction import Sampling
 from memcirc.memorization.generation import (
-    Broken,
     Recited,
     TeacherForced,
     check_ids,
     check_length,
     continue_from,
-    decode,
     recited,
     teacher_forced,
     up_to_mismatch,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from memcirc.config import at_least, check_fields, in_unit_interval
+from memcirc.config import at_least, check_fields, in_unit_interval, option
 
 
 class PairsOptions(TypedDict, total=False):
@@ -32,32 +32,19 @@ class PairsConfig:
     """
 
     contrastive_mode: str = field(default="divergence", metadata={"choices": ("divergence", "dataset")})
-    threshold: float = field(default=0.75, metadata={"help": "lowest score of a memorized passage"})
-    low_threshold: float = field(default=0.1, metadata={"help": "highest score of a passage that is not memorized"})
-    metric: str = field(
-        default="bleu",
-        metadata={"help": "score of passages and of continuations", "choices": ("bleu", "memorization")},
+    threshold: float = option(0.75, "lowest score of a memorized passage")
+    low_threshold: float = option(0.1, "highest score of a passage that is not memorized")
+    metric: str = option("bleu", "score of passages and of continuations", choices=("bleu", "memorization"))
+    drop: float = option(0.3, "relative drop of the score at a divergence point")
+    similarity: str = option(
+        "embedding", "what makes a passage that is not memorized alike", choices=("embedding", "jaccard")
     )
-    drop: float = field(default=0.3, metadata={"help": "relative drop of the score at a divergence point"})
-    similarity: str = field(
-        default="embedding",
-        metadata={"help": "what makes a passage that is not memorized alike", "choices": ("embedding", "jaccard")},
-    )
-    use_divergence: bool = field(
-        default=True, metadata={"help": "dataset mode: cut both prompts at the divergence point"}
-    )
-    trivial: str = field(
-        default="drop",
-        metadata={"help": "memorized passages that follow a trivial pattern", "choices": ("drop", "keep")},
-    )
-    prior_prompts: int = field(
-        default=4, metadata={"help": "prompts of other documents behind which each completion is scored; 0 for none"}
-    )
-    max_candidates: int = field(
-        default=20_000, metadata={"help": "passages of low score to choose from; a seeded sample where there are more"}
-    )
-    contrastive_batch_size: int = field(default=64, metadata={"help": "passages in one forward pass"})
-    split_seed: int = field(default=0, metadata={"help": "seed of the split into train, validation and test"})
+    use_divergence: bool = option(True, "dataset mode: cut both prompts at the divergence point")
+    trivial: str = option("drop", "memorized passages that follow a trivial pattern", choices=("drop", "keep"))
+    prior_prompts: int = option(4, "prompts of other documents behind which each completion is scored; 0 for none")
+    max_candidates: int = option(20_000, "passages of low score to choose from; a seeded sample where there are more")
+    contrastive_batch_size: int = option(64, "passages in one forward pass")
+    split_seed: int = option(0, "seed of the split into train, validation and test")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from memcirc.report.circuits import FoundCircuit
-from memcirc.report.plotting import Figure
+from memcirc.report.figures import panels
+from memcirc.report.plotting import Axes, Figure
 from memcirc.report.sections import Finding, TableBlock
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.record import AnyRecord, Record
@@ -19,6 +20,7 @@ CARD = ("model", "revision", "dtype", "bos", "split", "pairs", "ablation", "base
         "averaging", "seed")  # fmt: skip
 FEWEST_PAIRS = 10
 R = TypeVar("R", bound=Record)
+M = TypeVar("M", bound=AnyRecord)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,27 @@ class Plot:
     name: str
     figure: Figure
     caption: str
+
+
+def one_plot(
+    record: type[R], name: str, draw: Callable[[Sequence[R]], Figure], caption: str
+) -> Callable[[Evidence], Iterator[Plot]]:
+    """Gives the figure of all records of a type, where there are any."""
+
+    def plots(evidence: Evidence) -> Iterator[Plot]:
+        if rows := evidence.of(record):
+            yield Plot(name, draw(rows), caption)
+
+    return plots
+
+
+def by_mode(rows: Sequence[M], height: float, **options: Any) -> tuple[Figure, list[tuple[Axes, str, list[M]]]]:
+    """A figure with a panel for each mode: its axes, the mode and its records."""
+    modes = list(dict.fromkeys(row.mode for row in rows))
+    figure, grid = panels(len(modes), height=height, **options)
+    return figure, [
+        (axes, mode, [row for row in rows if row.mode == mode]) for axes, mode in zip(grid, modes, strict=True)
+    ]
 
 
 def _itself(record: Any) -> Iterable[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ import yaml
 
 from memcirc.artifacts import write_text
 from memcirc.circuits.config import DiscoverConfig
-from memcirc.config import check_fields
+from memcirc.config import check_fields, option
 from memcirc.corpus.config import PrepareConfig
 from memcirc.memorization.config import ScoreConfig
 from memcirc.options import build, option_name, refuse_unknown, respelled
@@ -30,20 +30,15 @@ class ModelConfig:
         ValueError: no model, or an unknown word.
     """
 
-    model_name: str = field(default="", metadata={"help": "hub name or local folder of the model"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    dtype: str = field(
-        default="float32",
-        metadata={"help": "precision of the weights", "choices": ("float32", "float64", "bfloat16", "float16")},
+    model_name: str = option("", "hub name or local folder of the model")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
+    dtype: str = option("float32", "precision of the weights", choices=("float32", "float64", "bfloat16", "float16"))
+    contrastive_mode: str = option(
+        "both",
+        "pairs where recitation breaks off (task branch), or memorized against not (task memorization)",
+        choices=("both", "divergence", "dataset"),
     )
-    contrastive_mode: str = field(
-        default="both",
-        metadata={
-            "help": "pairs where recitation breaks off (task branch), or memorized against not (task memorization)",
-            "choices": ("both", "divergence", "dataset"),
-        },
-    )
-    path: str = field(default="", metadata={"help": "file of pairs to take in place of making pairs"})
+    path: str = option("", "file of pairs to take in place of making pairs")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -162,20 +162,9 @@ def _combinations() -> list[RunSettings]:
 
 
 def _numbers(found: Measurement) -> dict[str, Any]:
-    return {
-        "mode": found.mode,
-        "ablation": found.ablation,
-        "direction": found.direction,
-        "base": found.base,
-        "edges": found.n_edges,
-        "n_pairs": found.n_pairs,
-        "faithfulness": found.faithfulness,
-        "nothing": found.nothing,
-        "everything": found.everything,
-        "correct": found.correct,
-        "correct_everything": found.correct_everything,
-        "note": found.note,
-    }
+    way = {key: getattr(found, key) for key in ("mode", "ablation", "direction", "base")}
+    shown = ("n_pairs", "faithfulness", "nothing", "everything", "correct", "correct_everything", "note")
+    return {**way, "edges": found.n_edges, **{key: getattr(found, key) for key in shown}}
 
 
 @dataclass(frozen=True)

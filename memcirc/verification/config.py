@@ -1,8 +1,8 @@
 """Configuration of the verification stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memcirc.config import at_least
+from memcirc.config import at_least, option
 from memcirc.engines import ENGINES
 from memcirc.interventions import ABLATIONS, MODES, VERIFIED
 from memcirc.study import ABLATION_WORDS, MODE_WORDS
@@ -18,57 +18,31 @@ class VerifyConfig(CheckSettings):
         ValueError: an unknown word, or a count below 1.
     """
 
-    scores_path: str = field(
-        default="",
-        metadata={
-            "help": "file of edge scores, as memcirc saves them, in place of the run's own",
-            "flags": ("prune_scores_path",),
-        },
+    scores_path: str = option(
+        "", "file of edge scores, as memcirc saves them, in place of the run's own", flags=("prune_scores_path",)
     )
-    n_edges: int | None = field(
-        default=None, metadata={"help": "size of the circuit in place of the minimal one", "flags": ("edge_count",)}
+    n_edges: int | None = option(None, "size of the circuit in place of the minimal one", flags=("edge_count",))
+    pairs_path: str = option("", "file of pairs in place of the run's test split", flags=("dataset_path",))
+    n_pairs: int | None = option(None, "use the first pairs only", flags=("dataset_size",))
+    ablation: str = option(
+        "all", "what ablated edges carry", choices=("all", *ABLATIONS), flags=("ablation_type",), words=ABLATION_WORDS
     )
-    pairs_path: str = field(
-        default="", metadata={"help": "file of pairs in place of the run's test split", "flags": ("dataset_path",)}
+    mode: str = option(
+        "all", "ways to run the circuit", choices=("all", *MODES), flags=("patch_type",), words=MODE_WORDS
     )
-    n_pairs: int | None = field(default=None, metadata={"help": "use the first pairs only", "flags": ("dataset_size",)})
-    ablation: str = field(
-        default="all",
-        metadata={
-            "help": "what ablated edges carry",
-            "choices": ("all", *ABLATIONS),
-            "flags": ("ablation_type",),
-            "words": ABLATION_WORDS,
-        },
+    reverse: str = option(
+        "all",
+        "exchange the base and the source prompt; all is both",
+        choices=("all", "yes", "no"),
+        flags=("reverse_clean_corrupt",),
     )
-    mode: str = field(
-        default="all",
-        metadata={
-            "help": "ways to run the circuit",
-            "choices": ("all", *MODES),
-            "flags": ("patch_type",),
-            "words": MODE_WORDS,
-        },
+    checks: str = option(
+        "default",
+        "default, full, or names separated by commas: "
+        + "; ".join(f"{name} ({check.about})" for name, check in CHECKS.items()),
     )
-    reverse: str = field(
-        default="all",
-        metadata={
-            "help": "exchange the base and the source prompt; all is both",
-            "choices": ("all", "yes", "no"),
-            "flags": ("reverse_clean_corrupt",),
-        },
-    )
-    checks: str = field(
-        default="default",
-        metadata={
-            "help": "default, full, or names separated by commas: "
-            + "; ".join(f"{name} ({check.about})" for name, check in CHECKS.items())
-        },
-    )
-    n_passages: int = field(
-        default=24, metadata={"help": "passages of each sort in the checks on running text", "flags": ("passages",)}
-    )
-    engine: str = field(default="native", metadata={"help": "who computes", "choices": tuple(ENGINES)})
+    n_passages: int = option(24, "passages of each sort in the checks on running text", flags=("passages",))
+    engine: str = option("native", "who computes", choices=tuple(ENGINES))
 
     def __post_init__(self) -> None:
         super().__post_init__()

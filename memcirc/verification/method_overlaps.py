@@ -4,7 +4,6 @@ Circuits of equal size from the same training pairs: their overlap with the circ
 scores with those it was chosen by, and their own faithfulness.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,12 +74,6 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
         )
         for (method, selection, by, correlation), mask, value in zip(rows, masks, values, strict=True)
     ]
-
-
-def overlap_table(circuits: Mapping[str, Sequence[str]]) -> list[dict[str, float | str]]:
-    """Jaccard of every pair of named circuits, a row a circuit."""
-    sets = {name: frozenset(edges) for name, edges in circuits.items()}
-    return [{"circuit": a, **{b: len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b])) for b in sets}} for a in sets]
 
 
 WORK = Work.whole(MethodOverlap, method_overlaps)

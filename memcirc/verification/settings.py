@@ -1,9 +1,9 @@
 """What the checks are told: how much of everything they measure, and which metric they read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypedDict
 
-from memcirc.config import at_least, check_fields
+from memcirc.config import at_least, check_fields, option
 
 
 @dataclass(frozen=True)
@@ -14,25 +14,18 @@ class CheckSettings:
         ValueError: a field of another type, an unknown metric, a count below 1 or a seed below 0.
     """
 
-    metric: str = field(default="logit_diff", metadata={"option": "optimize_metric", "help": "metric of faithfulness"})
-    n_random: int = field(
-        default=100, metadata={"help": "random circuits of the same size, of each kind", "flags": ("random_circuits",)}
-    )
-    n_resamples: int = field(default=2000, metadata={"help": "resamples of every bootstrap", "flags": ("resamples",)})
-    curve_points: int = field(default=16, metadata={"help": "sizes on the faithfulness curve"})
-    n_rediscoveries: int = field(
-        default=50, metadata={"help": "resamples of the training documents from which stability finds a circuit again"}
-    )
-    n_splits: int = field(default=5, metadata={"help": "other training splits from which stability finds one again"})
-    n_subsets: int = field(default=20, metadata={"help": "random subsets of the circuit that knockout takes out"})
-    n_candidates: int = field(default=100, metadata={"help": "edges among which knockout looks for back-ups"})
-    n_permutations: int = field(default=999, metadata={"help": "permutations of the test of independence"})
-    copying_gain: float = field(
-        default=1.0,
-        metadata={"help": "nats a token that repeating random tokens must gain for specificity to seek copying"},
-    )
-    fewest_pairs: int = field(default=8, metadata={"help": "pairs that a later token needs to be measured"})
-    seed: int = field(default=0, metadata={"help": "seed of the random circuits"})
+    metric: str = option("logit_diff", "metric of faithfulness", name="optimize_metric")
+    n_random: int = option(100, "random circuits of the same size, of each kind", flags=("random_circuits",))
+    n_resamples: int = option(2000, "resamples of every bootstrap", flags=("resamples",))
+    curve_points: int = option(16, "sizes on the faithfulness curve")
+    n_rediscoveries: int = option(50, "resamples of the training documents from which stability finds a circuit again")
+    n_splits: int = option(5, "other training splits from which stability finds one again")
+    n_subsets: int = option(20, "random subsets of the circuit that knockout takes out")
+    n_candidates: int = option(100, "edges among which knockout looks for back-ups")
+    n_permutations: int = option(999, "permutations of the test of independence")
+    copying_gain: float = option(1.0, "nats a token that repeated random tokens gain where a model copies")
+    fewest_pairs: int = option(8, "pairs that a later token needs to be measured")
+    seed: int = option(0, "seed of the random circuits")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,8 +1,8 @@
 """How a work list is done; nothing here changes a result."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memcirc.config import at_least, check_fields
+from memcirc.config import at_least, check_fields, option
 from memcirc.work.shards import Shard
 
 
@@ -14,16 +14,9 @@ class Execution:
         ValueError: an unknown executor, a shard that is none, or both a shard and Ray.
     """
 
-    executor: str = field(
-        default="local", metadata={"help": "this process, or Ray actors (RAY_ADDRESS)", "choices": ("local", "ray")}
-    )
-    shard: str = field(
-        default="",
-        metadata={"help": "do the units of shard i/n alone (0-based), or auto: from Slurm's or torchrun's variables"},
-    )
-    workers: int | None = field(
-        default=None, metadata={"help": "Ray actors (default: one a GPU, else one for two CPU cores)"}
-    )
+    executor: str = option("local", "this process, or Ray actors (RAY_ADDRESS)", choices=("local", "ray"))
+    shard: str = option("", "do the units of shard i/n alone (0-based), or auto: from Slurm's or torchrun's variables")
+    workers: int | None = option(None, "Ray actors (default: one a GPU, else one for two CPU cores)")
 
     def __post_init__(self) -> None:
         check_fields(self)

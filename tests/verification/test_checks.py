@@ -22,7 +22,7 @@ from memcirc.verification.dose import dose_response
 from memcirc.verification.faithfulness import distribution, measure, pair_ratios
 from memcirc.verification.generation import generation, recitation
 from memcirc.verification.knockout import knock_out
-from memcirc.verification.method_overlaps import method_overlaps, overlap_table
+from memcirc.verification.method_overlaps import method_overlaps
 from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Choice, passages_from, passages_of
 from memcirc.verification.specificity import loss, repeated, specificity
@@ -94,9 +94,6 @@ def test_jaccard_is_shared_over_either() -> None:
     some = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1]]).bool()
     assert jaccard(some, some).tolist() == [[1, 0], [0, 1]]
     assert jaccard(some[:1], torch.tensor([[1, 0, 1, 0]]).bool())[0, 0] == pytest.approx(1 / 3)
-    assert overlap_table({"a": ["x", "y"], "b": ["y"]}) == [
-        {"circuit": "a", "a": 1.0, "b": 0.5}, {"circuit": "b", "a": 0.5, "b": 1.0}
-    ]  # fmt: skip
 
 
 OWN_WAYS = ({}, {"ablation": "zero", "reverse": True}, {"objective": "answer_logprob"})

@@ -4,35 +4,26 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from memcirc.report.figures import CHANCE, FOUND, INK, panels, styled
+from memcirc.report.figures import CHANCE, FOUND, INK, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
 from memcirc.verification.dose import Dose
-
-
-def _figures(evidence: Evidence) -> Iterator[Plot]:
-    rows = evidence.of(Dose)
-    if rows:
-        caption = "Dose and response inside the circuit: the mean metric by copies of the document in the corpus."
-        yield Plot("dose", dose_figure(rows), caption)
 
 
 @styled
 def dose_figure(rows: Sequence[Dose]) -> Figure:
     """Mean metric with nothing, the circuit and everything, against copies."""
-    modes = list(dict.fromkeys(r.mode for r in rows))
-    figure, grid = panels(len(modes), height=2.5, sharey=True)
-    for axes, mode in zip(grid, modes, strict=True):
-        some = [r for r in rows if r.mode == mode]
+    figure, grid = by_mode(rows, 2.5, sharey=True)
+    for axes, mode, some in grid:
         x = np.arange(len(some))
         axes.plot(x, [r.everything for r in some], "o-", color=INK, label="everything")
         axes.plot(x, [r.circuit for r in some], "o-", color=FOUND, label="circuit")
         axes.plot(x, [r.nothing for r in some], "o-", color=CHANCE, label="nothing")
         axes.set_xticks(x, [f"{r.copies}\nn = {r.n_pairs}" for r in some])
         axes.set(title=f"{mode}, {some[0].n_edges} edges", xlabel="copies in the corpus")
-    grid[0].set_ylabel(f"mean {rows[0].metric}")
-    grid[0].legend(frameon=False, fontsize=7.5)
+    figure.axes[0].set_ylabel(f"mean {rows[0].metric}")
+    figure.axes[0].legend(frameon=False, fontsize=7.5)
     return figure
 
 
@@ -57,4 +48,5 @@ TABLES = (
         "pair's own, and its p-value.",
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+CAPTION = "Dose and response inside the circuit: the mean metric by copies of the document in the corpus."
+VIEW = View(TABLES, one_plot(Dose, "dose", dose_figure, CAPTION), _findings)

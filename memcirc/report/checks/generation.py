@@ -4,38 +4,26 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from memcirc.report.figures import CHANCE, FOUND, panels, styled
+from memcirc.report.figures import CHANCE, FOUND, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
 from memcirc.verification.generation import Generation
 
 KEPT = 0.5
 
 
-def _figures(evidence: Evidence) -> Iterator[Plot]:
-    rows = evidence.of(Generation)
-    if rows:
-        caption = (
-            "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's "
-            "run."
-        )
-        yield Plot("recitation", recitation(rows), caption)
-
-
 @styled
 def recitation(rows: Sequence[Generation]) -> Figure:
     """Share of right tokens and of exact completions under each way to keep edges."""
-    modes = list(dict.fromkeys(r.mode for r in rows))
-    figure, grid = panels(len(modes), height=2.5, sharex=True)
-    for axes, mode in zip(grid, modes, strict=True):
-        some = [r for r in rows if r.mode == mode and r.copies is None]
+    figure, grid = by_mode([r for r in rows if r.copies is None], 2.5, sharex=True)
+    for axes, mode, some in grid:
         y = np.arange(len(some))[::-1]
         axes.barh(y + 0.19, [r.score for r in some], 0.36, color=FOUND, label="right tokens")
         axes.barh(y - 0.19, [r.extracted for r in some], 0.36, color=CHANCE, label="exact completions")
         axes.set_yticks(y, [r.run for r in some])
         axes.set(title=f"{mode}, {some[0].n_passages} passages", xlabel="share", xlim=(0, 1))
-    grid[0].legend(frameon=False, fontsize=7.5, loc="lower right")
+    figure.axes[0].legend(frameon=False, fontsize=7.5, loc="lower right")
     return figure
 
 
@@ -65,4 +53,7 @@ TABLES = (
         "tokens.",
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+CAPTION = (
+    "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's run."
+)
+VIEW = View(TABLES, one_plot(Generation, "recitation", recitation, CAPTION), _findings)

@@ -8,20 +8,11 @@ from memcirc.report.figures import CHANCE, FOUND, INK, panels, styled
 from memcirc.report.numbers import p_value
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Evidence, Table, View, one_plot
 from memcirc.verification.random_circuits import RandomComparison
 
 CHANCE_Q95 = 0.2
 CHOICE_LEFT = 0.5
-
-
-def _figures(evidence: Evidence) -> Iterator[Plot]:
-    rows = evidence.of(RandomComparison)
-    if rows:
-        caption = (
-            "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."
-        )
-        yield Plot("random", random_comparison(rows), caption)
 
 
 @styled
@@ -86,4 +77,5 @@ TABLES = (
         "quantile: share of random circuits below the found one; p value: (1 + those at least as good) / (1 + all).",
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+CAPTION = "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."
+VIEW = View(TABLES, one_plot(RandomComparison, "random", random_comparison, CAPTION), _findings)

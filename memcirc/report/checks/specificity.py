@@ -4,32 +4,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from memcirc.report.figures import CHANCE, FOUND, MUTED, panels, styled
+from memcirc.report.figures import CHANCE, FOUND, MUTED, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
 from memcirc.verification.specificity import Dissociation
 
 SPECIFIC = 2.0
 
 
-def _figures(evidence: Evidence) -> Iterator[Plot]:
-    rows = evidence.of(Dissociation)
-    if rows:
-        caption = (
-            "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each "
-            "kind of text. A memorization circuit raises the first bar alone."
-        )
-        yield Plot("dissociation", dissociation(rows), caption)
-
-
 @styled
 def dissociation(rows: Sequence[Dissociation]) -> Figure:
     """What knocking the circuit out adds to the loss of each kind of text, beside random circuits of its size."""
-    modes = list(dict.fromkeys(r.mode for r in rows))
-    figure, grid = panels(len(modes), sharey=True)
-    for axes, mode in zip(grid, modes, strict=True):
-        some = [r for r in rows if r.mode == mode]
+    figure, grid = by_mode(rows, 2.9, sharey=True)
+    for axes, mode, some in grid:
         x = np.arange(len(some))
         rise = np.array([r.rise for r in some])
         bounds = np.array([(r.low, r.high) for r in some], dtype=float).T
@@ -45,8 +33,8 @@ def dissociation(rows: Sequence[Dissociation]) -> Figure:
         axes.set_xticks(x, [r.text.replace(" random", "\nrandom").replace("not ", "not\n") for r in some])
         axes.set_title(f"{mode}, {some[0].n_edges} edges knocked out")
         axes.tick_params(axis="x", labelsize=8)
-    grid[0].set_ylabel("added loss, nats a token")
-    grid[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
+    figure.axes[0].set_ylabel("added loss, nats a token")
+    figure.axes[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
     return figure
 
 
@@ -114,4 +102,8 @@ TABLES = (
         _room,
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+CAPTION = (
+    "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each kind of "
+    "text. A memorization circuit raises the first bar alone."
+)
+VIEW = View(TABLES, one_plot(Dissociation, "dissociation", dissociation, CAPTION), _findings)

@@ -7,17 +7,10 @@ import numpy as np
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, heat, panels, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import FEWEST_PAIRS, Evidence, Plot, Table, View
+from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View, one_plot
 from memcirc.verification.time_resolved import Moment
 
 MAINTAINS = 0.5
-
-
-def _figures(evidence: Evidence) -> Iterator[Plot]:
-    rows = evidence.of(Moment)
-    if rows:
-        caption = "Does what initiates recitation maintain it? The onset's circuit on the tokens after the branch."
-        yield Plot("later", later_tokens(rows), caption)
 
 
 @styled
@@ -70,4 +63,5 @@ TABLES = (
         lambda moment: [{"overlap_with_onset": moment.overlap[0]}],
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+CAPTION = "Does what initiates recitation maintain it? The onset's circuit on the tokens after the branch."
+VIEW = View(TABLES, one_plot(Moment, "later", later_tokens, CAPTION), _findings)
