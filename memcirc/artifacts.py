@@ -133,7 +133,7 @@ class Marker:
 
 
 def _silently(line: str) -> None:
-    """Tell nobody."""
+    """Take a line and do nothing with it."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ Command = Callable[[dict[str, Any], list[str]], None]
 
 
 def command_named(name: str) -> Command:
-    """What a command does."""
+    """The function that does a command, one of ``COMMANDS`` or of :data:`memcirc.run.config.STAGES`."""
     return COMMANDS[name] if name in COMMANDS else partial(_stages, name)
 
 
@@ -29,7 +29,7 @@ def _stages(name: str, options: dict[str, Any], argv: list[str]) -> None:
 
 
 def _execution(options: dict[str, Any]) -> Execution:
-    """Who does the units; these options are taken out of the others, since they change no result."""
+    """The options of who does the units, which are taken out of the others, since they change no result."""
     names = {field.name for field in fields(Execution)} & options.keys()
     return Execution(**{name: options.pop(name) for name in names})
 
@@ -77,7 +77,7 @@ def _verify(options: dict[str, Any], argv: list[str]) -> None:
 
 
 def _run_dir(options: dict[str, Any]) -> Path:
-    """The run that is meant: named alone, or by ``--run_dir``."""
+    """The run's directory: the one that is named without an option, else that of ``--run_dir``."""
     run_dir: Path = options.pop("run_dir")
     return options.pop("run") or run_dir
 

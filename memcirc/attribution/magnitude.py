@@ -19,7 +19,7 @@ from memcirc.engine.workspace import Workspace
 
 
 def difference_norms(request: Request) -> Tensor:
-    """Edge scores."""
+    """Edge scores, float [n_edges] or [pairs, n_edges], as the request asks."""
     weights = weights_of(request.model)
     workspace = Workspace(weights.device)
     rows = torch.zeros(

@@ -1,4 +1,4 @@
-"""How edges are scored, in words."""
+"""The settings of attribution: method, steps, objective, ablation and who computes."""
 
 from dataclasses import asdict, dataclass
 from typing import TypedDict
@@ -70,5 +70,5 @@ class AttributionSettings:
             raise ValueError(f"method {self.method!r} is not defined for ablation {self.ablation!r}")
 
     def statement(self) -> dict[str, object]:
-        """What a result carries."""
+        """The settings that a result states: all but the batch size."""
         return {key: value for key, value in asdict(self).items() if key != "batch_size"}

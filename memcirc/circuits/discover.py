@@ -81,7 +81,7 @@ def discover(
 
 
 def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, validation: Pairs) -> dict[str, Any]:
-    """What a circuit's file says of how it was found."""
+    """How a circuit was found, as its file states it: run settings, target, every size measured, and on which pairs."""
     return {
         "mode": mode,
         "reverse": config.reverse,

@@ -134,7 +134,7 @@ class CircuitRunner:
         return Ends(nothing, everything, self.resolution(metric, len(self.pairs)))
 
     def resolution(self, metric: str, n_pairs: int = 1) -> float:
-        """The smallest difference of the metric's mean over so many of the pairs that means anything."""
+        """The smallest difference of the metric's mean over so many pairs that rounding of the logits cannot make."""
         self.end_values(metric)
         return self._end_values[metric][1] / n_pairs**0.5
 

@@ -56,7 +56,8 @@ class ScoreConfig:
 
     @property
     def batch_size(self) -> int:
-        """``auto`` is 64: the plan of batches must not depend on the machine."""
+        """Passages in one forward pass: 64 for ``auto``, on every machine, since scores may depend on it by
+        rounding."""
         return 64 if self.mem_batch_size == "auto" else int(self.mem_batch_size)
 
     @property

@@ -135,7 +135,7 @@ class TooFewPairs(ValueError):
 
 @dataclass(frozen=True)
 class Pairs(Sequence[Pair]):
-    """An immutable set of pairs with what is common to them.
+    """A sequence of pairs that does not change, with the facts that hold for all of them.
 
     ``header`` states model, tokenizer hash, BOS flag, mode and thresholds; ``dropped`` counts what was left out, by
     reason.

@@ -34,7 +34,7 @@ def corpus_section(scores: Path, out: Path) -> tuple[list[Section], list[Finding
 
 
 def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list[Finding]:
-    """Does recall rise with copies?"""
+    """A line on whether exact recitation rises with a document's copies in the corpus."""
     known = [(c, e) for c, e in zip(copies, exact, strict=True) if c is not None]
     if not known:
         return [Finding(f"{np.mean(exact):.1%} of {len(exact)} windows are recited exactly.")]
@@ -67,7 +67,7 @@ def dose_response(copies: Sequence[int], exact: Sequence[bool], scores: Sequence
 
 @styled
 def divergence_histogram(points: Sequence[int]) -> Figure:
-    """After how many tokens of context do passages diverge?"""
+    """A histogram of the context lengths at which passages diverge."""
     figure = Figure(figsize=(5.2, 2.4))
     axes = figure.subplots()
     axes.hist(points, bins=[n + 0.5 for n in range(max(points) + 1)], color=FOUND, rwidth=0.85)

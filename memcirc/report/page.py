@@ -84,7 +84,7 @@ def task_section(task: str, files: TaskFiles, out: Path) -> tuple[list[Section],
 
 
 def _divergence(task: str, prompts: Sequence[Mapping[str, Any]], out: Path) -> list[Drawing]:
-    """Where recitation breaks off, which branch pairs know."""
+    """The histogram of divergence points for the task ``branch``; nothing for another."""
     points = [pair["divergence"] for pair in prompts if pair.get("divergence")]
     if not points or task != "branch":
         return []

@@ -153,7 +153,8 @@ def findings_of(evidence: Evidence) -> list[Finding]:
 
 
 def card_line(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What all rows say of themselves; what differs from row to row stands in the rows."""
+    """The columns of the evaluation card that are the same in all rows, in one line; those that differ are said to be
+    by row."""
     words = []
     for key in CARD:
         values = {str(row.get(key)) for row in rows if key in row}

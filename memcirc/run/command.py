@@ -58,8 +58,8 @@ def run_stages(
 
 
 def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:
-    """Verify the circuits of a run and print the table. Asked for in another way than the run itself was, the result
-    gets a folder of its own beside the run's (``TASK/verify-HASH``) and the stored configuration stays. The full
+    """Verify the circuits of a run and print the table. With other options than the run's own, the result is written to
+    a folder of its own (``TASK/verify-HASH``) and the run's configuration is left as it is. The full
     verification (``TASK/verify-full``; ``TASK/verify-full-HASH`` with further options) ends with the transfer between
     subsets and with the page."""
     stored = stored_config(run_dir).get("verify")

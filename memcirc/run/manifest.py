@@ -38,7 +38,7 @@ def record(run_dir: Path, argv: list[str], config: dict[str, Any], device: str, 
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """What earlier commands have recorded; of a manifest that is damaged, nothing, which is said."""
+    """What earlier commands have recorded; empty, with a line on stderr, where the manifest is damaged."""
     if not path.is_file():
         return {}
     try:

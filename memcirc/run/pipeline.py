@@ -84,7 +84,7 @@ class Pipeline(ScoringStages):
         return load_pairs(self.pairs(task)).split(seed=self.config.pairs.split_seed)
 
     def discover(self, task: str) -> Path:
-        """Edge scores and the minimal circuit of each mode."""
+        """The folder of a task's edge scores and its minimal circuit of each mode."""
         source, config = self.pairs(task), self.config.discover
 
         def merge(folder: Path, parts: Parts) -> Made:
@@ -116,7 +116,8 @@ class Pipeline(ScoringStages):
         return load_circuit(self.discover(task) / self.config.circuit_name(mode))[0]
 
     def verify(self, task: str, name: str = "verify") -> Path:
-        """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
+        """The file of what was measured of the circuits on held-out pairs, as configured: the run's own, or given
+        scores, a given size, given pairs."""
         config, folder = self.config.verify, self.discover(task)
         circuits_found = [folder / self.config.circuit_name(mode) for mode in config.modes]
         inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
@@ -130,7 +131,8 @@ class Pipeline(ScoringStages):
         return self.stage(f"{task}/{name}", {**self.identity, **asdict(config)}, inputs, make) / "verification.json"
 
     def transfer(self) -> Path:
-        """Every finished task's circuits on every data set; in the full verification also between subsets."""
+        """The file of faithfulness of every finished task's circuits on every data set; in the full verification also
+        between subsets."""
         config, tasks = self.config.verify, list(self.finished)
         full = config.checks == "full"
         inputs = [self.discover(task) / self.config.circuit_name(mode) for task in tasks for mode in MODES]

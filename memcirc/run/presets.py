@@ -72,7 +72,7 @@ def run_preset(name: str, run_dir: Path) -> None:
 
 
 def _card(pipeline: Pipeline, task: str) -> dict[str, Any]:
-    """What every number of a table carries, but for what its own row says."""
+    """The evaluation card of a task: the columns that all rows of its table have in common."""
     config, test = pipeline.config, pipeline.splits(task)[-1]
     selection = f"{config.discover.selection} by {config.discover.by}"
     return {
@@ -87,7 +87,8 @@ def _card(pipeline: Pipeline, task: str) -> dict[str, Any]:
 
 
 def _random(pipeline: Pipeline, task: str) -> Rows:
-    """Every kind under resample, uniform ones under the other ablations."""
+    """A row for each way to run the circuit and kind of random circuits; under other ablations than resample uniform
+    ones."""
     test, reference = _test(pipeline, task)
     settings, scores = pipeline.config.verify, pipeline.edge_scores(task)
     rows: Rows = []
@@ -150,7 +151,7 @@ def _ground_truth(pipeline: Pipeline, task: str) -> Rows:
 
 
 def _test(pipeline: Pipeline, task: str) -> tuple[Pairs, Pairs]:
-    """A task's test pairs, and all of its pairs, which means are taken over."""
+    """A task's test pairs, and all of its pairs, over which mean ablations average."""
     splits = pipeline.splits(task)
     return splits[-1], joined(*splits)
 

@@ -54,7 +54,7 @@ def stoppable() -> Iterator[list[int]]:
 
 
 def _under_way(error: BaseException | None) -> bool:
-    """Whether an interruption is being dealt with: it is the error at hand, or what that came of."""
+    """Whether the error at hand is an interruption, or was raised while one was handled."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

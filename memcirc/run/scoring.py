@@ -64,12 +64,12 @@ class ScoringStages:
 
     @cached_property
     def model(self) -> Model:
-        """Loaded when the first stage needs it; a run of finished stages never does."""
+        """The model, loaded when the first stage needs it: never where all stages are finished."""
         return run_model(self.config)
 
     @property
     def device(self) -> str:
-        """Where the model runs, or would run."""
+        """Name of the device on which the model runs, whether or not it is loaded."""
         return str(resolve_device(self.config.model.device))
 
     @cached_property
@@ -96,7 +96,8 @@ class ScoringStages:
 
     @contextmanager
     def _absent_model_named(self) -> Iterator[None]:
-        """A stage made with a model folder that is gone is not one made with another configuration."""
+        """Raises FileNotFoundError in place of Changed where the model's folder is gone, which is why a stage looks
+        changed."""
         try:
             yield
         except Changed as change:
@@ -112,7 +113,7 @@ class ScoringStages:
         return {"score": self._score_units, "points": self._point_units}[name]()
 
     def windows(self) -> Path:
-        """Windows of token ids, cut once."""
+        """The file of windows of token ids."""
 
         def make(folder: Path) -> Made:
             config = replace(self.config.prepare, dataset=self._dataset)
@@ -151,7 +152,7 @@ class ScoringStages:
         }
 
     def score(self) -> Path:
-        """Memorization scores of all windows."""
+        """The file of the memorization scores of all windows."""
         source, config = self.windows(), self.config.score
 
         def merge(folder: Path, parts: Parts) -> Made:
@@ -178,7 +179,8 @@ class ScoringStages:
         return Units(math.ceil(len(windows) / size), make)
 
     def points(self) -> Path:
-        """Divergence points of the memorized windows, and how likely their completions are anyway."""
+        """The file of the memorized windows' divergence points, with the log-probability of each completion behind
+        other prompts."""
         source, config = self.score(), self.config.pairs
 
         def merge(folder: Path, parts: Parts) -> Made:

@@ -25,7 +25,8 @@ STUDY_LOSSES = ("logit_diff", "logit")
 
 
 def size_rows(pipeline: Pipeline, task: str) -> list[dict[str, Any]]:
-    """The study's mode is ``edge``; both losses with every search metric, then the other ablations."""
+    """A row for each mode, direction, loss and search metric under resample, and for each other ablation. The study's
+    mode is ``edge``."""
     ways = [(loss, metric, "resample") for loss in STUDY_LOSSES for metric in SEARCH_METRICS]
     ways += [("logit_diff", "logit_diff", ablation) for ablation in VERIFIED if ablation != "resample"]
     scores = {loss: attributed(pipeline, task, loss) for loss in STUDY_LOSSES}

@@ -59,7 +59,7 @@ class Stages:
         self._in_turn = False
 
     def run(self, stage: Stage, make: Callable[[Path], Made]) -> Path:
-        """Run ``make`` in the stage's folder unless it is done; the folder."""
+        """The stage's folder, in which ``make`` is run unless the stage is done."""
         with self._turn():
             folder = self._begun(stage)
             if folder is not None:
@@ -105,7 +105,8 @@ class Stages:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """What one process must do for all; a stage that looks up another one is in its turn already."""
+        """Holds the lock under which one process of several makes a stage; a stage that asks for another one holds
+        it."""
         if self._in_turn:
             yield
             return

@@ -108,7 +108,7 @@ INDEPENDENCE = Hypothesis(
 
 
 def equivalence(subject: Subject) -> HypothesisTest:
-    """Raises ValueError for too few pairs on which circuit and model differ."""
+    """The sign test over pairs; ValueError for too few pairs on which circuit and model differ."""
     runner, metric = subject.runner(), subject.settings.metric
     found = runner.per_pair([subject.circuit], metric)[0].double().cpu()
     whole = runner.end_values(metric)[1].double().cpu()
@@ -120,13 +120,13 @@ def equivalence(subject: Subject) -> HypothesisTest:
 
 
 def sufficiency(subject: Subject) -> HypothesisTest:
-    """Raises ValueError for too few random circuits."""
+    """The exceedance test on distances of circuits; ValueError for too few random ones."""
     found, references = _distances(subject, subject.mask[None]), _distances(subject, _references(subject))
     return _exceeding(subject, SUFFICIENCY, found, references, int((references > found).sum()))
 
 
 def partial_necessity(subject: Subject) -> HypothesisTest:
-    """Raises ValueError for too few random circuits."""
+    """The exceedance test on distances of complements; ValueError for too few random circuits."""
     found, references = _distances(subject, ~subject.mask[None]), _distances(subject, ~_references(subject))
     return _exceeding(subject, PARTIAL_NECESSITY, found, references, int((references < found).sum()))
 
@@ -141,7 +141,8 @@ def _exceeding(
 
 
 def minimality(subject: Subject) -> HypothesisTest:
-    """Raises ValueError for an empty circuit, or too few inflated circuits for its number of edges."""
+    """One exceedance test an edge, Holm-corrected; ValueError for an empty circuit, or too few inflated circuits for
+    its number of edges."""
     edges = subject.mask.nonzero()[:, 0]
     if not len(edges):
         raise ValueError("minimality of a circuit of 0 edges is not defined")
@@ -174,7 +175,7 @@ def minimality(subject: Subject) -> HypothesisTest:
 
 
 def independence(subject: Subject) -> HypothesisTest:
-    """Raises ValueError for too few pairs."""
+    """The permutation test of what is left without the circuit; ValueError for too few pairs."""
     runner = subject.runner()
     masks = torch.stack([~subject.mask, torch.ones_like(subject.mask)])
     without, whole = runner.logits(masks, answers_only=True).double().cpu().numpy()

@@ -1,4 +1,5 @@
-"""Does this data belong to this model? A circuit is a claim about one model, and token ids mean nothing to another."""
+"""Refuse pairs, scores and circuits of another model: a circuit is a claim about one model, and token ids are those of
+one tokenizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +8,7 @@ from memcirc.models import Model
 
 
 def check_origin(model: Model, header: Mapping[str, Any], what: str) -> None:
-    """Compare what pairs, scores or a circuit say of their model with the model at hand; what they do not say passes.
+    """Compare what pairs, scores or a circuit state of their model with the model at hand, as far as they state it.
 
     Raises:
         ValueError: another tokenizer, or other weights (the same model in another precision passes).

@@ -1,4 +1,4 @@
-"""What a check states: records that know how they were measured, flat in a file and typed in memory.
+"""The records of checks: each holds how it was measured; one flat mapping in a file, typed in memory.
 
 In a file a record is one mapping from names to plain values: how it was run (:class:`memcirc.interventions.Way`) beside
 its own fields. No torch is needed to read one.

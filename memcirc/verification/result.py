@@ -45,7 +45,7 @@ class Verification:
         return replace(self, records=(*self.records, *records))
 
     def merged(self, other: "Verification") -> "Verification":
-        """Both verifications' numbers under one statement."""
+        """One verification with the records and refusals of both; where both state a fact, that of ``other``."""
         statement = {**self.statement, **other.statement}
         return Verification(statement, (*self.records, *other.records), (*self.refused, *other.refused))
 

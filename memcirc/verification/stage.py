@@ -24,7 +24,7 @@ from memcirc.verification.verify import verify
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What is measured on and with.
+    """The pairs and passages that a task's circuits are verified with.
 
     ``pairs`` is what is measured on; ``reference`` what mean ablations average over, as long as the longest of
     ``pairs``; ``train`` what attribution saw; ``passages`` gives running text, where the run has it.

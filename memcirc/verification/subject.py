@@ -62,7 +62,8 @@ class Subject:
 
     @cached_property
     def memory(self) -> Memory:
-        """What all runners share, so that their number costs no memory."""
+        """The budget of kept batches, of which all runners of the subject together use no more than one runner
+        would."""
         return Memory(self.model.device)
 
     @property

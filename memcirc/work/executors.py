@@ -20,7 +20,7 @@ Worker = Callable[[], Make]
 
 
 class Unfinished(RuntimeError):
-    """This shard's units are done, others' are not."""
+    """Raised where this shard's units are done and those of other shards are missing."""
 
 
 def run_units(

@@ -29,7 +29,8 @@ def at_work(run_dir: Path, shard: Shard | None = None) -> Iterator[None]:
 
 @contextmanager
 def turn(run_dir: Path) -> Iterator[None]:
-    """Wait until no other shard does what one process must do for all, then hold that."""
+    """Holds a lock of the run's directory, once no other shard holds it, for work that one process does for all of
+    them."""
     with _opened(run_dir / ".turn") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
