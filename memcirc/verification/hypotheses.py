@@ -79,31 +79,23 @@ class Hypothesis:
 
 
 EQUIVALENCE = Hypothesis(
-    "equivalence",
-    "circuit and model beat each other equally often",
-    "share of untied pairs on which the circuit is higher",
-    hoped=True,
-)
+    "equivalence", "circuit and model beat each other equally often",
+    "share of untied pairs on which the circuit is higher", hoped=True,
+)  # fmt: skip
 SUFFICIENCY = Hypothesis(
-    "sufficiency",
-    f"closer to the model than a random circuit with probability at most {SHARE:g}",
+    "sufficiency", f"closer to the model than a random circuit with probability at most {SHARE:g}",
     "share of random circuits that are further from the model",
-)
+)  # fmt: skip
 PARTIAL_NECESSITY = Hypothesis(
-    "partial necessity",
-    f"its knock-out moves more than a random one's, probability at most {SHARE:g}",
+    "partial necessity", f"its knock-out moves more than a random one's, probability at most {SHARE:g}",
     "share of random circuits whose knock-out moves less",
-)
+)  # fmt: skip
 MINIMALITY = Hypothesis(
-    "minimality",
-    "an edge's knock-out moves more than an added one's with probability at most 1/2",
+    "minimality", "an edge's knock-out moves more than an added one's with probability at most 1/2",
     "share of edges whose own null is rejected",
-)
+)  # fmt: skip
 INDEPENDENCE = Hypothesis(
-    "independence",
-    "the model's output without the circuit is independent of its whole output",
-    "HSIC",
-    hoped=True,
+    "independence", "the model's output without the circuit is independent of its whole output", "HSIC", hoped=True
 )
 
 

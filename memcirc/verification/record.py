@@ -6,11 +6,23 @@ its own fields. No torch is needed to read one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from memcirc.interventions import Way
 
 R = TypeVar("R", bound="Record")
+T = TypeVar("T")
+
+
+class OfWay(Generic[T]):
+    """An attribute of a record that its ``way`` holds, under the name given."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: "Record", _: type) -> T:
+        value: T = getattr(record.way, self._name)
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +37,9 @@ class Record:
 
     way: Way
 
-    @property
-    def ablation(self) -> str:
-        return self.way.ablation
-
-    @property
-    def direction(self) -> str:
-        return self.way.direction
-
-    @property
-    def base(self) -> str:
-        return self.way.base
+    ablation = OfWay[str]("ablation")
+    direction = OfWay[str]("direction")
+    base = OfWay[str]("base")
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values."""
@@ -65,17 +69,9 @@ class OfPairs(Record):
 
     TOLD = ("mode", "ablation", "reverse", "direction", "base", "metric")
 
-    @property
-    def mode(self) -> str:
-        return self.way.mode
-
-    @property
-    def reverse(self) -> bool:
-        return self.way.reverse
-
-    @property
-    def metric(self) -> str:
-        return self.way.metric
+    mode = OfWay[str]("mode")
+    reverse = OfWay[bool]("reverse")
+    metric = OfWay[str]("metric")
 
 
 @dataclass(frozen=True)
@@ -91,9 +87,7 @@ class OfPassages(Record):
     def _way(cls, row: Mapping[str, Any]) -> Way:
         return Way(row["run_mode"], row["ablation"])
 
-    @property
-    def run_mode(self) -> str:
-        return self.way.mode
+    run_mode = OfWay[str]("mode")
 
 
 AnyRecord = OfPairs | OfPassages

@@ -312,3 +312,20 @@ def test_a_stage_of_an_older_run_is_known_by_the_studys_words(
     for command in ("discover", "report"):
         line = refusal([command, "--run_dir", str(copy)], capsys)
         assert "objective was 'answer_logit', now 'logit_diff'; steps was 4, now 5" in line
+
+
+def test_a_verification_without_todays_settings_is_not_taken_for_one_with_them(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marker = copy / "branch" / "verify" / "done.json"
+    content = json.loads(marker.read_text(encoding="utf-8"))
+    content["config"] = {
+        {"n_random": "random_circuits", "n_edges": "edge_count"}.get(key, key): value
+        for key, value in content["config"].items()
+        if key != "n_splits"
+    }
+    marker.write_text(json.dumps(content), encoding="utf-8")
+    line = refusal(["verify", "--run_dir", str(copy)], capsys)
+    assert "n_splits was None, now 5; choose another --run_dir, or --force" in line
+    assert "n_random" not in line
+    assert Run(copy).verification("branch").faithfulness
