@@ -41,9 +41,17 @@ def spellings(config: type) -> dict[str, str]:
 
 
 def respelled(config: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a configuration, in any spelling, in the fields' own names and words; what is no field stays."""
+    """What is said of a configuration, in any spelling, in the fields' own names and words; what is no field stays.
+
+    Raises:
+        ValueError: a field is said in two spellings.
+    """
     names, kinds = spellings(config), {f.name: f for f in fields(config)}
-    named = {names.get(key, key): value for key, value in content.items()}
+    named: dict[str, Any] = {}
+    for key, value in content.items():
+        if names.get(key, key) in named:
+            raise ValueError(f"{key} {shortened(value)}: {names[key]} is said in another spelling, too; leave one out")
+        named[names.get(key, key)] = value
     return {key: _worded(value, kinds[key]) if key in kinds else value for key, value in named.items()}
 
 

@@ -52,10 +52,16 @@ class TwoFunctions:
 
 
 def with_objective(given: Mapping[str, Any], before: str = "logit_diff") -> dict[str, Any]:
-    """Options in which the study's two functions are our ``objective``; one that is not given is that of ``before``."""
+    """Options in which the study's two functions are our ``objective``; one that is not given is that of ``before``.
+
+    Raises:
+        ValueError: the objective is given as well, or an unknown word.
+    """
     names = {f.name for f in fields(TwoFunctions)} & given.keys()
     rest = {name: value for name, value in given.items() if name not in names}
     if not names:
         return rest
+    if "objective" in rest:
+        raise ValueError(f"objective {rest['objective']!r} with {' and '.join(sorted(names))}; leave one out")
     two = replace(TwoFunctions.of(before), **{name: given[name] for name in names})
     return {"objective": two.objective, **rest}

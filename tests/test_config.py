@@ -147,3 +147,11 @@ def test_one_of_the_studys_two_functions_keeps_the_other() -> None:
     assert resolve(stored, {"grad_function": "logprob"}).discover.objective == "logprob_diff"
     with pytest.raises(ValueError, match="loss_function 'l2' is not known; accepted: logit_diff, avg_diff"):
         resolve(stored, {"loss_function": "l2"})
+    with pytest.raises(ValueError, match="objective 'logit_diff' with loss_function; leave one out"):
+        resolve(stored, {"loss_function": "logit", "objective": "logit_diff"})
+
+
+def test_a_setting_in_two_spellings_is_refused() -> None:
+    with pytest.raises(ValueError, match="ig 4: steps is said in another spelling, too; leave one out"):
+        build(DiscoverConfig, {"steps": 3, "ig": 4})
+    assert build(DiscoverConfig, {"ig": 4}, {"steps": 3}).steps == 3
