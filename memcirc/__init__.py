@@ -4,7 +4,33 @@ Importing it is cheap: a name is loaded when it is first used.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memcirc.attribution.attribute import attribute as attribute
+    from memcirc.attribution.scores import EdgeScores as EdgeScores
+    from memcirc.attribution.scores import load_scores as load_scores
+    from memcirc.circuit import Circuit as Circuit
+    from memcirc.circuits.minimal import find_minimal as find_minimal
+    from memcirc.circuits.runner import circuit_runner as circuit_runner
+    from memcirc.circuits.runner import run_circuit as run_circuit
+    from memcirc.graph import graph_of as graph_of
+    from memcirc.interop.mib import load_circuit as load_circuit
+    from memcirc.memorization.divergence import divergence_points as divergence_points
+    from memcirc.memorization.scores import score as score
+    from memcirc.models import load_model as load_model
+    from memcirc.pairs.file import load_pairs as load_pairs
+    from memcirc.pairs.make import make_pairs as make_pairs
+    from memcirc.pairs.record import Pair as Pair
+    from memcirc.pairs.record import Pairs as Pairs
+    from memcirc.patching.sweep import Sweep as Sweep
+    from memcirc.patching.sweep import patch_sweep as patch_sweep
+    from memcirc.run.reading import Run as Run
+    from memcirc.verification.areas import areas as areas
+    from memcirc.verification.passages import passages_of as passages_of
+    from memcirc.verification.result import Verification as Verification
+    from memcirc.verification.transfer import transfer as transfer
+    from memcirc.verification.verify import verify as verify
 
 _HOMES = {
     "load_model": "memcirc.models",

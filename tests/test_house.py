@@ -145,6 +145,14 @@ def test_every_public_name_is_there_with_a_docstring(name: str) -> None:
     assert getattr(memcirc, name).__doc__
 
 
+def test_the_public_names_are_imported_from_their_homes_where_types_are_checked() -> None:
+    tree = ast.parse((ROOT / "memcirc" / "__init__.py").read_text(encoding="utf-8"))
+    homes = {
+        alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert {name: homes.get(name) for name in memcirc.__all__} == memcirc._HOMES
+
+
 def test_importing_memcirc_loads_no_torch() -> None:
     code = "import sys, memcirc, memcirc.cli; memcirc.cli.parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

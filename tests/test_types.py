@@ -63,3 +63,27 @@ def answers() -> list[str]:
 def test_what_is_of_another_type_is_named(number: int, answers: list[str]) -> None:
     assert len(answers) == len(MISTAKES)
     assert MISTAKES[number][1] in answers[number]
+
+
+MISUSED = """
+import memcirc
+from memcirc.models import Model
+def use(model: Model, pairs: memcirc.Pairs) -> None:
+    scores = memcirc.attribute(model, pairs, "eap", step=3)
+    memcirc.find_minimal(model, pairs, scores, mode="tree", reverse="yes")
+    memcirc.verify(model, pairs, scores, mode="tree", n_random="5")
+    pairs.where(subsets="a")
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_the_names_and_types_of_options_where_they_are_given(tmp_path: Path) -> None:
+    file = tmp_path / "use.py"
+    file.write_text(MISUSED, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(file)]
+    ran = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, encoding="utf-8", timeout=600
+    )
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(str(file)) and ": error: " in line]
+    for line, said in zip(lines, ('"step"', '"reverse"', '"n_random"', '"subsets"'), strict=True):
+        assert said in line
