@@ -25,7 +25,7 @@ def option(
     Args:
         help: what the option's help says.
         choices: the values that are accepted.
-        flags: further spellings of the option, which files may use too.
+        flags: further spellings of the option, as ``--ig``; without their dashes files may use them too.
         words: further words for values, and what they mean.
         name: the option's name where another configuration has an option of the field's.
     """

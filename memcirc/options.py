@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> No
         name = option_name(f)
         if "help" not in f.metadata or f"--{name}" in known:
             continue
-        flags = [f"--{spelling}" for spelling in (name, *f.metadata.get("flags", ()))]
+        flags = (f"--{name}", *f.metadata.get("flags", ()))
         group.add_argument(*flags, dest=name, default=argparse.SUPPRESS, **_kind(f))
 
 
@@ -37,7 +37,11 @@ def option_name(f: "Field[Any]") -> str:
 
 def spellings(config: type) -> dict[str, str]:
     """The fields of a configuration by each of their names: their own, their option's and its further spellings."""
-    return {name: f.name for f in fields(config) for name in (f.name, option_name(f), *f.metadata.get("flags", ()))}
+    return {
+        flag.removeprefix("--"): f.name
+        for f in fields(config)
+        for flag in (f.name, option_name(f), *f.metadata.get("flags", ()))
+    }
 
 
 def respelled(config: type, content: Mapping[str, Any]) -> dict[str, Any]:

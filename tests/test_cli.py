@@ -8,14 +8,16 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from memcirc.cli import FAILURE, INTERRUPTED, MISTAKE, main, parser
 from memcirc.commands import COMMANDS
-from memcirc.options import finite_number, whole_number
-from memcirc.run.config import STAGES
+from memcirc.options import finite_number, option_name, whole_number
+from memcirc.run.config import SECTIONS, STAGES, sections_of
+from memcirc.studies.config import STUDIES
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in (*STAGES, *COMMANDS))])
@@ -68,6 +70,19 @@ def test_the_studys_options_are_there() -> None:
     )
     study += " contrastive_batch_size eap_batch_size global_batch_size"
     assert {f"--{name}" for name in study.split()} <= known
+
+
+def test_every_further_spelling_of_an_option_is_one_of_its_command() -> None:
+    """Written as it is typed, in the configurations of stages and of studies."""
+    of_commands = [(name, SECTIONS[section]) for name in STAGES for section in sections_of(name)]
+    of_studies = [(f"patch {name}", config) for name, (config, _) in STUDIES.items()]
+    for words, config in [*of_commands, ("verify", SECTIONS["verify"]), *of_studies]:
+        command = parser()
+        for word in words.split():
+            command = subcommands(command)[word]
+        known = {flag for action in command._actions for flag in action.option_strings}
+        for f in fields(config):
+            assert {f"--{option_name(f)}", *f.metadata.get("flags", ())} <= known or "help" not in f.metadata
 
 
 def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

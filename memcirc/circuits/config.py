@@ -19,24 +19,28 @@ class DiscoverConfig:
     """
 
     method: str = option("mask-ig", "attribution method", choices=tuple(METHODS))
-    steps: int = option(5, "integrated-gradient steps: k of mask-ig, m of eap-ig", flags=("ig",))
+    steps: int = option(5, "integrated-gradient steps: k of mask-ig, m of eap-ig", flags=("--ig",))
     grid: str = option("0..m-1", "points of eap-ig-inputs: its authors' code, or their paper", choices=GRIDS)
     objective: str = option("logit_diff", "differentiable metric that attribution is about, or neg_ and one")
     metric: str = option("logit_diff", "metric whose faithfulness is kept", name="optimize_metric")
     target: float = option(
-        0.85, "share of the full model's faithfulness that the minimal circuit keeps", flags=("target_performance",)
+        0.85, "share of the full model's faithfulness that the minimal circuit keeps", flags=("--target_performance",)
     )
     ablation: str = option(
-        "resample", "what ablated edges carry", choices=tuple(ABLATIONS), flags=("ablation_type",), words=ABLATION_WORDS
+        "resample",
+        "what ablated edges carry",
+        choices=tuple(ABLATIONS),
+        flags=("--ablation_type",),
+        words=ABLATION_WORDS,
     )
     mode: str = option(
         "tree",
         "keep the circuit and ablate the rest, or patch it alone",
         choices=MODES,
-        flags=("patch_type",),
+        flags=("--patch_type",),
         words=MODE_WORDS,
     )
-    reverse: bool = option(False, "exchange the base and the source prompt", flags=("reverse_clean_corrupt",))
+    reverse: bool = option(False, "exchange the base and the source prompt", flags=("--reverse_clean_corrupt",))
     by: str = option("abs", "rank edges by absolute or by signed score", choices=("abs", "signed"))
     selection: str = option("top", "highest scores, or greedy growth from the logits", choices=("top", "greedy"))
     engine: str = option("native", "who computes", choices=tuple(ENGINES))

@@ -21,7 +21,7 @@ class ScoreConfig:
             range, prefix lengths that are no list of numbers.
     """
 
-    mem_batch_size: str = option("auto", "passages in one forward pass, or auto", flags=("batch_size",))
+    mem_batch_size: str = option("auto", "passages in one forward pass, or auto", flags=("--batch_size",))
     level: str = option(
         "full",
         "which scores: exact (with prefix_match); logprob, completion (decoded), or full: with them",

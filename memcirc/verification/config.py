@@ -19,29 +19,29 @@ class VerifyConfig(CheckSettings):
     """
 
     scores_path: str = option(
-        "", "file of edge scores, as memcirc saves them, in place of the run's own", flags=("prune_scores_path",)
+        "", "file of edge scores, as memcirc saves them, in place of the run's own", flags=("--prune_scores_path",)
     )
-    n_edges: int | None = option(None, "size of the circuit in place of the minimal one", flags=("edge_count",))
-    pairs_path: str = option("", "file of pairs in place of the run's test split", flags=("dataset_path",))
-    n_pairs: int | None = option(None, "use the first pairs only", flags=("dataset_size",))
+    n_edges: int | None = option(None, "size of the circuit in place of the minimal one", flags=("--edge_count",))
+    pairs_path: str = option("", "file of pairs in place of the run's test split", flags=("--dataset_path",))
+    n_pairs: int | None = option(None, "use the first pairs only", flags=("--dataset_size",))
     ablation: str = option(
-        "all", "what ablated edges carry", choices=("all", *ABLATIONS), flags=("ablation_type",), words=ABLATION_WORDS
+        "all", "what ablated edges carry", choices=("all", *ABLATIONS), flags=("--ablation_type",), words=ABLATION_WORDS
     )
     mode: str = option(
-        "all", "ways to run the circuit", choices=("all", *MODES), flags=("patch_type",), words=MODE_WORDS
+        "all", "ways to run the circuit", choices=("all", *MODES), flags=("--patch_type",), words=MODE_WORDS
     )
     reverse: str = option(
         "all",
         "exchange the base and the source prompt; all is both",
         choices=("all", "yes", "no"),
-        flags=("reverse_clean_corrupt",),
+        flags=("--reverse_clean_corrupt",),
     )
     checks: str = option(
         "default",
         "default, full, or names separated by commas: "
         + "; ".join(f"{name} ({check.about})" for name, check in CHECKS.items()),
     )
-    n_passages: int = option(24, "passages of each sort in the checks on running text", flags=("passages",))
+    n_passages: int = option(24, "passages of each sort in the checks on running text", flags=("--passages",))
     engine: str = option("native", "who computes", choices=tuple(ENGINES))
 
     def __post_init__(self) -> None:

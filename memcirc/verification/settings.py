@@ -15,8 +15,8 @@ class CheckSettings:
     """
 
     metric: str = option("logit_diff", "metric of faithfulness", name="optimize_metric")
-    n_random: int = option(100, "random circuits of the same size, of each kind", flags=("random_circuits",))
-    n_resamples: int = option(2000, "resamples of every bootstrap", flags=("resamples",))
+    n_random: int = option(100, "random circuits of the same size, of each kind", flags=("--random_circuits",))
+    n_resamples: int = option(2000, "resamples of every bootstrap", flags=("--resamples",))
     curve_points: int = option(16, "sizes on the faithfulness curve")
     n_rediscoveries: int = option(50, "resamples of the training documents from which stability finds a circuit again")
     n_splits: int = option(5, "other training splits from which stability finds one again")
