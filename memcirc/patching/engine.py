@@ -19,10 +19,9 @@ from torch import Tensor
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts
-from memcirc.patching.sites import HEADS, PATTERN
+from memcirc.patching.runs import Prompts, attended
+from memcirc.patching.sites import HEADS, KINDS, PATTERN
 from memcirc.patching.writes import (
-    BEFORE_BLOCKS,
     ENTRY,
     WHOLE,
     Entries,
@@ -35,11 +34,7 @@ from memcirc.patching.writes import (
     rows_of,
 )
 
-BEFORE_TRIM = ("resid_pre", "k", "v", "rot_k")
-FAST_KINDS = (
-    "embed", "pos_embed", "resid_pre", "q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern",
-    "z", "attn_out", "resid_mid", "mlp_pre", "mlp_pre_linear", "mlp_post", "mlp_out", "resid_post",
-)  # fmt: skip
+BEFORE_BLOCKS = tuple(name for name, kind in KINDS.items() if kind.before_blocks)
 
 
 def slow_reason(patch: Patch, gate_bias: bool) -> str | None:
@@ -49,10 +44,10 @@ def slow_reason(patch: Patch, gate_bias: bool) -> str | None:
         gate_bias: the model's gated MLPs have a bias before their output matrix, which the engine has folded away.
     """
     for where in patch.sites:
-        if where.kind not in FAST_KINDS:
+        if not where.about.fast:
             return f"{where.kind!r} is not a place of the fast engine"
-        if where.kind == "attn_scores" and patch.operation != "replace":
-            return "attention scores can be replaced by rows only"
+        if where.about.written_as and patch.operation != "replace":
+            return f"{where.kind!r} can be replaced by rows only"
         if where.kind == "mlp_post" and gate_bias:
             return "this model's gated MLP has a bias"
     return None
@@ -65,7 +60,7 @@ def kinds_to_record(patches: Sequence[Patch], n_layers: int) -> list[str]:
 
 def base_kinds(weights: Weights) -> list[str]:
     """What rows need of the base run: where they join, and their prefix."""
-    return ["resid_pre", "k" if weights.rotary is None else "rot_k", "v"]
+    return ["resid_pre", attended(weights)[1], "v"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +150,7 @@ class _Chunk(Taps):
         return writes
 
     def finals(self) -> Finals:
-        weights, keys = self.weights, base_kinds(self.weights)[1]
+        weights, keys = self.weights, attended(self.weights)[1]
         x, active = self.base["resid_pre", 0].new_empty(0, weights.d_model), [0] * len(self.groups)
         for layer in range(int(self.first_layer.min()), self.last + 1):
             x, active, segments = self._joined(layer, x, active)
@@ -192,7 +187,7 @@ class _Chunk(Taps):
 
     def at(self, kind: str, layer: int, value: Tensor) -> Tensor:
         for place, entries in self.writes.get((kind, layer), ()):
-            if layer == self.last and kind not in (*BEFORE_TRIM, *BEFORE_BLOCKS):
+            if layer == self.last and KINDS[kind].trimmed:
                 slot = self.slot[self.example[entries.row], entries.pos]
                 entries, slot = entries[slot >= 0], slot[slot >= 0]
                 token = entries.row * self.steps + slot
@@ -202,7 +197,7 @@ class _Chunk(Taps):
             index = (token, entries.head) if heads else (token,)
             origin = (owner, entries.pos, entries.head) if heads else (owner, entries.pos)
             source = self._source(place)[origin]
-            if kind in BEFORE_BLOCKS:
+            if KINDS[kind].before_blocks:
                 was = self.base[kind, layer][origin]
                 new = value[index] + combined(was, source, place.operation, place.amount) - was
             else:

@@ -24,11 +24,10 @@ from torch import Tensor
 
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
-from memcirc.patching.engine import FAST_KINDS
 from memcirc.patching.forward import Taps
 from memcirc.patching.generation import Decoder
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts, logits_of, run
+from memcirc.patching.runs import Prompts, attended, logits_of, run
 from memcirc.patching.selftests import judge, noise_like
 from memcirc.patching.sites import HEADS, PATTERN, Site
 from memcirc.patching.writes import canonical, combined
@@ -186,10 +185,9 @@ def run_program(weights: Weights, program: Program, kinds: Sequence[str] = ()) -
     final = torch.cat(finals, dim=1)
     generated, logits = _generated(weights, decoder, final[:, -1], program.generated)
     x = torch.cat(embeds, dim=1)
-    keys = "k" if weights.rotary is None else "rot_k"
     lengths = torch.full((program.batch,), x.shape[1], device=x.device)
     prompts = Prompts(torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device), lengths, lengths[:, None] - 1)
-    found = run(weights, prompts, sorted({*kinds, keys, "v", "resid_pre"}), embeds=x).found
+    found = run(weights, prompts, sorted({*kinds, attended(weights)[1], "v", "resid_pre"}), embeds=x).found
     return ProgramRun(x, final, found, generated, logits)
 
 
@@ -251,7 +249,7 @@ def _first_position(patch: Patch, program: Program, n_layers: int) -> int:
     for where in patch.sites:
         if where.positions is None:
             raise ValueError(f"{where.hook}: in a program a site names its steps; see at_step")
-        if where.kind not in FAST_KINDS or where.kind in ("embed", "pos_embed"):
+        if not where.about.fast or where.about.before_blocks:
             raise ValueError(f"{where.kind!r} cannot be patched in a program; fed vectors are 'latent_in'")
         if where.layer is not None and not 0 <= where.layer < n_layers:
             raise ValueError(f"layer {where.layer} is out of range; this model has layers 0 to {n_layers - 1}")
@@ -313,7 +311,7 @@ class _Rows(Taps):
                     key = (*canonical(where, len(weights.blocks)), position)
                     self.writes.setdefault(key, []).append((rows, patch, where))
         self.decoder = Decoder(weights)
-        keys = "k" if weights.rotary is None else "rot_k"
+        keys = attended(weights)[1]
         self.decoder.length = first
         if first:
             self.decoder.past = [

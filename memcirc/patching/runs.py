@@ -47,6 +47,12 @@ class Run:
     final: Float[Tensor, "batch step d_model"]
 
 
+def attended(weights: Weights) -> tuple[str, str]:
+    """The kinds of the queries and keys that attention multiplies, and that a prefix keeps: turned, where positions
+    turn them."""
+    return ("q", "k") if weights.rotary is None else ("rot_q", "rot_k")
+
+
 def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
     """Token and positional embeddings."""
     position = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)

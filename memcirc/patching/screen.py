@@ -25,12 +25,11 @@ from memcirc.patching.engine import slow_reason
 from memcirc.patching.forward import Taps
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import embedded, run_embeds
+from memcirc.patching.runs import attended, embedded, run_embeds
 from memcirc.patching.sides import Comparison
-from memcirc.patching.sites import HEADS, PATTERN, Site
+from memcirc.patching.sites import KEY, KINDS, PATTERN, QUERY, Site
 from memcirc.patching.writes import canonical, has_places
 
-QUERIES, KEYS = ("q", "rot_q"), ("k", "rot_k")
 ATTENTION = ("pattern", "q", "k", "rot_q", "rot_k")
 Found = Mapping[tuple[str, int], Tensor]
 
@@ -45,7 +44,7 @@ class _Graph(Taps):
     def at(self, kind: str, layer: int, value: Tensor) -> Tensor:
         if kind in self.kinds:
             self.found[kind, layer] = value
-        return value.detach() if layer == self.dropped and kind in ("attn_out", "mlp_out") else value
+        return value.detach() if layer == self.dropped and KINDS[kind].branch else value
 
     def pattern(self, kind: str, layer: int, segment: int, value: Tensor) -> Tensor:
         return self.at(kind, layer, value)
@@ -68,9 +67,9 @@ def screen(
             raise ValueError(f"{patch.label}: {reason}")
     n_layers = comparison.n_layers
     kinds = {canonical(where, n_layers)[0] for patch in patches for where in patch.sites}
-    if kinds & {"embed", "pos_embed"}:
+    if any(KINDS[kind].before_blocks for kind in kinds):
         raise ValueError("embeddings are not screened; resid_pre of layer 0 is their sum")
-    wanted = sorted(kinds | (set(ATTENTION) if kinds & {*QUERIES, *KEYS} else set()))
+    wanted = sorted(kinds | (set(ATTENTION) if any(KINDS[kind].through in (QUERY, KEY) for kind in kinds) else set()))
     base, source = comparison.record(wanted)
     missing = ~has_places(patches, comparison.base.prompts.lengths)
     if not grad_drop:
@@ -100,7 +99,7 @@ def _gradients(
     gradients = {}
     for place, gradient in zip(places, found, strict=True):
         value = torch.zeros_like(taps.found[place]) if gradient is None else gradient
-        gradients[place] = value if place[0] in ("pattern", "attn_scores") else value.unflatten(0, (len(prompts), -1))
+        gradients[place] = value if KINDS[place[0]].shape == PATTERN else value.unflatten(0, (len(prompts), -1))
     return gradients
 
 
@@ -116,7 +115,7 @@ def _estimates(
         )
         for where in patch.sites:
             kind, layer = canonical(where, comparison.n_layers)
-            if qk_fix and kind in (*QUERIES, *KEYS):
+            if qk_fix and KINDS[kind].through in (QUERY, KEY):
                 total += attention.effect(where, kind, layer)
                 continue
             if (kind, layer) not in linear:
@@ -129,8 +128,7 @@ def _estimates(
 
 def _summed(effects: Tensor, where: Site) -> Float[Tensor, " batch"]:
     """Effects summed over the places of a site: [batch, pos], [batch, pos, head] or [batch, head, pos, source]."""
-    axes = {PATTERN: (where.heads, where.positions, where.sources), HEADS: (where.positions, where.heads)}
-    for axis, places in enumerate(axes.get(where.shape, (where.positions,)), start=1):
+    for axis, places in enumerate(where.places, start=1):
         if places is not None:
             effects = effects.index_select(axis, torch.tensor(places, device=effects.device))
     return effects.flatten(1).sum(1)
@@ -141,13 +139,12 @@ class _Attention:
 
     def __init__(self, weights: Weights, base: Found, source: Found, gradients: Found) -> None:
         self.weights, self.base, self.source, self.gradients = weights, base, source, gradients
-        self.turned = ("q", "k") if weights.rotary is None else ("rot_q", "rot_k")
         self.known: dict[tuple[str, int], Tensor] = {}
 
     def scores(self, which: str, layer: int) -> Float[Tensor, "batch head query key"]:
         """Masked scores of a layer with the queries, the keys or nothing (``base``) from the source run."""
         if (which, layer) not in self.known:
-            weights, (q, k) = self.weights, self.turned
+            weights, (q, k) = self.weights, attended(self.weights)
             query = (self.source if which == "q" else self.base)[q, layer].transpose(1, 2)
             key = (self.source if which == "k" else self.base)[k, layer].transpose(1, 2)
             scores = (query @ per_query_head(key, weights.n_heads).transpose(-1, -2)).double() * weights.scale
@@ -156,7 +153,7 @@ class _Attention:
         return self.known[which, layer]
 
     def effect(self, where: Site, kind: str, layer: int) -> Float[Tensor, " batch"]:
-        which = "q" if kind in QUERIES else "k"
+        which = "q" if KINDS[kind].through == QUERY else "k"
         scores, other = self.scores("base", layer), self.scores(which, layer)
         heads = slice(None)
         if where.heads is not None:

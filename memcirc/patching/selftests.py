@@ -18,10 +18,9 @@ from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import Run
 from memcirc.patching.sides import Comparison
-from memcirc.patching.sites import Site
+from memcirc.patching.sites import KINDS, Site
 from memcirc.patching.writes import Found, canonical
 
-NEEDS_TWO_POSITIONS = ("q", "k", "rot_q", "rot_k", "attn_scores", "q_input", "k_input")
 SELF_PATCH = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 
 
@@ -60,7 +59,7 @@ def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
             layers.setdefault(where.kind, set()).add(where.layer)
     chosen = []
     for kind, found in layers.items():
-        if length < 2 and kind in NEEDS_TWO_POSITIONS:
+        if length < 2 and KINDS[kind].through:
             continue
         ordered = sorted(found, key=lambda layer: -1 if layer is None else layer)
         chosen += [Site(kind, layer) for layer in dict.fromkeys((ordered[len(ordered) // 2], ordered[-1]))]

@@ -15,11 +15,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import HEADS, PATTERN, STREAM, Site
+from memcirc.patching.sites import HEADS, KINDS, PATTERN, QUERY, STREAM, Site
 
 Found = Mapping[tuple[str, int], Tensor]
 WHOLE, HEAD, ENTRY = "whole", "head", "entry"
-BEFORE_BLOCKS = ("embed", "pos_embed")
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,13 @@ class Place:
 
     kind: str
     layer: int
-    shape: str
     form: str
     operation: str
     amount: float
+
+    @property
+    def shape(self) -> str:
+        return KINDS[self.kind].shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,9 @@ class Rows:
 def canonical(where: Site, n_layers: int) -> tuple[str, int]:
     """Kind and layer under which a site is written: a block's output is the next one's input, rows of the scores are
     rows of the pattern."""
-    if where.kind == "resid_post" and where.layer is not None and where.layer + 1 < n_layers:
-        return "resid_pre", where.layer + 1
-    return ("pattern" if where.kind == "attn_scores" else where.kind), where.layer or 0
+    if where.about.next_block and where.layer is not None and where.layer + 1 < n_layers:
+        return where.about.same_as, where.layer + 1
+    return where.about.written_as or where.kind, where.layer or 0
 
 
 def rows_of(
@@ -139,7 +141,7 @@ def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place
             kind, layer = canonical(where, n_layers)
             form = WHOLE if where.heads is None else HEAD
             form = form if where.sources is None else ENTRY
-            place = Place(kind, layer, where.shape, form, patch.operation, patch.amount)
+            place = Place(kind, layer, form, patch.operation, patch.amount)
             heads = where.heads or (-1,)
             if form == ENTRY and where.heads is None:
                 raise ValueError(f"{where.hook}: single entries of a pattern are written head by head; name the heads")
@@ -175,7 +177,7 @@ def _differing(
     else:
         assert place.shape == STREAM
         differs = differs.any(-1)[example, entries.pos]
-    if place.kind in ("q", "rot_q") and causal:
+    if KINDS[place.kind].through == QUERY and causal:
         differs = differs & (entries.pos > 0)  # a query that sees one key attends to it, whatever it is
     return differs & (entries.pos >= shared[example])
 

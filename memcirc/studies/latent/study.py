@@ -33,7 +33,7 @@ from memcirc.patching.programs import (
     run_patched,
     run_program,
 )
-from memcirc.patching.sites import Site, hooks_of
+from memcirc.patching.sites import KINDS, Site, hooks_of
 from memcirc.statistics import wilson
 from memcirc.studies.latent.config import LatentConfig
 from memcirc.studies.latent.page import write_latent_page
@@ -43,7 +43,7 @@ from memcirc.studies.latent.training import load_projection, train
 from memcirc.studies.stages import made_once, write_results, write_table
 from memcirc.work.progress import say
 
-COMPONENTS = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
+COMPONENTS = [name for name, kind in KINDS.items() if kind.component and kind.of_block and not kind.renames]
 LATENT_IN = "latent_in"
 SHOWN = 4
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from memcirc.patching.sites import KINDS
 from memcirc.report import figures
 from memcirc.report.drawing import draw
 from memcirc.report.sections import Finding, Section, TableBlock, write_page
@@ -14,7 +15,6 @@ from memcirc.studies.pii.results import PiiResults, SiteEffect
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
 TOP_SITES, SAMPLES_SHOWN = 12, 6
-RESIDUAL = ("embed", "resid_pre", "resid_mid", "resid_post")
 NATS = "change of the answer's log-probability (nats)"
 
 
@@ -206,7 +206,7 @@ def _components(out: Path, results: PiiResults) -> Section:
     kinds = dict.fromkeys(e.kind for e in distinct)
     layers = sorted({e.layer for e in distinct if e.layer is not None})
     by_kind = {kind: [e for e in distinct if e.kind == kind] for kind in kinds}
-    by_layer = {f"layer {n}": [e for e in distinct if e.layer == n and e.kind not in RESIDUAL] for n in layers}
+    by_layer = {f"layer {n}": [e for e in distinct if e.layer == n and not KINDS[e.kind].residual] for n in layers}
     curves = {
         kind: ([e.layer for e in by_kind[kind]], [e.effect for e in by_kind[kind]])
         for kind in ("resid_post", "attn_out", "mlp_out", "pattern", "v")

@@ -151,7 +151,7 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
     effects["control into target (suppression)"] = site_effects(two, suppress, range(len(analysed)))
     say("heads, and the smallest set of components that restores the answer")
     heads = _by_head(two, analysed)
-    components = [s for s in distinct(two.sites, two.leaders) if s.kind in ("embed", "attn_out", "mlp_out")]
+    components = [s for s in distinct(two.sites, two.leaders) if s.kind == "embed" or s.about.branch]
     last = next(
         e for e in effects["target into control"] if e.kind == "resid_post" and e.layer == comparison.n_layers - 1
     )

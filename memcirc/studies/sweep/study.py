@@ -9,7 +9,6 @@ import numpy as np
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pairs, load_pairs
-from memcirc.patching.grids import HEAD_KINDS
 from memcirc.patching.measures import takes_sequence
 from memcirc.patching.sweep import Sweep, patch_sweep
 from memcirc.report import figures
@@ -19,7 +18,6 @@ from memcirc.studies.stages import write_results, write_table
 from memcirc.studies.sweep.config import SweepConfig
 from memcirc.work.progress import say
 
-STACKED = {"block_every": ("resid_pre", "attn_out", "mlp_out"), "every": tuple(HEAD_KINDS)}
 TOP, LONGEST = 12, 60
 
 
@@ -129,8 +127,10 @@ def _drawings(out: Path, model: Model, pairs: Pairs, sweep: Sweep, config: Sweep
     axes, array = list(sweep.axes), sweep.matrix(config.metric, config.normalize)
     if "layer" not in axes or array.ndim - ("kind" in axes) > 3:
         return []
-    names = STACKED["block_every" if array.shape[0] == len(STACKED["block_every"]) else "every"]
-    stacked = dict(zip(names, array, strict=True)) if "kind" in axes else {config.sites: array}
+    stacked = {config.sites: array}
+    if "kind" in axes:
+        names = {cell[0]: patch.sites[0].about.swept for cell, patch in zip(sweep.cells, sweep.patches, strict=True)}
+        stacked = {names[i]: part for i, part in enumerate(array)}
     axes = [axis for axis in axes if axis != "kind"]
     panels: dict[str, np.ndarray] = {}
     for name, part in stacked.items():
