@@ -23,7 +23,7 @@ _HOMES = {
     "run_circuit": "memcirc.circuits.runner",
     "find_minimal": "memcirc.circuits.minimal",
     "patch_sweep": "memcirc.patching.sweep",
-    "Sweep": "memcirc.patching.sweep",
+    "Sweep": "memcirc.patching.result",
     "Run": "memcirc.run.reading",
     "load_circuit": "memcirc.interop.mib",
     "areas": "memcirc.verification.areas",

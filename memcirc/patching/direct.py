@@ -16,7 +16,8 @@ from torch import Tensor
 
 from memcirc.engine.layers import normed
 from memcirc.engine.weights import Weights
-from memcirc.patching.runs import Prompts, run
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import run
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from torch import Tensor
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts, attended
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import attended
 from memcirc.patching.sites import HEADS, KINDS, PATTERN
 from memcirc.patching.writes import (
     ENTRY,

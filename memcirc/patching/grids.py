@@ -5,14 +5,16 @@ heads where they are grouped) have no patch: they are NaN in the array.
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
+from memcirc.config import shortened
+from memcirc.models import Model
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import KINDS, PATTERN, STREAM, Site, check_site, n_heads
+from memcirc.patching.sites import KINDS, PATTERN, STREAM, Site, check_site, n_heads, site
 
 BLOCK, HEAD = ("resid_pre", "attn_out", "mlp_out"), ("out", "q", "k", "v", "pattern")
 """What TransformerLens stacks, by the names of sweeps."""
@@ -116,3 +118,20 @@ def _named() -> dict[str, Callable[[Any, int], Layout]]:
 
 
 SWEEPS = tuple(_named())
+
+
+def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: int, length: int) -> Grid:
+    """The patches that are asked for, checked against the model and the prompts."""
+    if isinstance(sites, str) and sites not in model.hooked.hook_dict:
+        return grid(sites, model, prompt_length)
+    entries = [sites] if isinstance(sites, str) else list(sites)
+    if not entries:
+        raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
+    for entry in entries:
+        if not isinstance(entry, str | Patch):
+            raise ValueError(f"site {shortened(entry)} is neither a hook's name nor a Patch")
+    patches = tuple(e if isinstance(e, Patch) else Patch((site(e, model),), label=e) for e in entries)
+    for patch in patches:
+        for where in patch.sites:
+            check_site(where, model, length)
+    return Grid("patches", ("patch",), (len(patches),), patches, tuple((i,) for i in range(len(patches))))

@@ -27,7 +27,8 @@ from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Taps
 from memcirc.patching.generation import Decoder
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts, attended, logits_of, run
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import attended, logits_of, run
 from memcirc.patching.selftests import judge, noise_like
 from memcirc.patching.sites import HEADS, PATTERN, Site
 from memcirc.patching.writes import canonical, combined

@@ -1,8 +1,4 @@
-"""Whole runs over prompts: token ids, right-padded, in one batch; every place recorded on request.
-
-Padding stands on the right, where a causal model cannot see it. A bidirectional model would see it: its prompts must
-be of one length.
-"""
+"""Whole runs over prompts, in one batch; every place recorded on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,29 +10,7 @@ from torch import Tensor
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Recorder, Segment, Taps, run_block
-
-
-@dataclass(frozen=True, eq=False)
-class Prompts:
-    """Sequences with the positions whose logits are read, and what should follow there.
-
-    ``targets`` are the tokens of a teacher-forced answer at those positions, ``target_mask`` False where an answer is
-    shorter than the longest.
-    """
-
-    ids: Int[Tensor, "batch pos"]
-    lengths: Int[Tensor, " batch"]
-    read: Int[Tensor, "batch step"]
-    targets: Int[Tensor, "batch step"] | None = None
-    target_mask: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def rows(self, rows: slice) -> "Prompts":
-        targets = None if self.targets is None else self.targets[rows]
-        mask = None if self.target_mask is None else self.target_mask[rows]
-        return Prompts(self.ids[rows], self.lengths[rows], self.read[rows], targets, mask)
+from memcirc.patching.prompts import Prompts
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.weights import Weights, refuse_unsupported, weights_of
+from memcirc.metrics import SEQUENCE, Answers, Metric
 from memcirc.models import Model
+from memcirc.pairs.record import Pairs
 from memcirc.patching.engine import base_kinds
-from memcirc.patching.runs import Prompts, Run, run
+from memcirc.patching.measures import Question
+from memcirc.patching.prompts import Prompts, prompts_of
+from memcirc.patching.runs import Run, run
 
+DIRECTIONS = ("denoise", "noise")
 RECORDED_BYTES = 1 << 30
 
 
@@ -75,3 +80,51 @@ class Comparison:
     def _halves(self) -> tuple[slice, slice]:
         n = len(self.base.prompts)
         return slice(0, n), slice(n, None)
+
+
+def check_direction(direction: str) -> None:
+    """Raises ValueError for a direction that is not known."""
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
+
+
+def compared(
+    model: Model,
+    pairs: Pairs,
+    metrics: Sequence[Metric],
+    source_model: Model | None = None,
+    direction: str = "denoise",
+) -> tuple[Comparison, Question]:
+    """The two runs over pairs that a direction compares, and the metrics of their answers.
+
+    Args:
+        model: of the run that is written into; source_model: of the other (default: the same).
+
+    Raises:
+        ValueError: models of different shape; pairs that the model or the metrics cannot read
+            (:func:`memcirc.patching.prompts.prompts_of`); an answer outside the vocabulary.
+    """
+    source_model = source_model or model
+    check_models(model, source_model)
+    clean, corrupt = prompts_of(model, pairs, any(metric.reads == SEQUENCE for metric in metrics))
+    base, source = (corrupt, clean) if direction == "denoise" else (clean, corrupt)
+    question = Question(tuple(metrics), base, Answers.of(pairs, model.d_vocab, model.device))
+    return Comparison(Side(model, base), Side(source_model, source)), question
+
+
+def check_models(model: Model, other: Model) -> None:
+    """Raises ValueError unless values of one model fit into the other and both read the same tokens."""
+    refuse_unsupported(model.hooked.cfg)
+    if model is other:
+        return
+    facts = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_key_value_heads", "d_vocab", "gated_mlp",
+             "attn_only", "parallel_attn_mlp", "positional_embedding_type", "normalization_type")  # fmt: skip
+    for name in facts:
+        ours, theirs = getattr(model.hooked.cfg, name), getattr(other.hooked.cfg, name)
+        if ours != theirs:
+            raise ValueError(f"the two models have different shapes: {name} is {ours} in one and {theirs} in the other")
+    a, b = model.tokenizer_fingerprint, other.tokenizer_fingerprint
+    if a != b and None not in (a, b):
+        raise ValueError(f"the two models have different tokenizers ({a} and {b}); the same ids mean other text")
+    if model.dtype != other.dtype or model.device != other.device:
+        raise ValueError("the two models differ in precision or device; load both alike")

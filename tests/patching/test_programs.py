@@ -25,7 +25,8 @@ from memcirc.patching.programs import (
     run_patched,
     run_program,
 )
-from memcirc.patching.runs import Prompts, logits_of
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import logits_of
 from memcirc.patching.sites import Site
 from tests.models import D_VOCAB, WIDTH, small_model
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching.sweep import Sweep
+from memcirc.patching.result import Sweep
 from memcirc.report import figures
 from memcirc.report.drawing import draw
 from memcirc.report.sections import Finding, Section, TableBlock, write_page

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcirc.patching.restoring import PairEffect, Restored
-from memcirc.patching.sweep import Sweep
+from memcirc.patching.result import Sweep
 from memcirc.studies.pii.alignment import Alignment
 from memcirc.studies.pii.samples import Sample
 

@@ -8,6 +8,7 @@ from typing import Any
 from memcirc.artifacts import read_json
 from memcirc.checkpoints import refuse_pointer
 from memcirc.models import Model
+from memcirc.pairs.record import Pair, Pairs
 from memcirc.pairs.tokenizing import answer_ids, prompt_ids
 from memcirc.studies.pii.corpus import PiiCorpus
 
@@ -84,6 +85,21 @@ def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
     return Sample(prompt, answer, prompt_ids(tokenizer, prompt), answer_ids(tokenizer, prompt, answer), **about)
 
 
-def ids_of(samples: Sequence[Sample]) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and answers."""
-    return [list(s.prompt_ids) for s in samples], [list(s.answer_ids) for s in samples]
+def pairs_of(samples: Sequence[Sample]) -> Pairs:
+    """Samples as pairs of one prompt, which two models read: the answers whole, and their first tokens."""
+    return Pairs(
+        tuple(
+            Pair(s.prompt_ids, s.prompt_ids, s.answer_ids[:1], s.answer_ids[:1], s.answer_ids, doc_id=s.prompt)
+            for s in samples
+        )
+    )
+
+
+def tokens_of(samples: Sequence[Sample]) -> Pairs:
+    """Every token of every answer as a pair of its own, read behind the prompt and the tokens before it."""
+    found = []
+    for s in samples:
+        for k, token in enumerate(s.answer_ids):
+            ids = (*s.prompt_ids, *s.answer_ids[:k])
+            found.append(Pair(ids, ids, (token,), (token,), doc_id=s.prompt))
+    return Pairs(tuple(found))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
-from memcirc.metrics import TOKEN
+from memcirc.metrics import TOKEN, Metric
 from memcirc.models import Model, load_model
 from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
@@ -31,11 +31,13 @@ from memcirc.patching.generation import patched_generation
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
 from memcirc.patching.paths import LOGITS, Paths
+from memcirc.patching.prompts import prompts_of
 from memcirc.patching.restoring import Restored, additivity, combined_patch, smallest_restoring
+from memcirc.patching.result import Sweep
 from memcirc.patching.runs import run
-from memcirc.patching.sides import Comparison, Side
+from memcirc.patching.sides import Comparison, check_models, compared
 from memcirc.patching.sites import Site, aliases, component_sites, distinct
-from memcirc.patching.sweep import Sweep, check_models, patch_sweep, prompts_of
+from memcirc.patching.sweep import patch_sweep
 from memcirc.statistics import drawn_counts, grouped, resampled_means
 from memcirc.studies.pii.alignment import align
 from memcirc.studies.pii.config import PiiConfig
@@ -43,7 +45,7 @@ from memcirc.studies.pii.corpus import make_corpus
 from memcirc.studies.pii.page import write_pii_page
 from memcirc.studies.pii.projections import pca, silhouette
 from memcirc.studies.pii.results import PiiResults, Recall, Separation, SiteEffect
-from memcirc.studies.pii.samples import Sample, ids_of, of_corpus, of_file
+from memcirc.studies.pii.samples import Sample, of_corpus, of_file, pairs_of, tokens_of
 from memcirc.studies.pii.training import train_all
 from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
 from memcirc.work.progress import say
@@ -74,24 +76,20 @@ class Study:
 
     def exact(self, model: Model, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
         """Whether each answer is recited, and its log-probability, teacher-forced."""
-        prompts = prompts_of(model, *ids_of(samples))
-        question = Question((EXACT, LOGPROB), prompts, None)
-        final = run(weights_of(model), prompts).final
-        values = (
-            question.of_final(weights_of(model), final, torch.arange(len(samples), device=model.device)).cpu().numpy()
-        )
-        return values[0] > 0, values[1]
+        comparison, question = compared(model, pairs_of(samples), parsed(EXACT, LOGPROB))
+        weights, examples = comparison.base.weights, torch.arange(len(samples), device=model.device)
+        exact, logprob = question.of_final(weights, run(weights, question.prompts).final, examples).cpu().numpy()
+        return exact > 0, logprob
 
     def sweep(
         self, patches: Sequence[Patch], samples: Sequence[Sample], suppress: bool = False, base: Model | None = None,
         tokens: bool = False,
     ) -> Sweep:  # fmt: skip
         """Target values into the control (or ``base``); ``suppress``: control values into the target."""
-        prompts, answers = ids_of(samples)
         into, source = (self.target, self.control) if suppress else (base or self.control, self.target)
-        steps = max(map(len, answers)) if tokens else 0
+        steps = max(len(s.answer_ids) for s in samples) if tokens else 0
         return patch_sweep(
-            into, prompts, prompts, answers, sites=patches, source_model=source, normalize=False,
+            into, pairs_of(samples), sites=patches, source_model=source, normalize=False,
             metrics=(LOGPROB, EXACT, *(f"{TOKEN}{k}" for k in range(steps))), progress=self.progress,
         )  # fmt: skip
 
@@ -140,7 +138,7 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
             f"of {len(injected)} samples the target recites {int(recited.sum())} and the control "
             f"{int(known.sum())}: there is none that the target alone recites, so nothing to compare"
         )
-    comparison, question = compared(two.control, two.target, analysed)
+    comparison, question = answered(two.control, two.target, analysed)
     patches = [Patch((where,)) for where in distinct(two.sites, two.leaders)]
     say(f"{len(patches)} places of the target into the control, on {len(injected)} samples")
     into = two.sweep(patches, injected, tokens=True)
@@ -194,16 +192,19 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
         variants=_variants(two, injected),
         generations=generations,
         agreement=agreement,
-        misaligned=None if misaligned is None else align(*compared(misaligned, two.target, analysed)),
+        misaligned=None if misaligned is None else align(*answered(misaligned, two.target, analysed)),
         misaligned_effects=[] if other is None else site_effects(two, other, range(len(analysed))),
     )
 
 
-def compared(base: Model, source: Model, samples: Sequence[Sample]) -> tuple[Comparison, Question]:
+def answered(base: Model, source: Model, samples: Sequence[Sample]) -> tuple[Comparison, Question]:
     """Two models on the same teacher-forced samples, and the log-probability of the answers."""
-    prompts, answers = ids_of(samples)
-    sides = [Side(model, prompts_of(model, prompts, answers)) for model in (base, source)]
-    return Comparison(*sides), Question((LOGPROB,), sides[0].prompts, None)
+    return compared(base, pairs_of(samples), parsed(LOGPROB), source)
+
+
+def parsed(*names: str) -> list[Metric]:
+    """The metrics of some names."""
+    return [Metric.parse(name) for name in names]
 
 
 def site_effects(two: Study, sweep: Sweep, rows: Sequence[int]) -> list[SiteEffect]:
@@ -282,7 +283,7 @@ def _patterns(two: Study, sample: Sample, heads: np.ndarray) -> tuple[dict[str, 
     order = np.argsort(-heads[0], axis=None)[:HEADS_SHOWN]
     runs = {}
     for name, model in (("target", two.target), ("control", two.control)):
-        prompts = prompts_of(model, *ids_of([sample]))
+        prompts, _ = prompts_of(model, pairs_of([sample]), whole_answers=True)
         runs[name] = run(weights_of(model), prompts, ["pattern"]).found
         ids = prompts.ids[0].tolist()
     for flat in order:
@@ -295,9 +296,9 @@ def _patterns(two: Study, sample: Sample, heads: np.ndarray) -> tuple[dict[str, 
 
 def _direct(model: Model, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
     """Mean direct effect on the logit of the answer's tokens (against the mean logit), every token of every answer."""
-    prompts = [[*s.prompt_ids, *s.answer_ids[:k]] for s in samples for k in range(len(s.answer_ids))]
-    tokens = torch.tensor([t for s in samples for t in s.answer_ids], device=model.device)
-    found = direct_effects(weights_of(model), prompts_of(model, prompts, None), tokens, against_mean=True)
+    pairs = tokens_of(samples)
+    tokens = torch.tensor([pair.answer_ids[0] for pair in pairs], device=model.device)
+    found = direct_effects(weights_of(model), prompts_of(model, pairs)[0], tokens, against_mean=True)
     parts = {"embed": found.embed, "heads": found.heads, "mlps": found.mlps, "biases": found.biases}
     return {name: value.double().mean(0).cpu().numpy() for name, value in parts.items()}
 
@@ -343,7 +344,7 @@ def _separation(two: Study, analysed: Sequence[Sample]) -> Separation | None:
     samples, groups = [*analysed, *others], np.array([True] * len(analysed) + [False] * len(others))
     points: dict[str, list[np.ndarray]] = {}
     for name, model in (("target", two.target), ("control", two.control)):
-        prompts = prompts_of(model, [list(s.prompt_ids) for s in samples], None)
+        prompts, _ = prompts_of(model, pairs_of(samples))
         found = run(weights_of(model), prompts, ["resid_pre"])
         rows = torch.arange(len(samples), device=model.device)
         layers = [

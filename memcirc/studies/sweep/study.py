@@ -9,8 +9,8 @@ import numpy as np
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pairs, load_pairs
-from memcirc.patching.measures import takes_sequence
-from memcirc.patching.sweep import Sweep, patch_sweep
+from memcirc.patching.result import Sweep
+from memcirc.patching.sweep import patch_sweep
 from memcirc.report import figures
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.sections import Finding, Section, TableBlock, write_page
@@ -45,31 +45,16 @@ def swept(model: Model, source: Model | None, pairs: Pairs, config: SweepConfig,
     """The sweep that a configuration asks for.
 
     Raises:
-        ValueError: a pair of equal prompts, or without the whole answer that the metric reads, or one to be read within
-            its prompt where that metric reads behind it; and what :func:`memcirc.patching.sweep.patch_sweep` refuses.
+        ValueError: a pair of equal prompts of one model; and what :func:`memcirc.patching.sweep.patch_sweep` refuses.
     """
-    sequence = takes_sequence(config.metric)
-    answers = [list(pair.answer_sequence_ids if sequence else pair.answer_ids) for pair in pairs]
-    for i, (pair, answer) in enumerate(zip(pairs, answers, strict=True)):
+    for i, pair in enumerate(pairs):
         if source is None and pair.clean_ids == pair.corrupt_ids:
             raise ValueError(f"pair {i}: clean and corrupt prompts coincide, so there is nothing to patch")
-        if not answer:
-            raise ValueError(f"pair {i} has no answer_sequence_ids, which {config.metric!r} reads")
-        if sequence and pair.read_at != len(pair) - 1:
-            raise ValueError(
-                f"pair {i} is read at position {pair.position}, and {config.metric!r} reads behind its {len(pair)} "
-                "tokens"
-            )
-    named = (
-        config.sites if "." not in config.sites and not config.sites.startswith("hook_") else config.sites.split(",")
-    )
+    are_hooks = "." in config.sites or config.sites.startswith("hook_")
     say(f"sweep of {len(pairs)} pairs: {config.sites}")
     return patch_sweep(
-        model, [list(p.clean_ids) for p in pairs], [list(p.corrupt_ids) for p in pairs], answers,
-        None if sequence else [list(p.wrong_answer_ids) for p in pairs],
-        sites=named, direction=config.direction, metrics=(config.metric,), source_model=source,
-        normalize=config.normalize, progress=progress, read_at=None if sequence else [p.read_at for p in pairs],
-        alternatives=not sequence,
+        model, pairs, sites=config.sites.split(",") if are_hooks else config.sites, direction=config.direction,
+        metrics=config.metric, source_model=source, normalize=config.normalize, progress=progress,
     )  # fmt: skip
 
 
