@@ -19,14 +19,12 @@ from torch import Tensor
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
-from memcirc.patching.prompts import Prompts
-from memcirc.patching.runs import attended
+from memcirc.patching.runs import RunPair, attended
 from memcirc.patching.sites import HEADS, KINDS, PATTERN
 from memcirc.patching.writes import (
     ENTRY,
     WHOLE,
     Entries,
-    Found,
     Place,
     Rows,
     canonical,
@@ -74,26 +72,16 @@ class Finals:
 
 
 def patched_finals(
-    weights: Weights,
-    prompts: Prompts,
-    base: Found,
-    source: Found,
-    patches: Sequence[Patch],
-    shared: Int[Tensor, " batch"],
-    token_budget: int | None = None,
-    skip: bool = True,
+    runs: RunPair, patches: Sequence[Patch], token_budget: int | None = None, skip: bool = True
 ) -> Iterator[Finals]:
     """Run every patch on every example; those that change nothing are left out.
 
     Args:
-        prompts: of the base run.
-        base: recorded in the base run: ``base_kinds`` and ``kinds_to_record``.
-        source: recorded in the source run: ``kinds_to_record``.
-        shared: see :func:`memcirc.patching.writes.rows_of`.
+        runs: with :func:`kinds_to_record` recorded in both, and :func:`base_kinds` in the base run.
         token_budget: tokens that run at once; default: what fits into :func:`default_budget`.
         skip: leave out what changes nothing (a self-test writes it all the same).
     """
-    rows = rows_of(patches, base, source, len(weights.blocks), prompts.lengths, shared, skip, weights.causal)
+    weights, prompts, rows = runs.weights, runs.prompts, rows_of(runs, patches, skip)
     if not len(rows):
         return
     first_read = prompts.read.amin(1)[rows.example]
@@ -104,7 +92,7 @@ def patched_finals(
     for number in chunk.unique():
         members = order[chunk == number]
         members = members[torch.argsort(start[members] * len(weights.blocks) + rows.layer[members], stable=True)]
-        yield _Chunk(weights, prompts, base, source, rows, start, members).finals()
+        yield _Chunk(runs, rows, start, members).finals()
 
 
 def default_budget(weights: Weights) -> int:
@@ -119,11 +107,9 @@ class _Chunk(Taps):
     """The rows that run together, by start, within a start by first layer: at every layer the active ones of a start
     are its first."""
 
-    def __init__(
-        self, weights: Weights, prompts: Prompts, base: Found, source: Found, rows: Rows, start: Tensor,
-        members: Tensor,
-    ) -> None:  # fmt: skip
-        self.weights, self.prompts, self.base, self.source = weights, prompts, base, source
+    def __init__(self, runs: RunPair, rows: Rows, start: Tensor, members: Tensor) -> None:
+        weights, prompts = runs.weights, runs.prompts
+        self.weights, self.prompts, self.base, self.source = weights, prompts, runs.base.found, runs.source.found
         self.patch, self.example = rows.patch[members], rows.example[members]
         self.first_layer, self.start = rows.layer[members], start[members]
         self.length, self.last = prompts.ids.shape[1], len(weights.blocks) - 1

@@ -26,7 +26,7 @@ from memcirc.patching.sides import Comparison
 INPUT, LOGITS = "input", "logits"
 
 
-class Paths:
+class PathPatching:
     """What all paths between two runs share; make it once.
 
     Args:

@@ -88,13 +88,12 @@ class Sweep:
         self,
         metric: str = "logit_diff",
         normalized: bool = True,
+        groups: Iterable[Hashable] | None = None,
         draws: int = 1000,
         seed: int = 0,
-        level: float = LEVEL,
-        groups: Iterable[Hashable] | None = None,
     ) -> np.ndarray:
-        """float64 [2, patch]: percentile bootstrap of :meth:`effects`, ends resampled along; of the draws those with an
-        example that has the place.
+        """float64 [2, patch]: percentile bootstrap of :meth:`effects` at 95 %, each draw with ends of its own; a draw
+        without an example that has the place counts for nothing there.
 
         Args:
             groups: a key an example, such as its document; examples of one key are drawn together. Default: each alone.
@@ -110,7 +109,7 @@ class Sweep:
             counts @ np.where(known, run[metric], 0.0).T / weights for run in (self.values, self.base, self.source)
         )
         drawn_effects = normalised(patched, base, source, self._finest(metric)) if normalized else patched
-        ends = [(1 - level) / 2, (1 + level) / 2]
+        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         found = np.quantile(drawn_effects, ends, axis=0)
         missing = np.isnan(drawn_effects)
         some = missing.any(0) & ~missing.all(0)

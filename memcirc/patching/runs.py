@@ -1,6 +1,6 @@
 """Whole runs over prompts, in one batch; every place recorded on request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +12,31 @@ from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Recorder, Segment, Taps, run_block
 from memcirc.patching.prompts import Prompts
 
+Activations = Mapping[tuple[str, int], Tensor]
+"""What stood at each place, by kind and layer: [batch, pos, ...] or [batch, head, destination, source]."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run had at each recorded place, [batch, pos, ...], and the last residual at the positions read."""
+    """What a run had at each recorded place, and the last residual at the positions read."""
 
-    found: dict[tuple[str, int], Tensor]
+    found: Activations
     final: Float[Tensor, "batch step d_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunPair:
+    """The run that is written into (base) and the one whose values are written (source), of the same positions.
+
+    ``weights`` and ``prompts`` are the base run's; ``shared`` are the leading positions at which both runs are known to
+    be the same (prompts share their tokens and the model is one), 0 where nothing is known.
+    """
+
+    weights: Weights
+    prompts: Prompts
+    base: Run
+    source: Run
+    shared: Int[Tensor, " batch"]
 
 
 def attended(weights: Weights) -> tuple[str, str]:

@@ -7,11 +7,11 @@
 3. GradDrop (same): effects through different layers can cancel in the gradient. For each layer the gradient is taken
    once with that layer's outputs held constant; the estimate is the mean of the absolute values. It has no sign.
 
-An estimate is no measurement: :func:`verify` measures the highest-ranked patches and a random sample exactly, and
+An estimate is no measurement: :func:`check_screen` measures the highest-ranked patches and a random sample exactly, and
 states correlation and recall.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,18 +20,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.engine.layers import per_query_head
-from memcirc.engine.weights import Weights
 from memcirc.patching.engine import slow_reason
 from memcirc.patching.forward import Taps
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import attended, embedded, run_embeds
+from memcirc.patching.runs import Activations, RunPair, attended, embedded, run_embeds
 from memcirc.patching.sides import Comparison
 from memcirc.patching.sites import KEY, KINDS, PATTERN, QUERY, Site
 from memcirc.patching.writes import canonical, has_places
 
 ATTENTION = ("pattern", "q", "k", "rot_q", "rot_k")
-Found = Mapping[tuple[str, int], Tensor]
 
 
 class _Graph(Taps):
@@ -70,16 +68,16 @@ def screen(
     if any(KINDS[kind].before_blocks for kind in kinds):
         raise ValueError("embeddings are not screened; resid_pre of layer 0 is their sum")
     wanted = sorted(kinds | (set(ATTENTION) if any(KINDS[kind].through in (QUERY, KEY) for kind in kinds) else set()))
-    base, source = comparison.record(wanted)
+    runs = comparison.record(wanted)
     missing = ~has_places(patches, comparison.base.prompts.lengths)
     if not grad_drop:
         gradients = _gradients(comparison, question, wanted, None)
-        estimates = _estimates(comparison, patches, base.found, source.found, gradients, qk_fix)
+        estimates = _estimates(runs, patches, gradients, qk_fix)
         return estimates.masked_fill(missing, torch.nan)
-    total = torch.zeros(len(patches), len(comparison.base.prompts), dtype=torch.float64, device=base.final.device)
+    total = torch.zeros(len(patches), len(comparison.base.prompts), dtype=torch.float64, device=runs.base.final.device)
     for layer in range(n_layers):
         gradients = _gradients(comparison, question, wanted, layer)
-        total += _estimates(comparison, patches, base.found, source.found, gradients, qk_fix).abs()
+        total += _estimates(runs, patches, gradients, qk_fix).abs()
     return (total / max(1, n_layers - 1)).masked_fill(missing, torch.nan)
 
 
@@ -104,17 +102,16 @@ def _gradients(
 
 
 def _estimates(
-    comparison: Comparison, patches: Sequence[Patch], base: Found, source: Found, gradients: Found, qk_fix: bool
+    runs: RunPair, patches: Sequence[Patch], gradients: Activations, qk_fix: bool
 ) -> Float[Tensor, "patch batch"]:
-    attention = _Attention(comparison.base.weights, base, source, gradients)
+    base, source, n_layers = runs.base.found, runs.source.found, len(runs.weights.blocks)
+    attention = _Attention(runs, gradients)
     linear: dict[tuple[str, int], Tensor] = {}
     rows = []
     for patch in patches:
-        total = torch.zeros(
-            len(comparison.base.prompts), dtype=torch.float64, device=comparison.base.prompts.ids.device
-        )
+        total = torch.zeros(len(runs.prompts), dtype=torch.float64, device=runs.prompts.ids.device)
         for where in patch.sites:
-            kind, layer = canonical(where, comparison.n_layers)
+            kind, layer = canonical(where, n_layers)
             if qk_fix and KINDS[kind].through in (QUERY, KEY):
                 total += attention.effect(where, kind, layer)
                 continue
@@ -137,8 +134,9 @@ def _summed(effects: Tensor, where: Site) -> Float[Tensor, " batch"]:
 class _Attention:
     """The patterns that queries or keys of the source run would make, and what they are worth."""
 
-    def __init__(self, weights: Weights, base: Found, source: Found, gradients: Found) -> None:
-        self.weights, self.base, self.source, self.gradients = weights, base, source, gradients
+    def __init__(self, runs: RunPair, gradients: Activations) -> None:
+        self.weights, self.base, self.source = runs.weights, runs.base.found, runs.source.found
+        self.gradients = gradients
         self.known: dict[tuple[str, int], Tensor] = {}
 
     def scores(self, which: str, layer: int) -> Float[Tensor, "batch head query key"]:
@@ -174,7 +172,7 @@ class _Attention:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ScreenCheck:
     """How far a screen can be trusted: Pearson correlation with the exact effects (of the random sample, which is
     unbiased, and of all that was measured), and the share of the exactly strongest found among the screen's top.
 
@@ -188,9 +186,9 @@ class Verification:
     recall: float
 
 
-def verify(
+def check_screen(
     estimated: np.ndarray, measure: Callable[[Sequence[int]], np.ndarray], top: int, sample: int, seed: int = 0
-) -> tuple[Verification, dict[int, float]]:
+) -> tuple[ScreenCheck, dict[int, float]]:
     """Measure the screen's ``top`` patches and a random ``sample`` of the others exactly.
 
     Args:
@@ -198,7 +196,7 @@ def verify(
         measure: exact effects [len(numbers)] of the patches with the given numbers.
 
     Returns:
-        The verification, and the exact effects by patch number.
+        The check, and the exact effects by patch number.
     """
     order = np.argsort(-np.abs(estimated), kind="stable")
     top = min(top, len(order))
@@ -208,7 +206,7 @@ def verify(
     exact = measure(numbers)
     strongest = np.argsort(-np.abs(exact), kind="stable")[:top]
     return (
-        Verification(
+        ScreenCheck(
             n_top=top,
             n_random=len(drawn),
             correlation_random=correlation(estimated[numbers[top:]], exact[top:]),

@@ -14,7 +14,7 @@ from memcirc.pairs.record import Pairs
 from memcirc.patching.engine import base_kinds
 from memcirc.patching.measures import Question
 from memcirc.patching.prompts import Prompts, prompts_of
-from memcirc.patching.runs import Run, run
+from memcirc.patching.runs import Run, RunPair, run
 
 DIRECTIONS = ("denoise", "noise")
 RECORDED_BYTES = 1 << 30
@@ -65,21 +65,22 @@ class Comparison:
             rows = slice(first, first + size)
             yield rows, Comparison(*(Side(s.model, s.prompts.rows(rows)) for s in (self.base, self.source)))
 
-    def record(self, kinds: Sequence[str]) -> tuple[Run, Run]:
+    def record(self, kinds: Sequence[str]) -> RunPair:
         """Both runs with what a sweep over ``kinds`` needs. Within one model they are one batch, so that what is the
         same in both is the same to the last bit."""
-        both = sorted({*kinds, *base_kinds(self.base.weights)})
+        weights, prompts = self.base.weights, self.base.prompts
+        both = sorted({*kinds, *base_kinds(weights)})
         if not self.same_model:
-            return run(self.base.weights, self.base.prompts, both), run(self.source.weights, self.source.prompts, kinds)
-        b, s = self.base.prompts, self.source.prompts
+            other = run(self.source.weights, self.source.prompts, kinds)
+            return RunPair(weights, prompts, run(weights, prompts, both), other, self.shared)
+        b, s, n = prompts, self.source.prompts, len(prompts)
         stacked = Prompts(torch.cat([b.ids, s.ids]), torch.cat([b.lengths, s.lengths]), torch.cat([b.read, s.read]))
-        found = run(self.base.weights, stacked, both)
-        halves = [{key: value[half] for key, value in found.found.items()} for half in self._halves()]
-        return Run(halves[0], found.final[: len(b)]), Run(halves[1], found.final[len(b) :])
-
-    def _halves(self) -> tuple[slice, slice]:
-        n = len(self.base.prompts)
-        return slice(0, n), slice(n, None)
+        found = run(weights, stacked, both)
+        base, source = (
+            Run({key: value[half] for key, value in found.found.items()}, found.final[half])
+            for half in (slice(0, n), slice(n, None))
+        )
+        return RunPair(weights, prompts, base, source, self.shared)
 
 
 def check_direction(direction: str) -> None:

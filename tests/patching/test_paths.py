@@ -1,4 +1,4 @@
-"""Paths against TransformerLens with split inputs: one edge replaced after the other."""
+"""PathPatching against TransformerLens with split inputs: one edge replaced after the other."""
 
 import copy
 from typing import Any
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from memcirc.metrics import Metric
 from memcirc.models import Model
-from memcirc.patching.paths import LOGITS, Paths
+from memcirc.patching.paths import LOGITS, PathPatching
 from memcirc.patching.sides import compared
 from tests.micro_models import m2
 from tests.models import small_model
 from tests.patching.test_sweep import as_pairs, prompts
 
 
-def paths(model: Model, data: tuple[Tensor, ...]) -> Paths:
-    return Paths(*compared(model, as_pairs(*data), [Metric.parse("logit_diff")]))
+def paths(model: Model, data: tuple[Tensor, ...]) -> PathPatching:
+    return PathPatching(*compared(model, as_pairs(*data), [Metric.parse("logit_diff")]))
 
 
 def literal(model: Model, data: tuple[Tensor, ...], path: list[str]) -> Tensor:

@@ -8,25 +8,14 @@ from torch import Tensor, nn
 
 from memcirc.engine.weights import weights_of
 from memcirc.models import Model
-from memcirc.patching import programs
+from memcirc.patching import program_runs
 from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import OPERATIONS, Patch
-from memcirc.patching.programs import (
-    POLICIES,
-    Feed,
-    Generate,
-    Latent,
-    Program,
-    Tokens,
-    at_step,
-    check_places,
-    identity,
-    pause,
-    run_patched,
-    run_program,
-)
+from memcirc.patching.program_runs import POLICIES, run_patched, run_program
+from memcirc.patching.program_selftests import check_places
+from memcirc.patching.programs import Feed, Generate, Latent, Program, Tokens, at_step, identity, pause
 from memcirc.patching.prompts import Prompts
-from memcirc.patching.runs import logits_of
+from memcirc.patching.runs import Run, RunPair, logits_of
 from memcirc.patching.sites import Site
 from tests.models import D_VOCAB, WIDTH, small_model
 
@@ -127,7 +116,7 @@ def test_every_patch_at_every_step_equals_the_loop_without_cache(arch: str, poli
     patches += [Patch((at_step(base, kind, k, k % 3),)) for kind in kinds for k in range(K)]
     patches += [Patch((at_step(base, "z", [0, 2], 1), at_step(base, "mlp_out", 1, 0)))]
     runs = [run_program(weights, p, kinds) for p in (base, source)]
-    found = run_patched(weights, base, *runs, patches, policy)
+    found = run_patched(*runs, patches, policy)
     hooks = sorted({where.hook for patch in patches for where in patch.sites})
     values, (_, held, _) = Slow(model).everything(source, hooks), Slow(model).run(base)
     for i, patch in enumerate(patches):
@@ -141,11 +130,12 @@ def test_freezing_equals_the_suffix_of_the_sweeps_engine() -> None:
     kinds = ["attn_out", "resid_post", "resid_pre"]
     patches = [Patch((at_step(base, kind, k, layer),)) for kind in kinds for k in range(K) for layer in range(3)]
     runs = [run_program(weights, p, kinds) for p in (base, source)]
-    frozen = run_patched(weights, base, *runs, patches, "freeze_latents")
+    frozen = run_patched(*runs, patches, "freeze_latents")
     lengths = torch.full((base.batch,), base.given)
     prompts = Prompts(torch.zeros(base.batch, base.given, dtype=torch.int64), lengths, lengths[:, None] - 1)
     expected = runs[0].logits.repeat(len(patches), 1, 1)
-    for part in patched_finals(weights, prompts, runs[0].found, runs[1].found, patches, torch.zeros_like(lengths)):
+    halves = [Run(run.found, run.final[:, -1:]) for run in runs]
+    for part in patched_finals(RunPair(weights, prompts, *halves, torch.zeros_like(lengths)), patches):
         expected[part.patch, part.example] = logits_of(weights, part.final[:, 0])
     torch.testing.assert_close(frozen.logits, expected)
 
@@ -157,7 +147,7 @@ def test_a_latent_input_is_a_vector_like_any_other(operation: str) -> None:
     weights, base, source = weights_of(model), program(feed, 1), program(feed, 2)
     runs = [run_program(weights, p) for p in (base, source)]
     patch = Patch((at_step(base, "latent_in", 1),), operation=operation, amount=0.5)
-    found = run_patched(weights, base, *runs, [patch], "freeze_latents")
+    found = run_patched(*runs, [patch], "freeze_latents")
     where = base.latent_positions[1]
     x, s = (r.embeds[:, where] for r in runs)
     by_hand = {
@@ -174,13 +164,13 @@ def test_the_self_tests_pass_and_catch_an_engine_that_loses_a_write(arch: str, m
     weights, given = weights_of(small_model(arch)), program(projection(), 1)
     kinds = ["q", "pattern", "z", "mlp_out", "resid_post"]
     base = run_program(weights, given, kinds)
-    assert check_places(weights, given, base, kinds) < 1e-9
-    monkeypatch.setattr(programs._Rows, "at", lambda self, kind, layer, value: value)
+    assert check_places(base, kinds) < 1e-9
+    monkeypatch.setattr(program_runs._Rows, "at", lambda self, kind, layer, value: value)
     with pytest.raises(ValueError, match="changes nothing"):
-        check_places(weights, given, base, kinds)
-    monkeypatch.setattr(programs._Rows, "at", lambda self, kind, layer, value: value * 1.1)
+        check_places(base, kinds)
+    monkeypatch.setattr(program_runs._Rows, "at", lambda self, kind, layer, value: value * 1.1)
     with pytest.raises(ValueError, match="what is already there changes the run"):
-        check_places(weights, given, base, kinds)
+        check_places(base, kinds)
 
 
 def test_mistakes_are_refused_in_one_line() -> None:
@@ -190,11 +180,11 @@ def test_mistakes_are_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"step 3 is out of range; the program has latent steps 0 to 2"):
         at_step(given, "z", 3, 0)
     with pytest.raises(ValueError, match="a site names its steps"):
-        run_patched(weights, given, runs, runs, [Patch((Site("z", 0),))], "freeze_latents")
+        run_patched(runs, runs, [Patch((Site("z", 0),))], "freeze_latents")
     with pytest.raises(ValueError, match="layer 8 is out of range"):
-        run_patched(weights, given, runs, runs, [Patch((at_step(given, "z", 0, 8),))], "freeze_latents")
+        run_patched(runs, runs, [Patch((at_step(given, "z", 0, 8),))], "freeze_latents")
     with pytest.raises(ValueError, match="policy 'thaw' is not known"):
-        run_patched(weights, given, runs, runs, [Patch((at_step(given, "z", 0, 0),))], "thaw")
+        run_patched(runs, runs, [Patch((at_step(given, "z", 0, 0),))], "thaw")
     with pytest.raises(ValueError, match="begins with Tokens"):
         Program((Latent(2, identity), Generate(1)))
     with pytest.raises(ValueError, match="ends with Generate"):

@@ -9,7 +9,7 @@ from memcirc.models import Model
 from memcirc.patching.grids import grid
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.screen import correlation, screen, verify
+from memcirc.patching.screen import check_screen, correlation, screen
 from memcirc.patching.sides import Comparison, compared
 from memcirc.patching.sites import Site
 from memcirc.patching.sweep import patch_sweep
@@ -84,13 +84,13 @@ def test_verification_measures_the_top_and_a_sample_and_no_more() -> None:
         asked.extend(numbers)
         return truth[numbers]
 
-    found, measured = verify(truth + 0.01, measure, top=5, sample=10)
+    found, measured = check_screen(truth + 0.01, measure, top=5, sample=10)
     assert asked[:5] == [39, 38, 37, 36, 35]
     assert len(asked) == len(set(asked)) == 15
     assert found.recall == 1.0
     assert found.correlation_random == pytest.approx(1.0)
     assert measured[39] == 39.0
-    worthless, _ = verify(-np.abs(truth - 20), measure, top=5, sample=10)
+    worthless, _ = check_screen(-np.abs(truth - 20), measure, top=5, sample=10)
     assert worthless.recall < 1
 
 

@@ -27,7 +27,7 @@ from memcirc.patching.direct import direct_effects
 from memcirc.patching.prompts import prompts_of
 from memcirc.patching.result import Sweep
 from memcirc.patching.runs import run
-from memcirc.patching.screen import correlation, screen, verify
+from memcirc.patching.screen import check_screen, correlation, screen
 from memcirc.patching.sides import DIRECTIONS, compared
 from memcirc.patching.sites import Site, check_site
 from memcirc.patching.sweep import patch_sweep
@@ -174,7 +174,7 @@ def _screened(model: Model, pairs: Pairs, exact: Sequence[Sweep], name: str, see
     dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()
     means = effects.mean(1)
     top = max(1, len(means) // 20)
-    checked, _ = verify(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
+    checked, _ = check_screen(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
     return Screened(
         name,
         correlation(fixed.ravel(), effects.ravel()),

@@ -23,16 +23,9 @@ from torch import Tensor
 from memcirc.engine.weights import weights_of
 from memcirc.models import load_model
 from memcirc.patching.patches import Patch
-from memcirc.patching.programs import (
-    POLICIES,
-    PatchedRuns,
-    Program,
-    ProgramRun,
-    at_step,
-    check_places,
-    run_patched,
-    run_program,
-)
+from memcirc.patching.program_runs import POLICIES, PatchedRuns, ProgramRun, run_patched, run_program
+from memcirc.patching.program_selftests import check_places
+from memcirc.patching.programs import Program, at_step
 from memcirc.patching.sites import KINDS, Site, hooks_of
 from memcirc.statistics import wilson
 from memcirc.studies.latent.config import LatentConfig
@@ -96,14 +89,14 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
             f"of {len(usable)} pairs none is answered right on the clean question and wrong on the corrupt one "
             f"({', '.join(f'{count} {name}' for name, count in partition.items())}): nothing can be recovered"
         )
-    self_patch = check_places(weights, program, base, sorted({kind for kind, *_ in sites if kind != LATENT_IN}))
+    self_patch = check_places(base, sorted({kind for kind, *_ in sites if kind != LATENT_IN}))
     patches = [Patch((where,)) for *_, where in sites]
     cells: list[Cell] = []
     tables, by_group = [], {}
     groups = torch.tensor(list(task.groups) or [0] * len(usable), device=device)
     for policy in POLICIES:
         say(f"{len(patches)} places patched, what comes after them: {policy}")
-        runs = run_patched(weights, program, base, source, patches, policy)
+        runs = run_patched(base, source, patches, policy)
         switched = _says(runs.generated, answers)
         stayed = (runs.generated == base.generated).all(-1) & ~switched
         cells += [

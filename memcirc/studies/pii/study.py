@@ -27,10 +27,10 @@ from memcirc.metrics import TOKEN, Metric
 from memcirc.models import Model, load_model
 from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
-from memcirc.patching.generation import patched_generation
+from memcirc.patching.generation import Mirrored, patched_generation
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.paths import LOGITS, Paths
+from memcirc.patching.paths import LOGITS, PathPatching
 from memcirc.patching.prompts import prompts_of
 from memcirc.patching.restoring import Restored, additivity, combined_patch, smallest_restoring
 from memcirc.patching.result import Sweep
@@ -158,7 +158,7 @@ def study(two: Study, misaligned: Model | None, n_tokens: int) -> PiiResults:
     strongest = sorted(components, key=lambda s: -two_effect(effects["target into control"], s))[:PAIRED_SITES]
     patterns, tokens = _patterns(two, analysed[0], heads)
     say("paths, free generation")
-    paths = Paths(comparison, question)
+    paths = PathPatching(comparison, question)
     nodes, matrix = _path_matrix(paths)
     generations, agreement = _generations(two, analysed, restored, n_tokens)
     if misaligned is not None:
@@ -303,7 +303,7 @@ def _direct(model: Model, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
     return {name: value.double().mean(0).cpu().numpy() for name, value in parts.items()}
 
 
-def _named_paths(paths: Paths) -> dict[str, float]:
+def _named_paths(paths: PathPatching) -> dict[str, float]:
     """Effects along the road from the input through the first attention and a middle MLP, and of its parts."""
     middle = f"m{min(3, paths.shape.n_layers - 1)}"
     named = (
@@ -314,7 +314,7 @@ def _named_paths(paths: Paths) -> dict[str, float]:
     return {" → ".join(path): float((paths.effect(path)[0] - base).mean()) for path in named}
 
 
-def _path_matrix(paths: Paths) -> tuple[list[str], np.ndarray]:
+def _path_matrix(paths: PathPatching) -> tuple[list[str], np.ndarray]:
     """Sender x receiver: the effect of the path sender -> receiver -> logits; on the diagonal sender -> logits."""
     nodes, base = paths.nodes, paths.base_values()[0]
     matrix = np.full((len(nodes), len(nodes)), np.nan)
@@ -386,7 +386,7 @@ def _variants(two: Study, samples: Sequence[Sample]) -> list[dict[str, Any]]:
 
 
 def _generated(two: Study, ids: Tensor, n: int, sites: Sequence[Site], into: Model) -> str:
-    tokens = patched_generation(weights_of(into), weights_of(two.target), ids, n, sites)
+    tokens = patched_generation(weights_of(into), ids, n, Mirrored(weights_of(two.target), sites))
     return into.decode(tokens[0].tolist())
 
 
@@ -402,7 +402,7 @@ def _generations(
     for sample, exact in zip(samples, forced, strict=True):
         ids = torch.tensor([sample.prompt_ids], device=two.control.device)
         n = len(sample.answer_ids)
-        tokens = patched_generation(weights_of(two.control), weights_of(two.target), ids, n, sites)
+        tokens = patched_generation(weights_of(two.control), ids, n, Mirrored(weights_of(two.target), sites))
         same += (tuple(tokens[0].tolist()) == sample.answer_ids) == bool(exact)
         if len(rows) < GENERATED:
             rows.append(

@@ -15,7 +15,8 @@ from memcirc.studies.latent.task import OPERATIONS, adapted, drawn_pair, questio
 ADAPTER = """
 import torch
 from memcirc.engine.weights import weights_of
-from memcirc.patching.programs import identity, run_program
+from memcirc.patching.program_runs import run_program
+from memcirc.patching.programs import identity
 from memcirc.studies.latent.task import LatentTask
 from tests.models import small_model
 
