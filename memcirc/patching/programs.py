@@ -17,6 +17,7 @@ from torch import Tensor
 from memcirc.engine.weights import Weights
 from memcirc.patching.sites import Site
 
+LATENT_IN = "latent_in"
 Feed = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row d_model"]]
 
 
@@ -134,7 +135,7 @@ def at_step(program: Program, kind: str, steps: int | Sequence[int], layer: int 
         if not 0 <= step < len(positions):
             raise ValueError(f"step {step} is out of range; the program has latent steps 0 to {len(positions) - 1}")
     where = tuple(positions[step] for step in wanted)
-    return Site("resid_pre", 0, where) if kind == "latent_in" else Site(kind, layer, where)
+    return Site("resid_pre", 0, where) if kind == LATENT_IN else Site(kind, layer, where)
 
 
 def first_example(program: Program) -> Program:

@@ -75,6 +75,10 @@ class Sweep:
         base, source = self.own_ends(metric)
         return normalised(means, base, source, self._finest(metric))
 
+    def changes(self, metric: str = "logit_diff") -> np.ndarray:
+        """float64 [patch, example]: by how much a patch moves the metric, raw."""
+        return np.asarray(self.values[metric] - self.base[metric])
+
     def counts(self, metric: str = "logit_diff") -> np.ndarray:
         """int64 [patch]: over how many examples each effect is a mean."""
         return self._known(metric).sum(1)

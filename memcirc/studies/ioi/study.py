@@ -168,7 +168,7 @@ def _attention(model: Model, pairs: Pairs, heads: Sweep, config: IoiConfig) -> d
 
 def _screened(model: Model, pairs: Pairs, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
     comparison, question = compared(model, pairs, [Metric.parse(METRIC)])
-    effects = np.concatenate([sweep.values[METRIC] - sweep.base[METRIC] for sweep in exact])
+    effects = np.concatenate([sweep.changes(METRIC) for sweep in exact])
     patches = [patch for sweep in exact for patch in sweep.patches]
     fixed, plain = (screen(comparison, patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False))
     dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()

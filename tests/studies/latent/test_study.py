@@ -9,7 +9,8 @@ import pytest
 
 from memcirc.cli import main
 from memcirc.statistics import wilson
-from memcirc.studies.latent.study import expected_recovery, sample_size
+from memcirc.studies.latent.outcomes import sample_size
+from memcirc.studies.latent.study import expected_recovery
 from memcirc.studies.latent.task import OPERATIONS, adapted, drawn_pair, question
 
 ADAPTER = """
