@@ -11,6 +11,7 @@ Exact for causal attention, because no position sees a later one; a bidirectiona
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +21,7 @@ from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import RunPair, attended
-from memcirc.patching.sites import HEADS, KINDS, PATTERN
+from memcirc.patching.sites import HEADS, KINDS, PATTERN, Site
 from memcirc.patching.writes import (
     ENTRY,
     WHOLE,
@@ -33,6 +34,8 @@ from memcirc.patching.writes import (
     rows_of,
 )
 
+ACCUMULATE = ("add", "interpolate", "scale")
+"""Operations that, done twice, give something else than done once."""
 BEFORE_BLOCKS = tuple(name for name, kind in KINDS.items() if kind.before_blocks)
 
 
@@ -49,7 +52,15 @@ def slow_reason(patch: Patch, gate_bias: bool) -> str | None:
             return f"{where.kind!r} can be replaced by rows only"
         if where.kind == "mlp_post" and gate_bias:
             return "this model's gated MLP has a bias"
+    if patch.operation in ACCUMULATE and any(_meet(one, other) for one, other in combinations(patch.sites, 2)):
+        return f"{patch.operation!r} is done twice where its sites meet"
     return None
+
+
+def _meet(one: Site, other: Site) -> bool:
+    """Whether two sites have a place in common."""
+    axes = ((one.positions, other.positions), (one.heads, other.heads), (one.sources, other.sources))
+    return canonical(one) == canonical(other) and all(a is None or b is None or set(a) & set(b) for a, b in axes)
 
 
 def kinds_to_record(patches: Sequence[Patch], n_layers: int) -> list[str]:

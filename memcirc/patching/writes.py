@@ -6,6 +6,7 @@ without any is the base run itself, with an effect of exactly 0. An example too 
 and no row counts for it (:func:`has_places`).
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Rows:
         return len(self.patch)
 
 
-def canonical(where: Site, n_layers: int) -> tuple[str, int]:
+def canonical(where: Site, n_layers: int = sys.maxsize) -> tuple[str, int]:
     """Kind and layer under which a site is written: a block's output is the next one's input, rows of the scores are
     rows of the pattern."""
     if where.about.next_block and where.layer is not None and where.layer + 1 < n_layers:
@@ -174,7 +175,7 @@ def mean_over_examples(source: Tensor, shape: str, lengths: Int[Tensor, " batch"
 
 
 def combined(current: Tensor, value: Tensor, operation: str, amount: float) -> Tensor:
-    """What stands there after the write."""
+    """The values at a place after the write, from those there and those of the source run."""
     if operation in ("replace", "mean"):
         return value
     if operation == "add":

@@ -347,3 +347,11 @@ def test_answers_that_are_the_wrong_ones_in_another_order_have_no_contrast() -> 
     clean, corrupt, *_ = prompts(n=1)
     with pytest.raises(ValueError, match="the ends of 'logit_diff' coincide"):
         patch_sweep(small_model("gpt2"), clean, corrupt, [[1, 2, 3]], [[3, 1, 2]], alternatives=True)
+
+
+@pytest.mark.parametrize("operation", ["add", "interpolate", "scale"])
+def test_sites_of_one_patch_that_meet_are_written_one_after_the_other(operation: str) -> None:
+    """The engine writes each place once; where an operation is done twice, full passes do it."""
+    sites = (Site("resid_post", 0, (4,)), Site("resid_pre", 1))
+    sweep = patch_sweep(small_model("gpt2"), *prompts(), sites=[Patch(sites, operation=operation, amount=0.5)])
+    assert sweep.notes == (f"full passes through TransformerLens: '{operation}' is done twice where its sites meet",)
