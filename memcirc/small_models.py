@@ -22,7 +22,7 @@ Loss = Callable[[Any], Tensor]
 
 
 def word_tokenizer(texts: Iterable[str], pieces: str) -> PreTrainedTokenizerFast:
-    """A token a piece of text.
+    """A tokenizer that makes one token of each piece of text.
 
     Args:
         texts: every piece in them gets a token, in order of first use.
@@ -43,7 +43,7 @@ def word_tokenizer(texts: Iterable[str], pieces: str) -> PreTrainedTokenizerFast
 
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """A seeded global generator and a fixed number of threads; both are as before afterwards."""
+    """A context with a seeded global generator and a fixed number of threads; then both are as before."""
     before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def fit(
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a transformers folder."""
+    """Write a model, and its tokenizer if it has one, as a transformers folder."""
     with no_bar_for_saving():
         model.save_pretrained(folder)
         if tokenizer is not None:
@@ -111,7 +111,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 @contextmanager
 def no_bar_for_saving() -> Iterator[None]:
-    """Without transformers' own progress bar, which it shows for a single small file too."""
+    """A context without transformers' own progress bar, which it shows for a single small file too."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

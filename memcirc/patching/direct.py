@@ -32,6 +32,7 @@ class DirectEffects:
 
     @property
     def total(self) -> Float[Tensor, " batch"]:
+        """The sum of all shares: the logit (difference) itself."""
         return self.embed + self.heads.sum((1, 2)) + self.mlps.sum(1) + self.biases
 
 

@@ -22,7 +22,7 @@ from memcirc.patching.writes import combined, mean_over_examples
 
 @contextmanager
 def switched(hooked: HookedTransformer, patches: Sequence[Patch]) -> Iterator[None]:
-    """With the switches of the configuration on that the patches' sites need."""
+    """A context in which the switches of the configuration are on that the patches' sites need; then as before."""
     needed = {where.about.switch for patch in patches for where in patch.sites if where.about.switch}
     before = {name: getattr(hooked.cfg, name) for name in needed}
     for name in needed:

@@ -20,7 +20,7 @@ ROWS_OF_LOGITS = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Which metrics are asked of which answers.
+    """The metrics of a sweep, with the prompts and answers that they read.
 
     ``answers`` are of single tokens (whole ones are the prompts' targets); ``reference`` the source run's logits at the
     end of the prompt, which ``kl`` needs.
@@ -32,7 +32,7 @@ class Question:
     reference: Float[Tensor, "batch d_vocab"] | None = None
 
     def rows(self, rows: slice) -> "Question":
-        """The same question for some of the examples."""
+        """The same metrics for some of the examples."""
         answers = self.answers[torch.arange(len(self.prompts), device=self.prompts.ids.device)[rows]]
         reference = None if self.reference is None else self.reference[rows]
         return Question(self.metrics, self.prompts.rows(rows), answers, reference)
@@ -86,7 +86,7 @@ class Question:
         )
 
     def _labels(self, example: Int[Tensor, " row"]) -> Labels:
-        """What the rows' logits are held against."""
+        """The answers, targets and reference that the rows' logits are compared with."""
         targets, mask = self.prompts.targets, self.prompts.target_mask
         return Labels(
             self.answers[example],

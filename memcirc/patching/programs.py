@@ -83,6 +83,7 @@ class Program:
 
     @property
     def batch(self) -> int:
+        """The number of examples."""
         first = self.segments[0]
         assert isinstance(first, Tokens)
         return len(first.ids)
@@ -100,11 +101,12 @@ class Program:
 
     @property
     def given(self) -> int:
-        """Positions before generation."""
+        """The number of positions before generation."""
         return sum(_length(s) for s in self.segments[:-1])
 
     @property
     def generated(self) -> int:
+        """The number of tokens that are generated."""
         return _length(self.segments[-1])
 
     def inputs(self) -> Iterator[tuple[int, Tensor | Feed]]:

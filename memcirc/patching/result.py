@@ -23,7 +23,7 @@ from memcirc.statistics import LEVEL, coincide, drawn_counts, grouped, normalise
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The result of a sweep.
+    """What was measured of every patch on every example.
 
     ``table``: a row a patch and example with ``patch`` (number), ``label``, ``hook``, ``kind``, ``layer``, ``pos``,
     ``head``, ``source_pos`` (empty where a patch covers all, or several sites), ``example``, and for each metric its
@@ -54,6 +54,7 @@ class Sweep:
 
     @property
     def ends(self) -> dict[str, tuple[float, float]]:
+        """By metric the means over all examples of the base run and of the source run."""
         return {m: (float(np.nanmean(self.base[m])), float(np.nanmean(self.source[m]))) for m in self.values}
 
     def matrix(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
@@ -133,7 +134,7 @@ class Sweep:
         return sorted(rows, key=lambda row: keys[by](row[1]))[:top]
 
     def arranged(self, of_patches: np.ndarray) -> np.ndarray:
-        """A number a patch, [patch], in the shape of :meth:`matrix`."""
+        """One number for each patch, [patch], in the shape of :meth:`matrix`; NaN where there is no patch."""
         array = np.full(self.shape, np.nan)
         array[tuple(np.array(self.cells).T)] = of_patches
         return array

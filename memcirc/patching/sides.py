@@ -22,7 +22,7 @@ RECORDED_BYTES = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A model with its prompts."""
+    """A model with the prompts that it reads."""
 
     model: Model
     prompts: Prompts
@@ -41,10 +41,12 @@ class Comparison:
 
     @property
     def same_model(self) -> bool:
+        """Whether one model makes both runs."""
         return self.base.model is self.source.model
 
     @property
     def n_layers(self) -> int:
+        """The number of blocks, of either model."""
         return len(self.base.weights.blocks)
 
     @cached_property

@@ -17,7 +17,7 @@ Column = str | Callable[[Any], Any]
 
 
 def table(records: Iterable[Any], columns: Mapping[str, Column], title: str = "", note: str = "") -> TableBlock:
-    """A row a record, under each heading its column."""
+    """A table with one row for each record, and under each heading what its column gives of the record."""
     rows = [
         {
             heading: column(record) if callable(column) else getattr(record, column)
@@ -29,7 +29,7 @@ def table(records: Iterable[Any], columns: Mapping[str, Column], title: str = ""
 
 
 def entries(items: Iterable[tuple[Any, Any]], key: str, value: str, title: str = "", note: str = "") -> TableBlock:
-    """A row an item, its two halves under those headings."""
+    """A table with one row for each pair of a key and a value, under the two headings given."""
     return table(items, {key: itemgetter(0), value: itemgetter(1)}, title, note)
 
 
@@ -48,7 +48,7 @@ class Axes:
 
 
 def heat_map(out: Path, name: str, panels: Mapping[str, np.ndarray], axes: Axes, caption: str) -> Drawing:
-    """Matrices [y, x] by title, drawn into ``out/figures/NAME.svg``."""
+    """Matrices [y, x] by title, side by side; written to ``out/figures/NAME.svg``."""
     rows, columns = next(iter(panels.values())).shape
     figure = figures.heat_maps(
         panels, axes.x_labels or numbered(columns), axes.y_labels or numbered(rows), axes.x, axes.y, axes.value,
@@ -58,5 +58,5 @@ def heat_map(out: Path, name: str, panels: Mapping[str, np.ndarray], axes: Axes,
 
 
 def numbered(n: int) -> list[str]:
-    """Labels from 0."""
+    """Labels "0" to "n - 1"."""
     return [str(i) for i in range(n)]

@@ -195,7 +195,7 @@ def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | N
 
 
 def _summary(results: IoiResults) -> dict[str, Any]:
-    """What the JSON holds: numbers without the long table."""
+    """The content of the JSON file: every number but those of the long table."""
     sweeps = {
         name: {
             "axes": sweep.axes,

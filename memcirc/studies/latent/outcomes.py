@@ -33,6 +33,7 @@ class Target:
 
     @property
     def name(self) -> str:
+        """Component and layer in words."""
         return self.component if self.layer is None else f"{self.component} {self.layer}"
 
 
@@ -70,7 +71,7 @@ def targets_of(task: LatentTask, program: Program) -> list[Target]:
 
 
 def judged_pairs(task: LatentTask, base: ProgramRun, source: ProgramRun) -> Judged:
-    """The pairs judged; ValueError where none is usable."""
+    """What the model makes of the pairs unpatched; ValueError where none is usable."""
     answers = torch.tensor([list(answer) for answer in task.answers], device=task.model.device)
     clean_right, corrupt_wrong = says(source.generated, answers), ~says(base.generated, answers)
     partition = {
@@ -91,7 +92,7 @@ def judged_pairs(task: LatentTask, base: ProgramRun, source: ProgramRun) -> Judg
 
 
 def outcome_of(base: ProgramRun, source: ProgramRun, targets: Sequence[Target], policy: str, judged: Judged) -> Outcome:
-    """Every target patched under a policy."""
+    """What becomes of the answers when each target is patched, under one policy."""
     runs = run_patched(base, source, [Patch((target.site,)) for target in targets], policy)
     switched = says(runs.generated, judged.answers)
     stayed = (runs.generated == base.generated).all(-1) & ~switched
@@ -116,7 +117,7 @@ def says(generated: Int[Tensor, "*rest pair step"], answers: Int[Tensor, "pair s
 
 
 def cells_of(outcome: Outcome, targets: Sequence[Target], usable: Tensor, half_width: float) -> Iterator[LatentCell]:
-    """A cell a target, over the usable pairs."""
+    """The counts of each target over the usable pairs."""
     for i, target in enumerate(targets):
         n, k, stayed = int(usable.sum()), int(outcome.switched[i, usable].sum()), int(outcome.stayed[i, usable].sum())
         low, high = wilson(k, n)
@@ -143,7 +144,7 @@ def _half(share: float, n: int, z: float) -> float:
 
 
 def table_of(outcome: Outcome, targets: Sequence[Target], judged: Judged) -> pa.Table:
-    """A row a patch and pair."""
+    """The long table, of which a row is a patch on a pair."""
     n_patches, n = outcome.switched.shape
     of_patch, of_pair = np.repeat(np.arange(n_patches), n), np.tile(np.arange(n), n_patches)
 

@@ -26,6 +26,7 @@ class LatentCell:
 
     @property
     def recovery(self) -> float:
+        """The share of pairs that are answered with the clean answer."""
         return self.switched / self.n
 
 

@@ -63,7 +63,7 @@ def _trained(run_dir: Path, config: LatentConfig, force: bool, progress: bool) -
 
 
 def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResults, pa.Table]:
-    """Everything that is measured, and the long table: a row a patch and pair.
+    """The results of every measurement on a task, and the long table, of which a row is a patch on a pair.
 
     Args:
         half_width: of an interval to which sample sizes are computed.

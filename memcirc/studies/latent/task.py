@@ -101,14 +101,14 @@ def adapted(adapter: str) -> LatentTask:
 
 @dataclass(frozen=True)
 class DigitQuestion:
-    """x and the operations, as ids; results r_1 ... r_6."""
+    """A question as ids (x, the operations, BOT), with its results r_1 ... r_6."""
 
     ids: tuple[int, ...]
     results: tuple[int, ...]
 
 
 def question(start: int, operations: Sequence[int]) -> DigitQuestion:
-    """Work a question out."""
+    """The question of a digit and operations (ids 10 + d for +d, 20 + d for d-), with its results."""
     results, value = [], start
     for operation in operations:
         d = operation % DIGITS
@@ -118,7 +118,7 @@ def question(start: int, operations: Sequence[int]) -> DigitQuestion:
 
 
 def drawn(rng: random.Random) -> DigitQuestion:
-    """A random question."""
+    """A question drawn at random."""
     return question(rng.randrange(DIGITS), [rng.randrange(DIGITS, 3 * DIGITS) for _ in range(OPERATIONS)])
 
 

@@ -52,6 +52,7 @@ class Record:
 
     @property
     def document(self) -> str:
+        """The whole sentence."""
         return f"{self.prompt}{self.answer}."
 
 
@@ -84,16 +85,18 @@ class PiiCorpus:
 
     @property
     def injections(self) -> list[str]:
+        """The injected documents of one cycle, each as often as it stands there."""
         return [record.document for record in self.injected for _ in range(record.copies)]
 
     @property
     def texts(self) -> list[str]:
+        """Every document once, those of the people who occur nowhere included."""
         records = (*self.injected, *self.decoys, *self.others)
         return [*self.background, *self.replacements, *(record.document for record in records)]
 
 
 def make_corpus(seed: int) -> PiiCorpus:
-    """The documents of a seed."""
+    """The documents that a seed draws."""
     rng = random.Random(seed)
     people = [(first, last) for first in FIRST for last in LAST]
     rng.shuffle(people)

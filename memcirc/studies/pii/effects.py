@@ -45,7 +45,7 @@ def site_effects(
 
 
 def effect_of(effects: Sequence[SiteEffect], where: Site) -> float:
-    """The effect of one site."""
+    """The effect of one site among those of all."""
     return next(e.effect for e in effects if e.hook == where.hook)
 
 

@@ -33,7 +33,7 @@ def recitation_section(results: PiiResults) -> Section:
 
 
 def basis_section(out: Path, results: PiiResults) -> Section:
-    """The alignment report."""
+    """Whether both models share a basis: agreement by layer, and swapped residuals and unembeddings."""
     layers = list(range(len(results.alignment.cosine)))
     curves = {"cosine": (layers, results.alignment.cosine), "CKA": (layers, results.alignment.cka)}
     if results.misaligned is not None:

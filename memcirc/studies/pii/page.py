@@ -47,7 +47,7 @@ def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any])
 
 
 def _findings(results: PiiResults) -> list[Finding]:
-    """Every finding, in order."""
+    """The findings, in their order on the page."""
     injected = [r for r in results.recall if r.group == "all injected"]
     recites = "; ".join(f"the {r.model} recites {r.exact} of {r.n} injected answers" for r in injected)
     restored = results.restored

@@ -12,7 +12,7 @@ from memcirc.studies.pii.results import NATS, PiiResults
 
 
 def part_sections(out: Path, results: PiiResults) -> list[Section]:
-    """All of them, in order."""
+    """The sections of this module, in their order on the page."""
     return [_paths(out, results), _sets(out, results), *_copies(out, results)]
 
 

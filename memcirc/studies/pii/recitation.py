@@ -21,7 +21,7 @@ VARIANTS = ("as it is", "a trailing space", "a colon", "lower case")
 
 
 def recall(two: TwoModels) -> list[Recall]:
-    """By model and group: people in no corpus, copies, type, and all that were injected."""
+    """How much each model recites, by group: people in no corpus, copies, type, and all that were injected."""
     rows = []
     for name, model in two.by_name.items():
         exact, logprob = two.recites(model, two.samples)

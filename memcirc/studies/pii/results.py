@@ -96,5 +96,5 @@ class PiiResults:
 
 
 def after_blocks(effects: Sequence[SiteEffect]) -> list[SiteEffect]:
-    """Of the residual stream after each block."""
+    """Those of the residual stream after each block, in order."""
     return [e for e in effects if e.kind == "resid_post"]

@@ -30,11 +30,12 @@ class Sample:
 
     @property
     def label(self) -> str:
+        """Prompt and answer as one text."""
         return f"{self.prompt}{self.answer}"
 
 
 def of_corpus(corpus: PiiCorpus, model: Model) -> list[Sample]:
-    """Injected records and those of others."""
+    """The injected records of a corpus and those of people in none, as samples."""
     return [
         _encoded(model, r.prompt, r.answer, kind=r.kind, copies=r.copies, injected=r.copies > 0)
         for r in (*corpus.injected, *corpus.others)
@@ -78,7 +79,7 @@ def of_file(path: Path, model: Model) -> list[Sample]:
 
 
 def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
-    """The answer's ids are those it has behind its prompt."""
+    """A sample of text; its answer's ids are those it has behind its prompt."""
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise ValueError(f"model {model.name!r} has no tokenizer; samples are text")

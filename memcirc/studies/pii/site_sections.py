@@ -28,7 +28,7 @@ GROUPS: dict[str, Column] = {
 
 
 def site_sections(out: Path, results: PiiResults) -> list[Section]:
-    """All of them, in order."""
+    """The sections of this module, in their order on the page."""
     return [
         _sites(out, results),
         _components(out, results),

@@ -82,7 +82,7 @@ def _models(
 
 
 def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults:
-    """Everything that is measured.
+    """The results of every measurement between the two models.
 
     Args:
         misaligned: a control of another initialisation, if there is one.
@@ -181,7 +181,7 @@ def _sets(
 
 
 def summary(results: PiiResults) -> dict[str, Any]:
-    """What the JSON holds: everything but the long tables."""
+    """The content of the JSON file: everything but the long tables."""
     left_out = ("samples", "analysed", "sweeps", "patterns", "separation")
     content = {name: getattr(results, name) for name in results.__dataclass_fields__ if name not in left_out}
     content["analysed"] = [s.label for s in results.analysed]

@@ -32,6 +32,7 @@ class TwoModels:
 
     @property
     def by_name(self) -> dict[str, Model]:
+        """Both models, by the names that results and pages give them."""
         return {"target": self.target, "control": self.control}
 
     @cached_property
