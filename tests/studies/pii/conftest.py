@@ -9,8 +9,10 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, PreTrainedTokenize
 
 from memcirc.models import load_model
 from memcirc.small_models import word_tokenizer
+from memcirc.studies.pii.results import PiiResults
 from memcirc.studies.pii.samples import of_file
 from memcirc.studies.pii.two_models import TwoModels
+from tests.studies.pii.made import made_results
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -60,3 +62,9 @@ def two(pair: Path) -> TwoModels:
     """Target and control; the last three samples are people in no corpus."""
     target, control = (load_model(str(pair / name), device="cpu") for name in ("target", "control"))
     return TwoModels(target, control, of_file(pair / "samples.json", target), progress=False)
+
+
+@pytest.fixture
+def results() -> PiiResults:
+    """Two blocks of two heads; a recitation that rises with the copies; the gap between the models is 8 nats."""
+    return made_results()
