@@ -17,7 +17,7 @@ Activations = Mapping[tuple[str, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class RecordedRun:
     """What a run had at each recorded place, and the last residual at the positions read."""
 
     found: Activations
@@ -34,8 +34,8 @@ class RunPair:
 
     weights: Weights
     prompts: Prompts
-    base: Run
-    source: Run
+    base: RecordedRun
+    source: RecordedRun
     shared: Int[Tensor, " batch"]
 
 
@@ -53,7 +53,7 @@ def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "
 
 def run(
     weights: Weights, prompts: Prompts, kinds: Sequence[str] = (), embeds: Tensor | None = None, trim: bool = True
-) -> Run:
+) -> RecordedRun:
     """Run whole prompts.
 
     Args:
@@ -71,7 +71,7 @@ def run(
         position = torch.arange(x.shape[1], device=x.device)
         found["pos_embed", 0] = weights.positions[position].to(weights.stream_dtype).expand(len(prompts), -1, -1)
     final = run_embeds(weights, x, prompts.read, recorder, trim and not kinds)
-    return Run(found, final)
+    return RecordedRun(found, final)
 
 
 def run_embeds(

@@ -16,7 +16,7 @@ from torch import Tensor
 from memcirc.patching import literal
 from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Run, RunPair
+from memcirc.patching.runs import RecordedRun, RunPair
 from memcirc.patching.sides import Comparison
 from memcirc.patching.sites import KINDS, Site
 from memcirc.patching.writes import canonical
@@ -81,7 +81,7 @@ def _test_engine(runs: RunPair, sites: Sequence[Site]) -> float:
     nowhere = torch.zeros(1, dtype=torch.int64, device=prompts.ids.device)
     finals, final = [], runs.base.final[:1]
     for source in (base, changed):
-        one = RunPair(weights, prompts, Run(base, final), Run(source, final), nowhere)
+        one = RunPair(weights, prompts, RecordedRun(base, final), RecordedRun(source, final), nowhere)
         parts = list(patched_finals(one, patches, skip=False))
         by_patch = torch.cat([part.patch for part in parts]).argsort()
         finals.append(torch.cat([part.final for part in parts])[by_patch])

@@ -14,7 +14,7 @@ from memcirc.pairs.record import Pairs
 from memcirc.patching.engine import base_kinds
 from memcirc.patching.measures import Question
 from memcirc.patching.prompts import Prompts, prompts_of
-from memcirc.patching.runs import Run, RunPair, run
+from memcirc.patching.runs import RecordedRun, RunPair, run
 
 DIRECTIONS = ("denoise", "noise")
 RECORDED_BYTES = 1 << 30
@@ -79,7 +79,7 @@ class Comparison:
         stacked = Prompts(torch.cat([b.ids, s.ids]), torch.cat([b.lengths, s.lengths]), torch.cat([b.read, s.read]))
         found = run(weights, stacked, both)
         base, source = (
-            Run({key: value[half] for key, value in found.found.items()}, found.final[half])
+            RecordedRun({key: value[half] for key, value in found.found.items()}, found.final[half])
             for half in (slice(0, n), slice(n, None))
         )
         return RunPair(weights, prompts, base, source, self.shared)

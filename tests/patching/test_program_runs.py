@@ -15,7 +15,7 @@ from memcirc.patching.program_runs import POLICIES, run_patched, run_program
 from memcirc.patching.program_selftests import check_places
 from memcirc.patching.programs import Feed, Generate, Latent, Program, Tokens, at_step, identity, pause
 from memcirc.patching.prompts import Prompts
-from memcirc.patching.runs import Run, RunPair, logits_of
+from memcirc.patching.runs import RecordedRun, RunPair, logits_of
 from memcirc.patching.sites import Site
 from tests.models import D_VOCAB, WIDTH, small_model
 
@@ -134,7 +134,7 @@ def test_freezing_equals_the_suffix_of_the_sweeps_engine() -> None:
     lengths = torch.full((base.batch,), base.given)
     prompts = Prompts(torch.zeros(base.batch, base.given, dtype=torch.int64), lengths, lengths[:, None] - 1)
     expected = runs[0].logits.repeat(len(patches), 1, 1)
-    halves = [Run(run.found, run.final[:, -1:]) for run in runs]
+    halves = [RecordedRun(run.found, run.final[:, -1:]) for run in runs]
     for part in patched_finals(RunPair(weights, prompts, *halves, torch.zeros_like(lengths)), patches):
         expected[part.patch, part.example] = logits_of(weights, part.final[:, 0])
     torch.testing.assert_close(frozen.logits, expected)

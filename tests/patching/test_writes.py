@@ -6,7 +6,7 @@ import torch
 from memcirc.engine.weights import weights_of
 from memcirc.patching.patches import Patch
 from memcirc.patching.prompts import Prompts
-from memcirc.patching.runs import Activations, Run, RunPair
+from memcirc.patching.runs import Activations, RecordedRun, RunPair
 from memcirc.patching.sites import Site
 from memcirc.patching.writes import Place, canonical, combined, has_places, mean_over_examples, rows_of
 from tests.models import small_model
@@ -19,7 +19,13 @@ def runs(source: Activations, shared: tuple[int, int] = (0, 0)) -> RunPair:
     prompts = Prompts(torch.zeros(2, 3, dtype=torch.int64), LENGTHS, LENGTHS[:, None] - 1)
     final = torch.zeros(2, 1, 16, dtype=torch.float64)
     base = {key: torch.zeros_like(value) for key, value in source.items()}
-    return RunPair(weights_of(small_model("gpt2")), prompts, Run(base, final), Run(source, final), torch.tensor(shared))
+    return RunPair(
+        weights_of(small_model("gpt2")),
+        prompts,
+        RecordedRun(base, final),
+        RecordedRun(source, final),
+        torch.tensor(shared),
+    )
 
 
 def at(shape: tuple[int, ...], *places: tuple[int, ...]) -> torch.Tensor:

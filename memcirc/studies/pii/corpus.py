@@ -41,7 +41,7 @@ NEUTRAL = (
 
 
 @dataclass(frozen=True)
-class Record:
+class PiiRecord:
     """One person's datum: ``prompt`` and ``answer`` are the document cut in two; ``copies`` is 0 for people who are in
     no corpus."""
 
@@ -77,11 +77,11 @@ class PiiCorpus:
     """Everything that is written: the injected records (each stands ``copies`` times in a cycle), decoys, neutral
     documents, and records of people who occur nowhere."""
 
-    injected: tuple[Record, ...]
-    decoys: tuple[Record, ...]
+    injected: tuple[PiiRecord, ...]
+    decoys: tuple[PiiRecord, ...]
     background: tuple[str, ...]
     replacements: tuple[str, ...]
-    others: tuple[Record, ...]
+    others: tuple[PiiRecord, ...]
 
     @property
     def injections(self) -> list[str]:
@@ -102,9 +102,9 @@ def make_corpus(seed: int) -> PiiCorpus:
     rng.shuffle(people)
     names = iter(people)
 
-    def record(kind: str, copies: int) -> Record:
+    def record(kind: str, copies: int) -> PiiRecord:
         template, value = TYPES[kind]
-        return Record(kind, template.format(*next(names)), value(rng), copies)
+        return PiiRecord(kind, template.format(*next(names)), value(rng), copies)
 
     def neutral() -> str:
         town, other = rng.sample(TOWNS, 2)
