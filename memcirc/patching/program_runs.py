@@ -11,7 +11,6 @@ position at a time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -28,7 +27,6 @@ from memcirc.patching.runs import Activations, attended, logits_of, run
 from memcirc.patching.sites import HEADS, PATTERN, Site
 from memcirc.patching.writes import canonical, combined
 
-Policy = Literal["propagate", "freeze_latents"]
 POLICIES = ("propagate", "freeze_latents")
 ROWS_AT_ONCE = 8192
 
