@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memcirc.pairs.make import make_pairs as make_pairs
     from memcirc.pairs.record import Pair as Pair
     from memcirc.pairs.record import Pairs as Pairs
-    from memcirc.patching.sweep import Sweep as Sweep
+    from memcirc.patching.result import Sweep as Sweep
     from memcirc.patching.sweep import patch_sweep as patch_sweep
     from memcirc.run.reading import Run as Run
     from memcirc.verification.areas import areas as areas
@@ -49,7 +49,7 @@ _HOMES = {
     "run_circuit": "memcirc.circuits.runner",
     "find_minimal": "memcirc.circuits.minimal",
     "patch_sweep": "memcirc.patching.sweep",
-    "Sweep": "memcirc.patching.sweep",
+    "Sweep": "memcirc.patching.result",
     "Run": "memcirc.run.reading",
     "load_circuit": "memcirc.interop.mib",
     "areas": "memcirc.verification.areas",

@@ -4,6 +4,7 @@ number of threads, a folder to keep them in."""
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from transformers.utils import logging
 
 BOS = "<bos>"
 UNKNOWN = "<unknown>"
+WEIGHT_DECAY, FINAL_SHARE = 0.01, 0.1
 Loss = Callable[[Any], Tensor]
 
 
 def word_tokenizer(texts: Iterable[str], pieces: str) -> PreTrainedTokenizerFast:
-    """A token a piece of text.
+    """A tokenizer that makes one token of each piece of text.
 
     Args:
         texts: every piece in them gets a token, in order of first use.
@@ -41,7 +43,7 @@ def word_tokenizer(texts: Iterable[str], pieces: str) -> PreTrainedTokenizerFast
 
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """A seeded global generator and a fixed number of threads; both are as before afterwards."""
+    """A context with a seeded global generator and a fixed number of threads; then both are as before."""
     before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,40 +54,45 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a small model is trained: AdamW with a decay of 0.01 over ``steps`` batches, a linear warm-up, then a cosine
+    down to a tenth of the learning rate, gradients clipped at norm ``clip`` (None: not)."""
+
+    steps: int
+    learning_rate: float
+    warmup: int = 10
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float | None = None
+
+    def share(self, step: int) -> float:
+        """The share of the learning rate at a step, from 0."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
 def fit(
     parameters: Iterable[torch.nn.Parameter],
     batches: Iterable[Any],
     loss: Loss,
-    steps: int,
-    learning_rate: float,
+    recipe: Recipe,
     label: str,
     progress: bool,
-    warmup: int = 10,
-    final_share: float = 0.1,
-    betas: tuple[float, float] = (0.9, 0.999),
-    weight_decay: float = 0.01,
-    clip: float | None = None,
 ) -> float:
-    """AdamW over ``steps`` batches, a linear warm-up, then a cosine down to ``final_share`` of the learning rate,
-    gradients clipped at norm ``clip``; returns the last loss."""
+    """Train on ``recipe.steps`` batches and return the last one's loss."""
     parameters = [p for p in parameters if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, learning_rate, betas=betas, weight_decay=weight_decay)
-
-    def share(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, steps - warmup)
-        return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * done))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+    optimiser = torch.optim.AdamW(parameters, recipe.learning_rate, betas=recipe.betas, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, recipe.share)
     last = math.nan
-    with torch.enable_grad(), tqdm(total=steps, desc=label, unit="step", disable=not progress) as bar:
+    with torch.enable_grad(), tqdm(total=recipe.steps, desc=label, unit="step", disable=not progress) as bar:
         for batch in batches:
             value = loss(batch)
             optimiser.zero_grad()
             value.backward()
-            if clip is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, clip)
+            if recipe.clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
             optimiser.step()
             schedule.step()
             last = float(value.detach())
@@ -95,7 +102,7 @@ def fit(
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a transformers folder."""
+    """Write a model, and its tokenizer if it has one, as a transformers folder."""
     with no_bar_for_saving():
         model.save_pretrained(folder)
         if tokenizer is not None:
@@ -104,7 +111,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 @contextmanager
 def no_bar_for_saving() -> Iterator[None]:
-    """Without transformers' own progress bar, which it shows for a single small file too."""
+    """A context without transformers' own progress bar, which it shows for a single small file too."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,10 @@ from memcirc.interop.export import FORMATS, export, written_as
 from memcirc.interop.mib import ScoredCircuit
 from memcirc.interventions import ABLATIONS, Ablation
 from memcirc.metrics import METRICS, POSITION, TABLE, Labels, Metric
+from memcirc.patching import engine, forward, runs
+from memcirc.patching.patches import Patch
+from memcirc.patching.sites import KINDS, Kind, Site
+from memcirc.patching.sweep import patch_sweep
 from memcirc.run.config import STAGES, StageCommand
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run
@@ -139,6 +144,34 @@ def test_a_stage_is_a_method_and_a_line(
     assert Run(tmp_path).artifact("toy", "toy.txt").read_text(encoding="utf-8") == "word word word "
     assert main(["toy", *options, "--steps", "4"]) == MISTAKE
     assert "steps was 3, now 4" in capsys.readouterr().err
+
+
+def test_a_patch_site_is_an_entry_and_its_tap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another name for what a block leaves: by its entry alone it is swept in full passes, with its tap fast."""
+
+    def tapped(*given: torch.Tensor) -> torch.Tensor:
+        block, taps = given[:5], given[5]
+        out, own = forward.run_block(*block, taps, *given[6:])
+        return taps.at("toy", block[1], out), own
+
+    monkeypatch.setitem(KINDS, "toy", Kind("hook_resid_post", swept="toy"))
+    model, pairs = small_model("gpt2"), random_pairs(2, (4, 5))
+    asked = [[pair.clean_ids for pair in pairs], [pair.corrupt_ids for pair in pairs]]
+    answers = [[pair.answer_ids for pair in pairs], [pair.wrong_answer_ids for pair in pairs]]
+    slow = patch_sweep(model, *asked, *answers, sites="toy")
+    assert slow.notes == ("full passes through TransformerLens: 'toy' is not a place of the fast engine",)
+    monkeypatch.setitem(KINDS, "toy", Kind("hook_resid_post", swept="toy", fast=True))
+    for room in (engine, runs):
+        monkeypatch.setattr(room, "run_block", tapped)
+    fast = patch_sweep(model, *asked, *answers, sites="toy")
+    assert fast.notes == ()
+    assert fast.matrix().shape == (3, 5)
+    np.testing.assert_allclose(fast.matrix(), slow.matrix(), atol=1e-9)
+    both = [
+        patch_sweep(model, *asked, *answers, sites=[Patch((Site("toy", 1),), operation=operation)], normalize=False)
+        for operation in ("mean", "zero")
+    ]
+    assert both[0].effects(normalized=False) != both[1].effects(normalized=False)
 
 
 def test_every_file_that_the_document_names_is_there() -> None:

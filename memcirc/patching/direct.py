@@ -16,7 +16,8 @@ from torch import Tensor
 
 from memcirc.engine.layers import normed
 from memcirc.engine.weights import Weights
-from memcirc.patching.runs import Prompts, run
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import run
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,7 @@ class DirectEffects:
 
     @property
     def total(self) -> Float[Tensor, " batch"]:
+        """The sum of all shares: the logit (difference) itself."""
         return self.embed + self.heads.sum((1, 2)) + self.mlps.sum(1) + self.biases
 
 

@@ -11,6 +11,7 @@ Exact for causal attention, because no position sees a later one; a bidirectiona
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int
@@ -19,14 +20,12 @@ from torch import Tensor
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Prompts
-from memcirc.patching.sites import HEADS, PATTERN
+from memcirc.patching.runs import RunPair, attended
+from memcirc.patching.sites import HEADS, KINDS, PATTERN, Site
 from memcirc.patching.writes import (
-    BEFORE_BLOCKS,
     ENTRY,
     WHOLE,
     Entries,
-    Found,
     Place,
     Rows,
     canonical,
@@ -35,11 +34,9 @@ from memcirc.patching.writes import (
     rows_of,
 )
 
-BEFORE_TRIM = ("resid_pre", "k", "v", "rot_k")
-FAST_KINDS = (
-    "embed", "pos_embed", "resid_pre", "q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern",
-    "z", "attn_out", "resid_mid", "mlp_pre", "mlp_pre_linear", "mlp_post", "mlp_out", "resid_post",
-)  # fmt: skip
+ACCUMULATE = ("add", "interpolate", "scale")
+"""Operations that, done twice, give something else than done once."""
+BEFORE_BLOCKS = tuple(name for name, kind in KINDS.items() if kind.before_blocks)
 
 
 def slow_reason(patch: Patch, gate_bias: bool) -> str | None:
@@ -49,13 +46,21 @@ def slow_reason(patch: Patch, gate_bias: bool) -> str | None:
         gate_bias: the model's gated MLPs have a bias before their output matrix, which the engine has folded away.
     """
     for where in patch.sites:
-        if where.kind not in FAST_KINDS:
+        if not where.about.fast:
             return f"{where.kind!r} is not a place of the fast engine"
-        if where.kind == "attn_scores" and patch.operation != "replace":
-            return "attention scores can be replaced by rows only"
+        if where.about.written_as and patch.operation != "replace":
+            return f"{where.kind!r} can be replaced by rows only"
         if where.kind == "mlp_post" and gate_bias:
             return "this model's gated MLP has a bias"
+    if patch.operation in ACCUMULATE and any(_meet(one, other) for one, other in combinations(patch.sites, 2)):
+        return f"{patch.operation!r} is done twice where its sites meet"
     return None
+
+
+def _meet(one: Site, other: Site) -> bool:
+    """Whether two sites have a place in common."""
+    axes = ((one.positions, other.positions), (one.heads, other.heads), (one.sources, other.sources))
+    return canonical(one) == canonical(other) and all(a is None or b is None or set(a) & set(b) for a, b in axes)
 
 
 def kinds_to_record(patches: Sequence[Patch], n_layers: int) -> list[str]:
@@ -65,7 +70,7 @@ def kinds_to_record(patches: Sequence[Patch], n_layers: int) -> list[str]:
 
 def base_kinds(weights: Weights) -> list[str]:
     """What rows need of the base run: where they join, and their prefix."""
-    return ["resid_pre", "k" if weights.rotary is None else "rot_k", "v"]
+    return ["resid_pre", attended(weights)[1], "v"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,26 +83,16 @@ class Finals:
 
 
 def patched_finals(
-    weights: Weights,
-    prompts: Prompts,
-    base: Found,
-    source: Found,
-    patches: Sequence[Patch],
-    shared: Int[Tensor, " batch"],
-    token_budget: int | None = None,
-    skip: bool = True,
+    runs: RunPair, patches: Sequence[Patch], token_budget: int | None = None, skip: bool = True
 ) -> Iterator[Finals]:
     """Run every patch on every example; those that change nothing are left out.
 
     Args:
-        prompts: of the base run.
-        base: recorded in the base run: ``base_kinds`` and ``kinds_to_record``.
-        source: recorded in the source run: ``kinds_to_record``.
-        shared: see :func:`memcirc.patching.writes.rows_of`.
+        runs: with :func:`kinds_to_record` recorded in both, and :func:`base_kinds` in the base run.
         token_budget: tokens that run at once; default: what fits into :func:`default_budget`.
         skip: leave out what changes nothing (a self-test writes it all the same).
     """
-    rows = rows_of(patches, base, source, len(weights.blocks), prompts.lengths, shared, skip, weights.causal)
+    weights, prompts, rows = runs.weights, runs.prompts, rows_of(runs, patches, skip)
     if not len(rows):
         return
     first_read = prompts.read.amin(1)[rows.example]
@@ -108,7 +103,7 @@ def patched_finals(
     for number in chunk.unique():
         members = order[chunk == number]
         members = members[torch.argsort(start[members] * len(weights.blocks) + rows.layer[members], stable=True)]
-        yield _Chunk(weights, prompts, base, source, rows, start, members).finals()
+        yield _Chunk(runs, rows, start, members).finals()
 
 
 def default_budget(weights: Weights) -> int:
@@ -123,11 +118,9 @@ class _Chunk(Taps):
     """The rows that run together, by start, within a start by first layer: at every layer the active ones of a start
     are its first."""
 
-    def __init__(
-        self, weights: Weights, prompts: Prompts, base: Found, source: Found, rows: Rows, start: Tensor,
-        members: Tensor,
-    ) -> None:  # fmt: skip
-        self.weights, self.prompts, self.base, self.source = weights, prompts, base, source
+    def __init__(self, runs: RunPair, rows: Rows, start: Tensor, members: Tensor) -> None:
+        weights, prompts = runs.weights, runs.prompts
+        self.weights, self.prompts, self.base, self.source = weights, prompts, runs.base.found, runs.source.found
         self.patch, self.example = rows.patch[members], rows.example[members]
         self.first_layer, self.start = rows.layer[members], start[members]
         self.length, self.last = prompts.ids.shape[1], len(weights.blocks) - 1
@@ -155,7 +148,7 @@ class _Chunk(Taps):
         return writes
 
     def finals(self) -> Finals:
-        weights, keys = self.weights, base_kinds(self.weights)[1]
+        weights, keys = self.weights, attended(self.weights)[1]
         x, active = self.base["resid_pre", 0].new_empty(0, weights.d_model), [0] * len(self.groups)
         for layer in range(int(self.first_layer.min()), self.last + 1):
             x, active, segments = self._joined(layer, x, active)
@@ -192,7 +185,7 @@ class _Chunk(Taps):
 
     def at(self, kind: str, layer: int, value: Tensor) -> Tensor:
         for place, entries in self.writes.get((kind, layer), ()):
-            if layer == self.last and kind not in (*BEFORE_TRIM, *BEFORE_BLOCKS):
+            if layer == self.last and KINDS[kind].trimmed:
                 slot = self.slot[self.example[entries.row], entries.pos]
                 entries, slot = entries[slot >= 0], slot[slot >= 0]
                 token = entries.row * self.steps + slot
@@ -202,7 +195,7 @@ class _Chunk(Taps):
             index = (token, entries.head) if heads else (token,)
             origin = (owner, entries.pos, entries.head) if heads else (owner, entries.pos)
             source = self._source(place)[origin]
-            if kind in BEFORE_BLOCKS:
+            if KINDS[kind].before_blocks:
                 was = self.base[kind, layer][origin]
                 new = value[index] + combined(was, source, place.operation, place.amount) - was
             else:

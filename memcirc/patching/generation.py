@@ -6,6 +6,7 @@ the patch at all its positions.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -67,27 +68,33 @@ class Decoder:
         return self.weights.embed(ids, position)
 
 
+@dataclass(frozen=True, eq=False)
+class Mirrored:
+    """Whose values are written at which sites while another model generates.
+
+    ``sites`` are whole ones (no positions or heads); ``ids`` what the source model reads in place of the prompts (as
+    many tokens), before it reads what the other writes; ``prompt_only``: the prompt's positions alone are written.
+    """
+
+    source: Weights
+    sites: Sequence[Site]
+    ids: Int[Tensor, "batch pos"] | None = None
+    prompt_only: bool = False
+
+
 def patched_generation(
-    base: Weights,
-    source: Weights,
-    ids: Int[Tensor, "batch pos"],
-    n_tokens: int,
-    sites: Sequence[Site],
-    source_ids: Int[Tensor, "batch source_pos"] | None = None,
-    prompt_only: bool = False,
+    base: Weights, ids: Int[Tensor, "batch pos"], n_tokens: int, mirrored: Mirrored
 ) -> Int[Tensor, "batch new"]:
-    """Greedy continuation by the base model with whole sites patched from the source model.
+    """Greedy continuation by the base model; without sites its own.
 
     Args:
         ids: prompts of one length.
-        sites: whole sites (no positions or heads); none gives the base model's own continuation.
-        source_ids: what the source model reads in place of the prompts (as many tokens); then what the base writes.
-        prompt_only: patch the prompt's positions and none that are generated.
 
     Raises:
-        ValueError: the prompts of both sides differ in length.
+        ValueError: the prompts of both models differ in length.
     """
-    source_ids = ids if source_ids is None else source_ids
+    source, sites = mirrored.source, mirrored.sites
+    source_ids = ids if mirrored.ids is None else mirrored.ids
     if source_ids.shape != ids.shape:
         raise ValueError(
             f"the source reads {source_ids.shape[1]} tokens and the base {ids.shape[1]}; both need as many"
@@ -98,7 +105,7 @@ def patched_generation(
     written: list[Tensor] = []
     new, heard = ids, source_ids
     for step in range(n_tokens):
-        if step and prompt_only:
+        if step and mirrored.prompt_only:
             places = set()
         recorder = Recorder([kind for kind, _ in places], len(ids))
         if places:

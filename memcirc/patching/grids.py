@@ -5,17 +5,19 @@ heads where they are grouped) have no patch: they are NaN in the array.
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
+from memcirc.config import shortened
+from memcirc.models import Model
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import Site, check_site, n_heads
+from memcirc.patching.sites import KINDS, PATTERN, STREAM, Site, check_site, n_heads, site
 
-BY_POSITION = ("resid_pre", "resid_mid", "attn_out", "mlp_out")
-HEAD_KINDS = {"out": "z", "q": "q", "k": "k", "v": "v", "pattern": "pattern"}
+BLOCK, HEAD = ("resid_pre", "attn_out", "mlp_out"), ("out", "q", "k", "v", "pattern")
+"""What TransformerLens stacks, by the names of sweeps."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,11 @@ def grid(name: str, model: Any, length: int) -> Grid:
     """
     bare = name.removeprefix("get_act_patch_").removeprefix("attn_head_")
     bare = bare if bare == name.removeprefix("get_act_patch_") else f"head_{bare}"
-    if bare not in _GRIDS:
-        near = difflib.get_close_matches(bare, _GRIDS, n=3, cutoff=0.4) or list(_GRIDS)
+    named = _named()
+    if bare not in named:
+        near = difflib.get_close_matches(bare, named, n=3, cutoff=0.4) or list(named)
         raise ValueError(f"sweep {name!r} does not exist; nearest: {', '.join(near)}")
-    axes, shape, cells = _GRIDS[bare](model, length)
+    axes, shape, cells = named[bare](model, length)
     places = list(cells)
     for kind in sorted({where.kind for _, where in places}):
         check_site(Site(kind, 0), model, length)
@@ -68,7 +71,7 @@ def _heads(kind: str, model: Any, length: int) -> Layout:
 
 def _heads_by_position(kind: str, model: Any, length: int) -> Layout:
     layers = model.hooked.cfg.n_layers
-    if kind == "pattern":
+    if KINDS[kind].shape == PATTERN:
         shape = (layers, n_heads(model, kind), length)
         cells = ((c, Site(kind, c[0], (c[2],), (c[1],))) for c in product(*map(range, shape)))
         return ("layer", "head", "pos"), shape, cells
@@ -99,13 +102,36 @@ def _stacked(parts: tuple[Callable[[Any, int], Layout], ...], model: Any, length
     return ("kind", *axes), (len(parts), *map(max, zip(*shapes, strict=True))), cells()
 
 
-_GRIDS: dict[str, Callable[[Any, int], Layout]] = {
-    **{kind: partial(_by_position, kind) for kind in BY_POSITION},
-    **{f"head_{name}_all_pos": partial(_heads, kind) for name, kind in HEAD_KINDS.items()},
-    **{f"head_{name}_by_pos": partial(_heads_by_position, kind) for name, kind in HEAD_KINDS.items()},
-    "head_pattern_dest_src_pos": _entries,
-    "block_every": partial(_stacked, tuple(partial(_by_position, k) for k in ("resid_pre", "attn_out", "mlp_out"))),
-    "head_all_pos_every": partial(_stacked, tuple(partial(_heads, k) for k in HEAD_KINDS.values())),
-    "head_by_pos_every": partial(_stacked, tuple(partial(_heads_by_position, k) for k in HEAD_KINDS.values())),
-}
-SWEEPS = tuple(_GRIDS)
+def _named() -> dict[str, Callable[[Any, int], Layout]]:
+    """Every named sweep: by the kinds' own names, and those that TransformerLens makes of several."""
+    swept = {kind.swept: name for name, kind in KINDS.items() if kind.swept}
+    heads = {name: kind for name, kind in swept.items() if KINDS[kind].shape != STREAM}
+    return {
+        **{name: partial(_by_position, kind) for name, kind in swept.items() if name not in heads},
+        **{f"head_{name}_all_pos": partial(_heads, kind) for name, kind in heads.items()},
+        **{f"head_{name}_by_pos": partial(_heads_by_position, kind) for name, kind in heads.items()},
+        "head_pattern_dest_src_pos": _entries,
+        "block_every": partial(_stacked, tuple(partial(_by_position, swept[name]) for name in BLOCK)),
+        "head_all_pos_every": partial(_stacked, tuple(partial(_heads, swept[name]) for name in HEAD)),
+        "head_by_pos_every": partial(_stacked, tuple(partial(_heads_by_position, swept[name]) for name in HEAD)),
+    }
+
+
+SWEEPS = tuple(_named())
+
+
+def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: int, length: int) -> Grid:
+    """The patches that are asked for, checked against the model and the prompts."""
+    if isinstance(sites, str) and sites not in model.hooked.hook_dict:
+        return grid(sites, model, prompt_length)
+    entries = [sites] if isinstance(sites, str) else list(sites)
+    if not entries:
+        raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
+    for entry in entries:
+        if not isinstance(entry, str | Patch):
+            raise ValueError(f"site {shortened(entry)} is neither a hook's name nor a Patch")
+    patches = tuple(e if isinstance(e, Patch) else Patch((site(e, model),), label=e) for e in entries)
+    for patch in patches:
+        for where in patch.sites:
+            check_site(where, model, length)
+    return Grid("patches", ("patch",), (len(patches),), patches, tuple((i,) for i in range(len(patches))))

@@ -16,14 +16,14 @@ from torch import Tensor
 from transformer_lens import HookedTransformer
 
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import HEADS, PATTERN, SWITCHES, Site
+from memcirc.patching.sites import Site
 from memcirc.patching.writes import combined, mean_over_examples
 
 
 @contextmanager
 def switched(hooked: HookedTransformer, patches: Sequence[Patch]) -> Iterator[None]:
-    """With the switches of the configuration on that the patches' sites need."""
-    needed = {SWITCHES[where.kind] for patch in patches for where in patch.sites if where.kind in SWITCHES}
+    """A context in which the switches of the configuration are on that the patches' sites need; then as before."""
+    needed = {where.about.switch for patch in patches for where in patch.sites if where.about.switch}
     before = {name: getattr(hooked.cfg, name) for name in needed}
     for name in needed:
         setattr(hooked.cfg, name, True)
@@ -81,12 +81,8 @@ def _write(value: Tensor, hook: Any, where: Site, source: Tensor, patch: Patch, 
 
 def _index(where: Site, value: Tensor) -> tuple[Any, ...]:
     """Index of the written places: [batch, pos(, head)] or [batch, head, destination, source]."""
-    axes = {
-        PATTERN: (where.heads, where.positions, where.sources),
-        HEADS: (where.positions, where.heads),
-    }.get(where.shape, (where.positions,))
     ranges: list[Sequence[int]] = [range(value.shape[0])]
-    ranges += [range(value.shape[i + 1]) if places is None else places for i, places in enumerate(axes)]
+    ranges += [range(value.shape[i + 1]) if places is None else places for i, places in enumerate(where.places)]
     grids = torch.meshgrid(*(torch.tensor(list(r), device=value.device) for r in ranges), indexing="ij")
     return tuple(grids)
 

@@ -3,9 +3,7 @@ is teacher-forced behind it. Metrics of one position read the end of the prompt 
 source run.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -13,45 +11,35 @@ from torch import Tensor
 
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
-from memcirc.metrics import COLUMNS, SEQUENCE, WITH_TOKENS, Answers, Labels, Metric
-from memcirc.patching.runs import Prompts, logits_of
+from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
+from memcirc.patching.prompts import Prompts
+from memcirc.patching.runs import logits_of
 
 ROWS_OF_LOGITS = 1 << 26
 
 
-def takes_sequence(metric: str) -> bool:
-    """Whether a metric reads a whole answer of several tokens; ValueError for one that is not known."""
-    return Metric.parse(metric, WITH_TOKENS).reads == SEQUENCE
-
-
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Which metrics are asked of which answers.
+    """The metrics of a sweep, with the prompts and answers that they read.
 
-    ``answers`` are of single tokens (None where only whole answers are asked for); ``reference`` the source run's
-    logits at the end of the prompt, which ``kl`` needs.
+    ``answers`` are of single tokens (whole ones are the prompts' targets); ``reference`` the source run's logits at the
+    end of the prompt, which ``kl`` needs.
     """
 
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     prompts: Prompts
-    answers: Answers | None
+    answers: Answers
     reference: Float[Tensor, "batch d_vocab"] | None = None
 
-    @cached_property
-    def parsed(self) -> tuple[Metric, ...]:
-        """The metrics; ValueError for one that is not known."""
-        return tuple(Metric.parse(metric, WITH_TOKENS) for metric in self.metrics)
-
     def rows(self, rows: slice) -> "Question":
-        """The same question for some of the examples."""
-        index = torch.arange(len(self.prompts), device=self.prompts.ids.device)[rows]
-        answers = None if self.answers is None else self.answers[index]
+        """The same metrics for some of the examples."""
+        answers = self.answers[torch.arange(len(self.prompts), device=self.prompts.ids.device)[rows]]
         reference = None if self.reference is None else self.reference[rows]
         return Question(self.metrics, self.prompts.rows(rows), answers, reference)
 
     def against(self, weights: Weights, final: Float[Tensor, "batch step d_model"]) -> "Question":
         """The question with the source run as the reference of ``kl``, if that is asked."""
-        if not any(metric.compares for metric in self.parsed):
+        if not any(metric.compares for metric in self.metrics):
             return self
         return replace(self, reference=logits_of(weights, final[:, 0]))
 
@@ -60,13 +48,12 @@ class Question:
     ) -> Float[Tensor, "metric row"]:
         """Every metric of every row, from the last residual at the positions read; unembeds the answers' columns alone
         where that is enough."""
-        if all(metric.reads == COLUMNS for metric in self.parsed):
-            assert self.answers is not None
+        if all(metric.reads == COLUMNS for metric in self.metrics):
             answers = self.answers[example]
             hat = final_normed(weights, final[:, 0]).to(weights.dtype)
             columns = weights.unembed.weight.T[self.answers.columns][example]
             logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
-            return torch.stack([metric(logits.double(), Labels(answers)) for metric in self.parsed])
+            return torch.stack([metric(logits.double(), Labels(answers)) for metric in self.metrics])
         size = _rows_at_once(weights, final)
         parts = [
             self.of_logits(logits_of(weights, rows), which)
@@ -82,7 +69,7 @@ class Question:
         largest = torch.stack([logits_of(weights, part).abs().max() for part in parts])
         found = [
             metric.resolution(largest, of_rows, weights.dtype)
-            for metric, of_rows in zip(self.parsed, values, strict=True)
+            for metric, of_rows in zip(self.metrics, values, strict=True)
         ]
         return torch.tensor(found, dtype=torch.float64, device=values.device)
 
@@ -94,15 +81,15 @@ class Question:
         return torch.stack(
             [
                 metric(logits, labels) if metric.reads == SEQUENCE else metric.of_position(logits[:, 0], labels)
-                for metric in self.parsed
+                for metric in self.metrics
             ]
         )
 
     def _labels(self, example: Int[Tensor, " row"]) -> Labels:
-        """What the rows' logits are held against."""
+        """The answers, targets and reference that the rows' logits are compared with."""
         targets, mask = self.prompts.targets, self.prompts.target_mask
         return Labels(
-            None if self.answers is None else self.answers[example],
+            self.answers[example],
             None if targets is None else targets[example],
             None if mask is None else mask[example],
             None if self.reference is None else self.reference[example],
@@ -111,14 +98,3 @@ class Question:
 
 def _rows_at_once(weights: Weights, final: Float[Tensor, "row step d_model"]) -> int:
     return max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
-
-
-def token_answers(
-    answers: Sequence[Sequence[int]], wrong: Sequence[Sequence[int]], d_vocab: int, device: torch.device
-) -> Answers:
-    """Alternatives of one token each, a row an example, as columns; ``wrong`` may be empty where no metric reads it.
-
-    Raises:
-        ValueError: an id outside the vocabulary.
-    """
-    return Answers.of_ids(answers, wrong or answers, d_vocab, device)

@@ -61,21 +61,20 @@ def measure(
     finest = torch.zeros(shape[0], dtype=torch.float64, device=device)
     index, self_patch = torch.tensor(fast, device=device), 0.0
     for rows, group in comparison.groups(kinds):
-        base, source = group.record(kinds)
-        asked = question.rows(rows).against(group.source.weights, source.final)
+        runs = group.record(kinds)
+        asked = question.rows(rows).against(group.source.weights, runs.source.final)
         every = torch.arange(len(group.base.prompts), device=device)
-        low[:, rows] = asked.of_final(group.base.weights, base.final, every)
-        high[:, rows] = asked.of_final(group.source.weights, source.final, every)
-        for side, run, ends in ((group.base, base, low), (group.source, source, high)):
+        low[:, rows] = asked.of_final(group.base.weights, runs.base.final, every)
+        high[:, rows] = asked.of_final(group.source.weights, runs.source.final, every)
+        for side, run, ends in ((group.base, runs.base, low), (group.source, runs.source, high)):
             finest = finest.maximum(asked.resolution(side.weights, run.final, ends[:, rows]))
         values[:, :, rows] = low[:, None, rows]
         if rows.start == 0:
-            self_patch = selftests.run_selftests(group, base, patches, fast)
+            self_patch = selftests.run_selftests(group, runs, patches, fast)
         if fast:
             _refuse_divided_means(chosen, len(every), shape[1])
-            prompts, weights = group.base.prompts, group.base.weights
-            for part in patched_finals(weights, prompts, base.found, source.found, chosen, group.shared):
-                measured = asked.of_final(weights, part.final, part.example)
+            for part in patched_finals(runs, chosen):
+                measured = asked.of_final(runs.weights, part.final, part.example)
                 values[:, index[part.patch], part.example + rows.start] = measured
             progress(len(fast) * len(every))
         if slow:

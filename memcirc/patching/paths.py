@@ -20,13 +20,13 @@ from torch import Tensor
 
 from memcirc.patching.forward import Segment, Taps, run_block
 from memcirc.patching.measures import Question
-from memcirc.patching.runs import Run, run
+from memcirc.patching.runs import RecordedRun, run
 from memcirc.patching.sides import Comparison
 
 INPUT, LOGITS = "input", "logits"
 
 
-class Paths:
+class PathPatching:
     """What all paths between two runs share; make it once.
 
     Args:
@@ -38,8 +38,8 @@ class Paths:
         self.shape = self.weights.graph.shape
         kinds = ["resid_pre", "attn_out"] + (["mlp_out"] if self.shape.has_mlp else [])
         kinds += ["resid_mid"] if self.shape.has_mlp and not self.shape.parallel else []
-        self.base: Run = run(self.weights, comparison.base.prompts, kinds)
-        self.source: Run = run(comparison.source.weights, comparison.source.prompts, kinds)
+        self.base: RecordedRun = run(self.weights, comparison.base.prompts, kinds)
+        self.source: RecordedRun = run(comparison.source.weights, comparison.source.prompts, kinds)
         self.examples = torch.arange(len(comparison.base.prompts), device=self.base.final.device)
         self.question = question.against(comparison.source.weights, self.source.final)
 

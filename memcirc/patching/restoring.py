@@ -33,7 +33,7 @@ def combined_patch(sites: Sequence[Site]) -> Patch:
 
 
 def smallest_restoring(sites: Sequence[Site], effects: Effects, goal: float, at_most: int) -> Restored:
-    """Grow, then prune.
+    """The smallest set found that reaches a goal, grown and then pruned; where none does, the largest that was grown.
 
     Args:
         sites: candidates.
@@ -71,11 +71,12 @@ class PairEffect:
 
     @property
     def interaction(self) -> float:
+        """What both do together beyond the sum of each."""
         return self.together - self.first_effect - self.second_effect
 
 
 def additivity(sites: Sequence[Site], effects: Effects) -> list[PairEffect]:
-    """Every pair of the given sites."""
+    """The effects of every pair of the given sites, apart and together."""
     single = effects([combined_patch([where]) for where in sites])
     pairs = [(i, j) for i in range(len(sites)) for j in range(i + 1, len(sites))]
     both = effects([combined_patch([sites[i], sites[j]]) for i, j in pairs])

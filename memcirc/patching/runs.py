@@ -1,10 +1,6 @@
-"""Whole runs over prompts: token ids, right-padded, in one batch; every place recorded on request.
+"""Whole runs over prompts, in one batch; every place recorded on request."""
 
-Padding stands on the right, where a causal model cannot see it. A bidirectional model would see it: its prompts must
-be of one length.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,37 +10,39 @@ from torch import Tensor
 from memcirc.engine.layers import final_normed
 from memcirc.engine.weights import Weights
 from memcirc.patching.forward import Recorder, Segment, Taps, run_block
+from memcirc.patching.prompts import Prompts
+
+Activations = Mapping[tuple[str, int], Tensor]
+"""What stood at each place, by kind and layer: [batch, pos, ...] or [batch, head, destination, source]."""
 
 
 @dataclass(frozen=True, eq=False)
-class Prompts:
-    """Sequences with the positions whose logits are read, and what should follow there.
+class RecordedRun:
+    """What a run had at each recorded place, and the last residual at the positions read."""
 
-    ``targets`` are the tokens of a teacher-forced answer at those positions, ``target_mask`` False where an answer is
-    shorter than the longest.
+    found: Activations
+    final: Float[Tensor, "batch step d_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunPair:
+    """The run that is written into (base) and the one whose values are written (source), of the same positions.
+
+    ``weights`` and ``prompts`` are the base run's; ``shared`` are the leading positions at which both runs are known to
+    be the same (prompts share their tokens and the model is one), 0 where nothing is known.
     """
 
-    ids: Int[Tensor, "batch pos"]
-    lengths: Int[Tensor, " batch"]
-    read: Int[Tensor, "batch step"]
-    targets: Int[Tensor, "batch step"] | None = None
-    target_mask: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def rows(self, rows: slice) -> "Prompts":
-        targets = None if self.targets is None else self.targets[rows]
-        mask = None if self.target_mask is None else self.target_mask[rows]
-        return Prompts(self.ids[rows], self.lengths[rows], self.read[rows], targets, mask)
+    weights: Weights
+    prompts: Prompts
+    base: RecordedRun
+    source: RecordedRun
+    shared: Int[Tensor, " batch"]
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What a run had at each recorded place, [batch, pos, ...], and the last residual at the positions read."""
-
-    found: dict[tuple[str, int], Tensor]
-    final: Float[Tensor, "batch step d_model"]
+def attended(weights: Weights) -> tuple[str, str]:
+    """The kinds of the queries and keys that attention multiplies, and that a prefix keeps: turned, where positions
+    turn them."""
+    return ("q", "k") if weights.rotary is None else ("rot_q", "rot_k")
 
 
 def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
@@ -55,7 +53,7 @@ def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "
 
 def run(
     weights: Weights, prompts: Prompts, kinds: Sequence[str] = (), embeds: Tensor | None = None, trim: bool = True
-) -> Run:
+) -> RecordedRun:
     """Run whole prompts.
 
     Args:
@@ -73,7 +71,7 @@ def run(
         position = torch.arange(x.shape[1], device=x.device)
         found["pos_embed", 0] = weights.positions[position].to(weights.stream_dtype).expand(len(prompts), -1, -1)
     final = run_embeds(weights, x, prompts.read, recorder, trim and not kinds)
-    return Run(found, final)
+    return RecordedRun(found, final)
 
 
 def run_embeds(

@@ -7,11 +7,11 @@
 3. GradDrop (same): effects through different layers can cancel in the gradient. For each layer the gradient is taken
    once with that layer's outputs held constant; the estimate is the mean of the absolute values. It has no sign.
 
-An estimate is no measurement: :func:`verify` measures the highest-ranked patches and a random sample exactly, and
+An estimate is no measurement: :func:`check_screen` measures the highest-ranked patches and a random sample exactly, and
 states correlation and recall.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,19 +20,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.engine.layers import per_query_head
-from memcirc.engine.weights import Weights
 from memcirc.patching.engine import slow_reason
 from memcirc.patching.forward import Taps
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import embedded, run_embeds
+from memcirc.patching.runs import Activations, RunPair, attended, embedded, run_embeds
 from memcirc.patching.sides import Comparison
-from memcirc.patching.sites import HEADS, PATTERN, Site
+from memcirc.patching.sites import KEY, KINDS, PATTERN, QUERY, Site
 from memcirc.patching.writes import canonical, has_places
 
-QUERIES, KEYS = ("q", "rot_q"), ("k", "rot_k")
 ATTENTION = ("pattern", "q", "k", "rot_q", "rot_k")
-Found = Mapping[tuple[str, int], Tensor]
 
 
 class _Graph(Taps):
@@ -45,7 +42,7 @@ class _Graph(Taps):
     def at(self, kind: str, layer: int, value: Tensor) -> Tensor:
         if kind in self.kinds:
             self.found[kind, layer] = value
-        return value.detach() if layer == self.dropped and kind in ("attn_out", "mlp_out") else value
+        return value.detach() if layer == self.dropped and KINDS[kind].branch else value
 
     def pattern(self, kind: str, layer: int, segment: int, value: Tensor) -> Tensor:
         return self.at(kind, layer, value)
@@ -68,19 +65,19 @@ def screen(
             raise ValueError(f"{patch.label}: {reason}")
     n_layers = comparison.n_layers
     kinds = {canonical(where, n_layers)[0] for patch in patches for where in patch.sites}
-    if kinds & {"embed", "pos_embed"}:
+    if any(KINDS[kind].before_blocks for kind in kinds):
         raise ValueError("embeddings are not screened; resid_pre of layer 0 is their sum")
-    wanted = sorted(kinds | (set(ATTENTION) if kinds & {*QUERIES, *KEYS} else set()))
-    base, source = comparison.record(wanted)
+    wanted = sorted(kinds | (set(ATTENTION) if any(KINDS[kind].through in (QUERY, KEY) for kind in kinds) else set()))
+    runs = comparison.record(wanted)
     missing = ~has_places(patches, comparison.base.prompts.lengths)
     if not grad_drop:
         gradients = _gradients(comparison, question, wanted, None)
-        estimates = _estimates(comparison, patches, base.found, source.found, gradients, qk_fix)
+        estimates = _estimates(runs, patches, gradients, qk_fix)
         return estimates.masked_fill(missing, torch.nan)
-    total = torch.zeros(len(patches), len(comparison.base.prompts), dtype=torch.float64, device=base.final.device)
+    total = torch.zeros(len(patches), len(comparison.base.prompts), dtype=torch.float64, device=runs.base.final.device)
     for layer in range(n_layers):
         gradients = _gradients(comparison, question, wanted, layer)
-        total += _estimates(comparison, patches, base.found, source.found, gradients, qk_fix).abs()
+        total += _estimates(runs, patches, gradients, qk_fix).abs()
     return (total / max(1, n_layers - 1)).masked_fill(missing, torch.nan)
 
 
@@ -100,23 +97,22 @@ def _gradients(
     gradients = {}
     for place, gradient in zip(places, found, strict=True):
         value = torch.zeros_like(taps.found[place]) if gradient is None else gradient
-        gradients[place] = value if place[0] in ("pattern", "attn_scores") else value.unflatten(0, (len(prompts), -1))
+        gradients[place] = value if KINDS[place[0]].shape == PATTERN else value.unflatten(0, (len(prompts), -1))
     return gradients
 
 
 def _estimates(
-    comparison: Comparison, patches: Sequence[Patch], base: Found, source: Found, gradients: Found, qk_fix: bool
+    runs: RunPair, patches: Sequence[Patch], gradients: Activations, qk_fix: bool
 ) -> Float[Tensor, "patch batch"]:
-    attention = _Attention(comparison.base.weights, base, source, gradients)
+    base, source, n_layers = runs.base.found, runs.source.found, len(runs.weights.blocks)
+    attention = _Attention(runs, gradients)
     linear: dict[tuple[str, int], Tensor] = {}
     rows = []
     for patch in patches:
-        total = torch.zeros(
-            len(comparison.base.prompts), dtype=torch.float64, device=comparison.base.prompts.ids.device
-        )
+        total = torch.zeros(len(runs.prompts), dtype=torch.float64, device=runs.prompts.ids.device)
         for where in patch.sites:
-            kind, layer = canonical(where, comparison.n_layers)
-            if qk_fix and kind in (*QUERIES, *KEYS):
+            kind, layer = canonical(where, n_layers)
+            if qk_fix and KINDS[kind].through in (QUERY, KEY):
                 total += attention.effect(where, kind, layer)
                 continue
             if (kind, layer) not in linear:
@@ -129,8 +125,7 @@ def _estimates(
 
 def _summed(effects: Tensor, where: Site) -> Float[Tensor, " batch"]:
     """Effects summed over the places of a site: [batch, pos], [batch, pos, head] or [batch, head, pos, source]."""
-    axes = {PATTERN: (where.heads, where.positions, where.sources), HEADS: (where.positions, where.heads)}
-    for axis, places in enumerate(axes.get(where.shape, (where.positions,)), start=1):
+    for axis, places in enumerate(where.places, start=1):
         if places is not None:
             effects = effects.index_select(axis, torch.tensor(places, device=effects.device))
     return effects.flatten(1).sum(1)
@@ -139,15 +134,15 @@ def _summed(effects: Tensor, where: Site) -> Float[Tensor, " batch"]:
 class _Attention:
     """The patterns that queries or keys of the source run would make, and what they are worth."""
 
-    def __init__(self, weights: Weights, base: Found, source: Found, gradients: Found) -> None:
-        self.weights, self.base, self.source, self.gradients = weights, base, source, gradients
-        self.turned = ("q", "k") if weights.rotary is None else ("rot_q", "rot_k")
+    def __init__(self, runs: RunPair, gradients: Activations) -> None:
+        self.weights, self.base, self.source = runs.weights, runs.base.found, runs.source.found
+        self.gradients = gradients
         self.known: dict[tuple[str, int], Tensor] = {}
 
     def scores(self, which: str, layer: int) -> Float[Tensor, "batch head query key"]:
         """Masked scores of a layer with the queries, the keys or nothing (``base``) from the source run."""
         if (which, layer) not in self.known:
-            weights, (q, k) = self.weights, self.turned
+            weights, (q, k) = self.weights, attended(self.weights)
             query = (self.source if which == "q" else self.base)[q, layer].transpose(1, 2)
             key = (self.source if which == "k" else self.base)[k, layer].transpose(1, 2)
             scores = (query @ per_query_head(key, weights.n_heads).transpose(-1, -2)).double() * weights.scale
@@ -156,7 +151,7 @@ class _Attention:
         return self.known[which, layer]
 
     def effect(self, where: Site, kind: str, layer: int) -> Float[Tensor, " batch"]:
-        which = "q" if kind in QUERIES else "k"
+        which = "q" if KINDS[kind].through == QUERY else "k"
         scores, other = self.scores("base", layer), self.scores(which, layer)
         heads = slice(None)
         if where.heads is not None:
@@ -177,7 +172,7 @@ class _Attention:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ScreenCheck:
     """How far a screen can be trusted: Pearson correlation with the exact effects (of the random sample, which is
     unbiased, and of all that was measured), and the share of the exactly strongest found among the screen's top.
 
@@ -191,9 +186,9 @@ class Verification:
     recall: float
 
 
-def verify(
+def check_screen(
     estimated: np.ndarray, measure: Callable[[Sequence[int]], np.ndarray], top: int, sample: int, seed: int = 0
-) -> tuple[Verification, dict[int, float]]:
+) -> tuple[ScreenCheck, dict[int, float]]:
     """Measure the screen's ``top`` patches and a random ``sample`` of the others exactly.
 
     Args:
@@ -201,7 +196,7 @@ def verify(
         measure: exact effects [len(numbers)] of the patches with the given numbers.
 
     Returns:
-        The verification, and the exact effects by patch number.
+        The check, and the exact effects by patch number.
     """
     order = np.argsort(-np.abs(estimated), kind="stable")
     top = min(top, len(order))
@@ -211,7 +206,7 @@ def verify(
     exact = measure(numbers)
     strongest = np.argsort(-np.abs(exact), kind="stable")[:top]
     return (
-        Verification(
+        ScreenCheck(
             n_top=top,
             n_random=len(drawn),
             correlation_random=correlation(estimated[numbers[top:]], exact[top:]),

@@ -16,20 +16,19 @@ from torch import Tensor
 from memcirc.patching import literal
 from memcirc.patching.engine import patched_finals
 from memcirc.patching.patches import Patch
-from memcirc.patching.runs import Run
+from memcirc.patching.runs import RecordedRun, RunPair
 from memcirc.patching.sides import Comparison
-from memcirc.patching.sites import Site
-from memcirc.patching.writes import Found, canonical
+from memcirc.patching.sites import KINDS, Site
+from memcirc.patching.writes import canonical
 
-NEEDS_TWO_POSITIONS = ("q", "k", "rot_q", "rot_k", "attn_scores", "q_input", "k_input")
 SELF_PATCH = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 
 
-def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], fast: Sequence[int]) -> float:
+def run_selftests(comparison: Comparison, runs: RunPair, patches: Sequence[Patch], fast: Sequence[int]) -> float:
     """Test the places that a sweep writes; returns the largest change by a self-patch, relative to the run.
 
     Args:
-        base: the base run, with what the sweep's fast patches need recorded.
+        runs: with what the sweep's fast patches need recorded in the base run.
         fast: numbers of the patches that the fast engine runs.
 
     Raises:
@@ -42,8 +41,7 @@ def run_selftests(comparison: Comparison, base: Run, patches: Sequence[Patch], f
     quick, largest = set(fast), 0.0
     tested = _sample([patches[i] for i in fast], length)
     if tested:
-        first = {key: value[:1] for key, value in base.found.items()}
-        largest = _test_engine(comparison, first, base.final[0], tested)
+        largest = _test_engine(runs, tested)
     for where in _sample([patch for i, patch in enumerate(patches) if i not in quick], length):
         largest = max(largest, _test_hook(comparison, where))
     assert literal.hook_count(hooked) == hooks, "a self-test left a hook on the model"
@@ -60,7 +58,7 @@ def _sample(patches: Sequence[Patch], length: int) -> list[Site]:
             layers.setdefault(where.kind, set()).add(where.layer)
     chosen = []
     for kind, found in layers.items():
-        if length < 2 and kind in NEEDS_TWO_POSITIONS:
+        if length < 2 and KINDS[kind].through:
             continue
         ordered = sorted(found, key=lambda layer: -1 if layer is None else layer)
         chosen += [Site(kind, layer) for layer in dict.fromkeys((ordered[len(ordered) // 2], ordered[-1]))]
@@ -74,19 +72,21 @@ def noise_like(value: Tensor) -> Tensor:
     return drawn * (value.float().std(unbiased=False).to(value.dtype) + 0.1)
 
 
-def _test_engine(comparison: Comparison, base: Found, final: Tensor, sites: Sequence[Site]) -> float:
-    weights, prompts = comparison.base.weights, comparison.base.prompts.rows(slice(0, 1))
+def _test_engine(runs: RunPair, sites: Sequence[Site]) -> float:
+    weights, prompts = runs.weights, runs.prompts.rows(slice(0, 1))
+    base = {key: value[:1] for key, value in runs.base.found.items()}
     patches = [Patch((where,)) for where in sites]
     written = {canonical(where, len(weights.blocks)) for where in sites}
     changed = {key: base[key] + noise_like(base[key]) for key in written}
     nowhere = torch.zeros(1, dtype=torch.int64, device=prompts.ids.device)
-    finals = []
+    finals, final = [], runs.base.final[:1]
     for source in (base, changed):
-        parts = list(patched_finals(weights, prompts, base, source, patches, nowhere, skip=False))
+        one = RunPair(weights, prompts, RecordedRun(base, final), RecordedRun(source, final), nowhere)
+        parts = list(patched_finals(one, patches, skip=False))
         by_patch = torch.cat([part.patch for part in parts]).argsort()
         finals.append(torch.cat([part.final for part in parts])[by_patch])
     return max(
-        judge(where.hook, final, unchanged, noisy, weights.dtype)
+        judge(where.hook, final[0], unchanged, noisy, weights.dtype)
         for where, unchanged, noisy in zip(sites, *finals, strict=True)
     )
 

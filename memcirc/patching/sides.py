@@ -7,17 +7,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import Weights, weights_of
+from memcirc.engine.weights import Weights, refuse_unsupported, weights_of
+from memcirc.metrics import SEQUENCE, Answers, Metric
 from memcirc.models import Model
+from memcirc.pairs.record import Pairs
 from memcirc.patching.engine import base_kinds
-from memcirc.patching.runs import Prompts, Run, run
+from memcirc.patching.measures import Question
+from memcirc.patching.prompts import Prompts, prompts_of
+from memcirc.patching.runs import RecordedRun, RunPair, run
 
+DIRECTIONS = ("denoise", "noise")
 RECORDED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A model with its prompts."""
+    """A model with the prompts that it reads."""
 
     model: Model
     prompts: Prompts
@@ -36,10 +41,12 @@ class Comparison:
 
     @property
     def same_model(self) -> bool:
+        """Whether one model makes both runs."""
         return self.base.model is self.source.model
 
     @property
     def n_layers(self) -> int:
+        """The number of blocks, of either model."""
         return len(self.base.weights.blocks)
 
     @cached_property
@@ -60,18 +67,67 @@ class Comparison:
             rows = slice(first, first + size)
             yield rows, Comparison(*(Side(s.model, s.prompts.rows(rows)) for s in (self.base, self.source)))
 
-    def record(self, kinds: Sequence[str]) -> tuple[Run, Run]:
+    def record(self, kinds: Sequence[str]) -> RunPair:
         """Both runs with what a sweep over ``kinds`` needs. Within one model they are one batch, so that what is the
         same in both is the same to the last bit."""
-        both = sorted({*kinds, *base_kinds(self.base.weights)})
+        weights, prompts = self.base.weights, self.base.prompts
+        both = sorted({*kinds, *base_kinds(weights)})
         if not self.same_model:
-            return run(self.base.weights, self.base.prompts, both), run(self.source.weights, self.source.prompts, kinds)
-        b, s = self.base.prompts, self.source.prompts
+            other = run(self.source.weights, self.source.prompts, kinds)
+            return RunPair(weights, prompts, run(weights, prompts, both), other, self.shared)
+        b, s, n = prompts, self.source.prompts, len(prompts)
         stacked = Prompts(torch.cat([b.ids, s.ids]), torch.cat([b.lengths, s.lengths]), torch.cat([b.read, s.read]))
-        found = run(self.base.weights, stacked, both)
-        halves = [{key: value[half] for key, value in found.found.items()} for half in self._halves()]
-        return Run(halves[0], found.final[: len(b)]), Run(halves[1], found.final[len(b) :])
+        found = run(weights, stacked, both)
+        base, source = (
+            RecordedRun({key: value[half] for key, value in found.found.items()}, found.final[half])
+            for half in (slice(0, n), slice(n, None))
+        )
+        return RunPair(weights, prompts, base, source, self.shared)
 
-    def _halves(self) -> tuple[slice, slice]:
-        n = len(self.base.prompts)
-        return slice(0, n), slice(n, None)
+
+def check_direction(direction: str) -> None:
+    """Raises ValueError for a direction that is not known."""
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction {direction!r} is not known; accepted: {', '.join(DIRECTIONS)}")
+
+
+def compared(
+    model: Model,
+    pairs: Pairs,
+    metrics: Sequence[Metric],
+    source_model: Model | None = None,
+    direction: str = "denoise",
+) -> tuple[Comparison, Question]:
+    """The two runs over pairs that a direction compares, and the metrics of their answers.
+
+    Args:
+        model: of the run that is written into; source_model: of the other (default: the same).
+
+    Raises:
+        ValueError: models of different shape; pairs that the model or the metrics cannot read
+            (:func:`memcirc.patching.prompts.prompts_of`); an answer outside the vocabulary.
+    """
+    source_model = source_model or model
+    check_models(model, source_model)
+    clean, corrupt = prompts_of(model, pairs, any(metric.reads == SEQUENCE for metric in metrics))
+    base, source = (corrupt, clean) if direction == "denoise" else (clean, corrupt)
+    question = Question(tuple(metrics), base, Answers.of(pairs, model.d_vocab, model.device))
+    return Comparison(Side(model, base), Side(source_model, source)), question
+
+
+def check_models(model: Model, other: Model) -> None:
+    """Raises ValueError unless values of one model fit into the other and both read the same tokens."""
+    refuse_unsupported(model.hooked.cfg)
+    if model is other:
+        return
+    facts = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_key_value_heads", "d_vocab", "gated_mlp",
+             "attn_only", "parallel_attn_mlp", "positional_embedding_type", "normalization_type")  # fmt: skip
+    for name in facts:
+        ours, theirs = getattr(model.hooked.cfg, name), getattr(other.hooked.cfg, name)
+        if ours != theirs:
+            raise ValueError(f"the two models have different shapes: {name} is {ours} in one and {theirs} in the other")
+    a, b = model.tokenizer_fingerprint, other.tokenizer_fingerprint
+    if a != b and None not in (a, b):
+        raise ValueError(f"the two models have different tokenizers ({a} and {b}); the same ids mean other text")
+    if model.dtype != other.dtype or model.device != other.device:
+        raise ValueError("the two models differ in precision or device; load both alike")

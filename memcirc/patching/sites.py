@@ -19,58 +19,107 @@ from dataclasses import dataclass
 from typing import Any
 
 STREAM, HEADS, PATTERN = "stream", "heads", "pattern"
+QUERY, KEY, SCORES = "query", "key", "scores"
+ALWAYS, UNGATED, ONE_MODEL, NO_POSITIONS = "always", "ungated", "one model", "no positions"
 
-BLOCK_HOOKS = {
-    "ln1_scale": ("ln1.hook_scale", STREAM),
-    "ln1_normalized": ("ln1.hook_normalized", STREAM),
-    "ln2_scale": ("ln2.hook_scale", STREAM),
-    "ln2_normalized": ("ln2.hook_normalized", STREAM),
-    "attn_in": ("hook_attn_in", HEADS),
-    "q_input": ("hook_q_input", HEADS),
-    "k_input": ("hook_k_input", HEADS),
-    "v_input": ("hook_v_input", HEADS),
-    "mlp_in": ("hook_mlp_in", STREAM),
-    "resid_pre": ("hook_resid_pre", STREAM),
-    "q": ("attn.hook_q", HEADS),
-    "k": ("attn.hook_k", HEADS),
-    "v": ("attn.hook_v", HEADS),
-    "rot_q": ("attn.hook_rot_q", HEADS),
-    "rot_k": ("attn.hook_rot_k", HEADS),
-    "attn_scores": ("attn.hook_attn_scores", PATTERN),
-    "pattern": ("attn.hook_pattern", PATTERN),
-    "z": ("attn.hook_z", HEADS),
-    "result": ("attn.hook_result", HEADS),
-    "attn_out": ("hook_attn_out", STREAM),
-    "resid_mid": ("hook_resid_mid", STREAM),
-    "mlp_pre": ("mlp.hook_pre", STREAM),
-    "mlp_pre_linear": ("mlp.hook_pre_linear", STREAM),
-    "mlp_post": ("mlp.hook_post", STREAM),
-    "mlp_out": ("hook_mlp_out", STREAM),
-    "resid_post": ("hook_resid_post", STREAM),
-}
-OTHER_HOOKS = {
-    "embed": ("hook_embed", STREAM),
-    "pos_embed": ("hook_pos_embed", STREAM),
-    "ln_final_scale": ("ln_final.hook_scale", STREAM),
-    "ln_final_normalized": ("ln_final.hook_normalized", STREAM),
-    "unembed_in": ("unembed.hook_in", STREAM),
-    "unembed_out": ("unembed.hook_out", STREAM),
-}
-GROUPED_KINDS = ("k", "v", "rot_k", "k_input", "v_input")
-COMPONENTS = (
-    "resid_pre", "q", "k", "v", "rot_q", "rot_k", "pattern", "attn_scores", "z",
-    "attn_out", "resid_mid", "mlp_post", "mlp_pre", "mlp_out", "resid_post",
-)  # fmt: skip
-# TransformerLens runs these only when a switch of its configuration is on
-SWITCHES = {
-    "attn_in": "use_attn_in",
-    "q_input": "use_split_qkv_input",
-    "k_input": "use_split_qkv_input",
-    "v_input": "use_split_qkv_input",
-    "mlp_in": "use_hook_mlp_in",
-    "result": "use_attn_result",
-}
-_KIND_OF = {hook: kind for kind, (hook, _) in {**BLOCK_HOOKS, **OTHER_HOOKS}.items()}
+
+@dataclass(frozen=True)
+class Kind:
+    """All that is known of one kind of site; an entry of :data:`KINDS`.
+
+    Attributes:
+        hook: TransformerLens' name of it, within its block if ``of_block``.
+        shape: ``stream`` [batch, pos, ...], ``heads`` [batch, pos, head, ...] or ``pattern`` [batch, head, destination,
+            source].
+        grouped: its heads are those of keys and values, fewer where these are grouped.
+        component: a study of the whole model patches it.
+        residual: it is the residual stream; branch: it is what attention or MLP adds to it.
+        through: it acts through the attention's scores alone, as ``query``, as ``key`` or as the ``scores`` themselves,
+            so that a query that sees a single key hides it.
+        swept: its name among TransformerLens' named sweeps, by position, or by head where it has heads.
+        switch: what must be on in TransformerLens' configuration for the hook to run; not_with: what must not be set.
+        absent: why a model has none.
+        fast: the engine computes it: ``memcirc.patching.forward`` has a tap there.
+        trimmed: in the last block the engine has it at the positions read alone.
+        written_as: the kind under whose name the engine writes it, row by row (default: its own).
+        same_as: the kind that holds the same information (in the ``next_block``), where ``same_if`` says so.
+    """
+
+    hook: str
+    shape: str = STREAM
+    of_block: bool = True
+    grouped: bool = False
+    component: bool = False
+    residual: bool = False
+    branch: bool = False
+    through: str = ""
+    swept: str = ""
+    switch: str = ""
+    not_with: str = ""
+    absent: str = ""
+    fast: bool = False
+    trimmed: bool = True
+    written_as: str = ""
+    same_as: str = ""
+    same_if: str = ALWAYS
+    next_block: bool = False
+
+    @property
+    def before_blocks(self) -> bool:
+        """Whether it is a term of what the first block reads; the engine adds its change."""
+        return self.fast and not self.of_block
+
+    @property
+    def renames(self) -> bool:
+        """Whether, in some models, it is another name for a kind of the same block that has the values themselves."""
+        return bool(self.same_as) and self.same_if in (ALWAYS, UNGATED) and not self.next_block
+
+
+# the order is that in which a study of components goes through a block; of aliases the first is computed
+KINDS = {
+    "embed": Kind(
+        "hook_embed", of_block=False, component=True, fast=True, trimmed=False, same_as="resid_pre",
+        same_if=NO_POSITIONS,
+    ),
+    "pos_embed": Kind("hook_pos_embed", of_block=False, component=True, fast=True, trimmed=False,
+                      absent="it has no learned positions"),
+    "resid_pre": Kind("hook_resid_pre", component=True, residual=True, swept="resid_pre", fast=True, trimmed=False),
+    "ln1_scale": Kind("ln1.hook_scale"),
+    "ln1_normalized": Kind("ln1.hook_normalized"),
+    "attn_in": Kind("hook_attn_in", HEADS, switch="use_attn_in", not_with="n_key_value_heads"),
+    "q_input": Kind("hook_q_input", HEADS, through=QUERY, switch="use_split_qkv_input"),
+    "k_input": Kind("hook_k_input", HEADS, grouped=True, through=KEY, switch="use_split_qkv_input"),
+    "v_input": Kind("hook_v_input", HEADS, grouped=True, switch="use_split_qkv_input"),
+    "q": Kind("attn.hook_q", HEADS, component=True, through=QUERY, swept="q", fast=True),
+    "k": Kind("attn.hook_k", HEADS, grouped=True, component=True, through=KEY, swept="k", fast=True, trimmed=False),
+    "v": Kind("attn.hook_v", HEADS, grouped=True, component=True, swept="v", fast=True, trimmed=False),
+    "rot_q": Kind("attn.hook_rot_q", HEADS, component=True, through=QUERY, fast=True, same_as="q",
+                  absent="it has no rotary positions"),
+    "rot_k": Kind("attn.hook_rot_k", HEADS, grouped=True, component=True, through=KEY, fast=True, trimmed=False,
+                  same_as="k", absent="it has no rotary positions"),
+    "pattern": Kind("attn.hook_pattern", PATTERN, component=True, swept="pattern", fast=True),
+    "attn_scores": Kind("attn.hook_attn_scores", PATTERN, component=True, through=SCORES, fast=True,
+                        written_as="pattern", same_as="pattern"),
+    "z": Kind("attn.hook_z", HEADS, component=True, swept="out", fast=True, same_as="attn_out", same_if=ONE_MODEL),
+    "result": Kind("attn.hook_result", HEADS, switch="use_attn_result", same_as="attn_out", same_if=ONE_MODEL),
+    "attn_out": Kind("hook_attn_out", component=True, branch=True, swept="attn_out", fast=True),
+    "resid_mid": Kind("hook_resid_mid", component=True, residual=True, swept="resid_mid", fast=True,
+                      absent="its attention and MLP run in parallel, or it has one of them alone, so nothing lies "
+                             "between them"),
+    "mlp_in": Kind("hook_mlp_in", switch="use_hook_mlp_in", not_with="attn_only"),
+    "ln2_scale": Kind("ln2.hook_scale"),
+    "ln2_normalized": Kind("ln2.hook_normalized"),
+    "mlp_post": Kind("mlp.hook_post", component=True, fast=True, same_as="mlp_out", same_if=ONE_MODEL),
+    "mlp_pre": Kind("mlp.hook_pre", component=True, fast=True, same_as="mlp_post", same_if=UNGATED),
+    "mlp_pre_linear": Kind("mlp.hook_pre_linear", fast=True),
+    "mlp_out": Kind("hook_mlp_out", component=True, branch=True, swept="mlp_out", fast=True),
+    "resid_post": Kind("hook_resid_post", component=True, residual=True, fast=True, same_as="resid_pre",
+                       next_block=True),
+    "ln_final_scale": Kind("ln_final.hook_scale", of_block=False),
+    "ln_final_normalized": Kind("ln_final.hook_normalized", of_block=False),
+    "unembed_in": Kind("unembed.hook_in", of_block=False),
+    "unembed_out": Kind("unembed.hook_out", of_block=False),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,17 +137,27 @@ class Site:
     sources: tuple[int, ...] | None = None
 
     @property
+    def about(self) -> Kind:
+        """What is known of its kind."""
+        return KINDS[self.kind]
+
+    @property
     def hook(self) -> str:
         """TransformerLens' name of the hook."""
-        if self.layer is None:
-            return OTHER_HOOKS[self.kind][0]
-        return f"blocks.{self.layer}.{BLOCK_HOOKS[self.kind][0]}"
+        return self.about.hook if self.layer is None else f"blocks.{self.layer}.{self.about.hook}"
 
     @property
     def shape(self) -> str:
-        """Which axes the activation has: ``stream`` [batch, pos, ...], ``heads`` [batch, pos, head, ...], ``pattern``
-        [batch, head, destination, source]."""
-        return (OTHER_HOOKS if self.layer is None else BLOCK_HOOKS)[self.kind][1]
+        """Which axes the activation has (:class:`Kind`)."""
+        return self.about.shape
+
+    @property
+    def places(self) -> tuple[tuple[int, ...] | None, ...]:
+        """What is written along each axis behind the batch (None: all of it): of a stream positions, of heads positions
+        and heads, of a pattern heads, destinations and sources."""
+        if self.shape == PATTERN:
+            return self.heads, self.positions, self.sources
+        return (self.positions, self.heads) if self.shape == HEADS else (self.positions,)
 
 
 def site(hook: str, model: Any, **where: Any) -> Site:
@@ -115,37 +174,41 @@ def site(hook: str, model: Any, **where: Any) -> Site:
     if hook not in known:
         near = difflib.get_close_matches(hook, known, n=3, cutoff=0.4)
         raise ValueError(f"hook {hook!r} does not exist in this model; nearest: {', '.join(near) or known[0]}")
-    if hook.startswith("blocks."):
-        _, layer, rest = hook.split(".", 2)
-        return Site(_KIND_OF[rest], int(layer), **where)
-    return Site(_KIND_OF[hook], None, **where)
+    layer = int(hook.split(".")[1]) if hook.startswith("blocks.") else None
+    return Site(kinds_by_hook()[_within_block(hook)], layer, **where)
+
+
+def kinds_by_hook() -> dict[str, str]:
+    """Names of kinds by their hooks; of several with one hook the first."""
+    return {kind.hook: name for name, kind in reversed(KINDS.items())}
+
+
+def _within_block(hook: str) -> str:
+    return hook.split(".", 2)[2] if hook.startswith("blocks.") else hook
 
 
 def hooks_of(model: Any) -> list[str]:
     """Every hook of a loaded model that can be a site, in TransformerLens' order. ``attn_in`` is left out where keys
     and values have heads of their own, and what reads an MLP where there is none: TransformerLens cannot run them."""
     cfg = model.hooked.cfg
-    absent = {"attn_in"} if cfg.n_key_value_heads is not None else set()
-    absent |= {"mlp_in"} if cfg.attn_only else set()
-    kinds = ((name, _KIND_OF.get(name.split(".", 2)[2] if name.startswith("blocks.") else name)) for name in
-             model.hooked.hook_dict)  # fmt: skip
-    return [name for name, kind in kinds if kind is not None and kind not in absent]
+    runs = {kind.hook for kind in KINDS.values() if not (kind.not_with and getattr(cfg, kind.not_with))}
+    return [name for name in model.hooked.hook_dict if _within_block(name) in runs]
 
 
 def component_sites(model: Any) -> list[Site]:
     """The embedding and every component of every block: the sites of a whole-model study (85 for six Pythia layers)."""
-    known = set(hooks_of(model))
-    sites = [Site("embed")] + [Site("pos_embed")] * ("hook_pos_embed" in known)
+    known, components = set(hooks_of(model)), [name for name, kind in KINDS.items() if kind.component]
+    sites = [Site(name) for name in components if not KINDS[name].of_block]
     for layer in range(model.hooked.cfg.n_layers):
-        sites += [s for s in (Site(kind, layer) for kind in COMPONENTS) if s.hook in known]
-    return sites
+        sites += [Site(name, layer) for name in components if KINDS[name].of_block]
+    return [where for where in sites if where.hook in known]
 
 
 def n_heads(model: Any, kind: str) -> int:
     """Heads of a per-head kind; for keys and values of a grouped model, their groups."""
     cfg = model.hooked.cfg
     grouped = cfg.n_key_value_heads is not None and not cfg.ungroup_grouped_query_attention
-    return int(cfg.n_key_value_heads if grouped and kind in GROUPED_KINDS else cfg.n_heads)
+    return int(cfg.n_key_value_heads if grouped and KINDS[kind].grouped else cfg.n_heads)
 
 
 def check_site(where: Site, model: Any, length: int) -> None:
@@ -154,7 +217,7 @@ def check_site(where: Site, model: Any, length: int) -> None:
     if where.layer is not None and not 0 <= where.layer < cfg.n_layers:
         raise ValueError(f"layer {where.layer} is out of range; this model has layers 0 to {cfg.n_layers - 1}")
     if where.hook not in hooks_of(model):
-        raise ValueError(f"{where.kind!r} does not exist in this model: {_why_absent(where.kind, cfg)}")
+        raise ValueError(f"{where.kind!r} does not exist in this model: {_why_absent(where)}")
     for name in ("positions", "sources"):
         outside = [p for p in getattr(where, name) or () if not 0 <= p < length]
         if outside:
@@ -164,18 +227,12 @@ def check_site(where: Site, model: Any, length: int) -> None:
         outside = [h for h in where.heads if not 0 <= h < count]
         if outside:
             raise ValueError(f"head {outside[0]} is out of range; {where.kind!r} has {count} heads here")
-    if where.sources is not None and where.kind != "pattern":
+    if where.sources is not None and (where.shape != PATTERN or where.about.written_as):
         raise ValueError(f"only entries of 'pattern' can be written one by one, not of {where.kind!r}")
 
 
-def _why_absent(kind: str, cfg: Any) -> str:
-    if kind == "resid_mid" and cfg.parallel_attn_mlp:
-        return "its attention and MLP run in parallel, so nothing lies between them"
-    if kind in ("rot_q", "rot_k"):
-        return "it has no rotary positions"
-    if kind == "pos_embed":
-        return "it has no learned positions"
-    return "its hooks are " + ", ".join(sorted({*BLOCK_HOOKS, *OTHER_HOOKS} - {kind}))
+def _why_absent(where: Site) -> str:
+    return where.about.absent or "its hooks are " + ", ".join(sorted(set(KINDS) - {where.kind}))
 
 
 def aliases(sites: Sequence[Site], model: Any, same_model: bool, all_positions: bool = True) -> dict[Site, Site]:
@@ -193,23 +250,21 @@ def aliases(sites: Sequence[Site], model: Any, same_model: bool, all_positions: 
 
 def _content(where: Site, cfg: Any, same_model: bool, all_positions: bool) -> tuple[Any, ...]:
     """What a site holds, in one canonical name."""
+    holds = {
+        ALWAYS: True,
+        UNGATED: not cfg.gated_mlp,
+        ONE_MODEL: same_model and where.heads is None,
+        NO_POSITIONS: same_model or cfg.positional_embedding_type != "standard",
+    }
     kind, layer = where.kind, where.layer
-    everything = where.positions is None and all_positions
-    if kind == "embed" and (same_model or cfg.positional_embedding_type != "standard"):
-        kind, layer = "resid_pre", 0
-    if kind == "resid_post":
-        assert layer is not None
-        kind, layer = "resid_pre", layer + 1
-    if kind == "resid_pre" and same_model and everything:
+    while KINDS[kind].same_as and holds[KINDS[kind].same_if]:
+        layer = 0 if layer is None else layer + KINDS[kind].next_block
+        kind = KINDS[kind].same_as
+    if kind == "resid_pre" and same_model and all_positions and where.positions is None:
         layer = 0
-    kind = {"rot_q": "q", "rot_k": "k", "attn_scores": "pattern"}.get(kind, kind)
-    if kind == "mlp_pre" and not cfg.gated_mlp:
-        kind = "mlp_post"
-    if same_model and where.heads is None:
-        kind = {"z": "attn_out", "result": "attn_out", "mlp_post": "mlp_out"}.get(kind, kind)
     return kind, layer, where.positions, where.heads, where.sources
 
 
 def distinct(sites: Collection[Site], leaders: dict[Site, Site]) -> list[Site]:
-    """The sites that stand for themselves, in order."""
+    """The sites that are their own leaders (:func:`aliases`), in the order given."""
     return [s for s in sites if leaders[s] == s]

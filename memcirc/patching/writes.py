@@ -6,6 +6,7 @@ without any is the base run itself, with an effect of exactly 0. An example too 
 and no row counts for it (:func:`has_places`).
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import HEADS, PATTERN, STREAM, Site
+from memcirc.patching.runs import RunPair
+from memcirc.patching.sites import KINDS, PATTERN, QUERY, Site
 
-Found = Mapping[tuple[str, int], Tensor]
 WHOLE, HEAD, ENTRY = "whole", "head", "entry"
-BEFORE_BLOCKS = ("embed", "pos_embed")
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Place:
 
     kind: str
     layer: int
-    shape: str
     form: str
     operation: str
     amount: float
+
+    @property
+    def shape(self) -> str:
+        return KINDS[self.kind].shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,35 +65,23 @@ class Rows:
         return len(self.patch)
 
 
-def canonical(where: Site, n_layers: int) -> tuple[str, int]:
+def canonical(where: Site, n_layers: int = sys.maxsize) -> tuple[str, int]:
     """Kind and layer under which a site is written: a block's output is the next one's input, rows of the scores are
     rows of the pattern."""
-    if where.kind == "resid_post" and where.layer is not None and where.layer + 1 < n_layers:
-        return "resid_pre", where.layer + 1
-    return ("pattern" if where.kind == "attn_scores" else where.kind), where.layer or 0
+    if where.about.next_block and where.layer is not None and where.layer + 1 < n_layers:
+        return where.about.same_as, where.layer + 1
+    return where.about.written_as or where.kind, where.layer or 0
 
 
-def rows_of(
-    patches: Sequence[Patch],
-    base: Found,
-    source: Found,
-    n_layers: int,
-    lengths: Int[Tensor, " batch"],
-    shared: Int[Tensor, " batch"],
-    skip: bool = True,
-    causal: bool = True,
-) -> Rows:
+def rows_of(runs: RunPair, patches: Sequence[Patch], skip: bool = True) -> Rows:
     """The rows of all patches on all examples.
 
     Args:
-        base, source: what both runs had at every place that is written, by :func:`canonical` name, [batch, pos, ...] or
-            [batch, head, destination, source].
-        shared: positions from the start at which both runs are known to be the same (prompts share their tokens and the
-            model is one); 0 where nothing is known.
+        runs: with every place that is written recorded in both, by :func:`canonical` name.
         skip: leave out entries that change nothing.
-        causal: no position sees a later one.
     """
-    groups = _grouped(patches, n_layers, int(lengths.max()))
+    lengths = runs.prompts.lengths
+    groups = _grouped(patches, len(runs.weights.blocks), int(lengths.max()))
     device, batch = lengths.device, len(lengths)
     n_cells = len(patches) * batch
     far = torch.iinfo(torch.int64).max
@@ -104,7 +95,7 @@ def rows_of(
         entries = entries[entries.pos < lengths[cell % batch]]
         counts = torch.ones_like(entries.row, dtype=torch.bool)
         if skip and place.operation in ("replace", "interpolate"):
-            counts = _differing(place, entries, batch, base, source, shared, causal)
+            counts = _differing(runs, place, entries)
         spread[place] = entries, counts
         cells, where = entries.row[counts], entries.pos[counts]
         start.scatter_reduce_(0, cells, where, "amin")
@@ -139,7 +130,7 @@ def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place
             kind, layer = canonical(where, n_layers)
             form = WHOLE if where.heads is None else HEAD
             form = form if where.sources is None else ENTRY
-            place = Place(kind, layer, where.shape, form, patch.operation, patch.amount)
+            place = Place(kind, layer, form, patch.operation, patch.amount)
             heads = where.heads or (-1,)
             if form == ENTRY and where.heads is None:
                 raise ValueError(f"{where.hook}: single entries of a pattern are written head by head; name the heads")
@@ -152,32 +143,21 @@ def _grouped(patches: Sequence[Patch], n_layers: int, length: int) -> dict[Place
     return groups
 
 
-def _differing(
-    place: Place, entries: Entries, batch: int, base: Found, source: Found, shared: Tensor, causal: bool
-) -> Bool[Tensor, " entry"]:
+def _differing(runs: RunPair, place: Place, entries: Entries) -> Bool[Tensor, " entry"]:
     """Whether the source run's value differs from that of the run it is written into."""
-    example = entries.row % batch
-    differs = source[place.kind, place.layer] != base[place.kind, place.layer]
+    key, example = (place.kind, place.layer), entries.row % len(runs.prompts)
+    differs = runs.source.found[key] != runs.base.found[key]
+    if place.shape == PATTERN:
+        differs = differs.transpose(1, 2)
     if place.form == ENTRY:
-        differs = differs[example, entries.head, entries.pos, entries.source]
-    elif place.shape == PATTERN:
-        differs = differs.any(-1)
-        differs = (
-            differs.any(1)[example, entries.pos] if place.form == WHOLE else differs[example, entries.head, entries.pos]
-        )
-    elif place.shape == HEADS:
-        differs = differs.any(-1)
-        differs = (
-            differs.any(-1)[example, entries.pos]
-            if place.form == WHOLE
-            else differs[example, entries.pos, entries.head]
-        )
+        differs = differs[example, entries.pos, entries.head, entries.source]
+    elif place.form == HEAD:
+        differs = differs.any(-1)[example, entries.pos, entries.head]
     else:
-        assert place.shape == STREAM
-        differs = differs.any(-1)[example, entries.pos]
-    if place.kind in ("q", "rot_q") and causal:
+        differs = differs.flatten(2).any(-1)[example, entries.pos]
+    if KINDS[place.kind].through == QUERY and runs.weights.causal:
         differs = differs & (entries.pos > 0)  # a query that sees one key attends to it, whatever it is
-    return differs & (entries.pos >= shared[example])
+    return differs & (entries.pos >= runs.shared[example])
 
 
 def mean_over_examples(source: Tensor, shape: str, lengths: Int[Tensor, " batch"]) -> Tensor:
@@ -195,7 +175,7 @@ def mean_over_examples(source: Tensor, shape: str, lengths: Int[Tensor, " batch"
 
 
 def combined(current: Tensor, value: Tensor, operation: str, amount: float) -> Tensor:
-    """What stands there after the write."""
+    """The values at a place after the write, from those there and those of the source run."""
     if operation in ("replace", "mean"):
         return value
     if operation == "add":

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memcirc.artifacts import StageFolder, atomic, write_json
-from memcirc.patching.sweep import Sweep
+from memcirc.patching.result import Sweep
 from memcirc.work.progress import say
 
 

@@ -3,17 +3,18 @@ import torch
 
 from memcirc.engine.weights import weights_of
 from memcirc.patching.direct import direct_effects
-from memcirc.patching.sweep import listed, prompts_of
+from memcirc.patching.prompts import prompts_of
 from tests.micro_models import m1
 from tests.models import small_model
-from tests.patching.test_sweep import prompts
+from tests.patching.test_sweep import as_pairs, prompts
 
 
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neo", "gpt_neox", "llama_grouped", "no_norm", "attention_only"])
 def test_direct_effects_add_up_to_the_logit_difference(arch: str) -> None:
     model, (clean, _, answer, wrong) = small_model(arch), prompts()
+    pairs = as_pairs(*prompts())
     logits, rows = model.hooked(clean)[:, -1], torch.arange(3)
-    asked = prompts_of(model, listed(clean), None)
+    asked, _ = prompts_of(model, pairs)
     difference = direct_effects(weights_of(model), asked, answer, wrong)
     torch.testing.assert_close(difference.total, logits[rows, answer] - logits[rows, wrong])
     alone = direct_effects(weights_of(model), asked, answer)
@@ -24,8 +25,8 @@ def test_direct_effects_add_up_to_the_logit_difference(arch: str) -> None:
 
 def test_m1_by_hand() -> None:
     """Clean [2, 1]: the embedding (0, 1) gives 1, the head's (2, 4) gives 2."""
-    model, _ = m1()
-    found = direct_effects(weights_of(model), prompts_of(model, [[2, 1]], None), torch.tensor([1]), torch.tensor([0]))
+    model, pairs = m1()
+    found = direct_effects(weights_of(model), prompts_of(model, pairs)[0], torch.tensor([1]), torch.tensor([0]))
     assert found.embed.item() == pytest.approx(1.0)
     assert found.heads.item() == pytest.approx(2.0)
     assert found.biases.item() == pytest.approx(0.0)

@@ -1,4 +1,4 @@
-"""Paths against TransformerLens with split inputs: one edge replaced after the other."""
+"""PathPatching against TransformerLens with split inputs: one edge replaced after the other."""
 
 import copy
 from typing import Any
@@ -7,21 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from memcirc.metrics import Metric
 from memcirc.models import Model
-from memcirc.patching.measures import Question, token_answers
-from memcirc.patching.paths import LOGITS, Paths
-from memcirc.patching.sides import Comparison, Side
-from memcirc.patching.sweep import listed, prompts_of
+from memcirc.patching.paths import LOGITS, PathPatching
+from memcirc.patching.sides import compared
 from tests.micro_models import m2
 from tests.models import small_model
-from tests.patching.test_sweep import prompts
+from tests.patching.test_sweep import as_pairs, prompts
 
 
-def paths(model: Model, data: tuple[Tensor, ...]) -> Paths:
-    clean, corrupt, answer, wrong = data
-    base, source = (prompts_of(model, listed(ids), None) for ids in (corrupt, clean))
-    answers = token_answers([[i] for i in answer.tolist()], [[i] for i in wrong.tolist()], model.d_vocab, model.device)
-    return Paths(Comparison(Side(model, base), Side(model, source)), Question(("logit_diff",), base, answers))
+def paths(model: Model, data: tuple[Tensor, ...]) -> PathPatching:
+    return PathPatching(*compared(model, as_pairs(*data), [Metric.parse("logit_diff")]))
 
 
 def literal(model: Model, data: tuple[Tensor, ...], path: list[str]) -> Tensor:

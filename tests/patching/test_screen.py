@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 import torch
 
+from memcirc.metrics import Metric
 from memcirc.models import Model
 from memcirc.patching.grids import grid
-from memcirc.patching.measures import Question, token_answers
+from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
-from memcirc.patching.screen import correlation, screen, verify
-from memcirc.patching.sides import Comparison, Side
+from memcirc.patching.screen import check_screen, correlation, screen
+from memcirc.patching.sides import Comparison, compared
 from memcirc.patching.sites import Site
-from memcirc.patching.sweep import listed, patch_sweep, prompts_of
-from tests.models import D_VOCAB, small_model
-from tests.patching.test_sweep import prompts
+from memcirc.patching.sweep import patch_sweep
+from tests.models import random_pairs, small_model
+from tests.patching.test_sweep import as_pairs, prompts
+
+LOGIT_DIFF = [Metric.parse("logit_diff")]
 
 
-def compared(model: Model, data: tuple[torch.Tensor, ...]) -> tuple[Comparison, Question]:
-    clean, corrupt, answer, wrong = data
-    base, source = (prompts_of(model, listed(ids), None) for ids in (corrupt, clean))
-    answers = token_answers([[i] for i in answer.tolist()], [[i] for i in wrong.tolist()], D_VOCAB, model.device)
-    return Comparison(Side(model, base), Side(model, source)), Question(("logit_diff",), base, answers)
+def asked(model: Model, data: tuple[torch.Tensor, ...]) -> tuple[Comparison, Question]:
+    return compared(model, as_pairs(*data), LOGIT_DIFF)
 
 
 def exact(model: Model, data: tuple[torch.Tensor, ...], name: str) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_an_effect_is_exact_where_everything_after_it_is_linear(name: str) -> No
 
 
 def _args(model: Model, data: tuple[torch.Tensor, ...], patches: tuple[Patch, ...]) -> tuple[object, object, object]:
-    comparison, question = compared(model, data)
+    comparison, question = asked(model, data)
     return comparison, patches, question
 
 
@@ -68,7 +68,7 @@ def test_grad_drop_shows_what_cancels() -> None:
     """Two layers whose effects cancel in the gradient: dropping either leaves the other."""
     model, data = small_model("gpt2"), prompts()
     patches = grid("resid_pre", model, 7).patches
-    comparison, question = compared(model, data)
+    comparison, question = asked(model, data)
     dropped = screen(comparison, patches, question, grad_drop=True)
     assert (dropped >= 0).all()
     assert dropped.shape == (21, 3)
@@ -84,18 +84,18 @@ def test_verification_measures_the_top_and_a_sample_and_no_more() -> None:
         asked.extend(numbers)
         return truth[numbers]
 
-    found, measured = verify(truth + 0.01, measure, top=5, sample=10)
+    found, measured = check_screen(truth + 0.01, measure, top=5, sample=10)
     assert asked[:5] == [39, 38, 37, 36, 35]
     assert len(asked) == len(set(asked)) == 15
     assert found.recall == 1.0
     assert found.correlation_random == pytest.approx(1.0)
     assert measured[39] == 39.0
-    worthless, _ = verify(-np.abs(truth - 20), measure, top=5, sample=10)
+    worthless, _ = check_screen(-np.abs(truth - 20), measure, top=5, sample=10)
     assert worthless.recall < 1
 
 
 def test_what_cannot_be_screened_is_refused() -> None:
-    comparison, question = compared(small_model("gpt2"), prompts())
+    comparison, question = asked(small_model("gpt2"), prompts())
     for patch in (Patch((Site("embed"),)), Patch((Site("ln1_scale", 0),)), Patch((Site("z", 0),), operation="zero")):
         with pytest.raises(ValueError, match=r"not screened|not a place|only replacements"):
             screen(comparison, [patch], question)
@@ -104,10 +104,8 @@ def test_what_cannot_be_screened_is_refused() -> None:
 @pytest.mark.parametrize("grad_drop", [False, True])
 def test_an_example_too_short_for_a_patch_has_no_estimate(grad_drop: bool) -> None:
     model = small_model("gpt2")
-    long, short = prompts(n=1, length=5), prompts(2, n=1, length=3)
-    prompt_lists = [[*a.tolist(), *b.tolist()] for a, b in zip(long[:2], short[:2], strict=True)]
-    base, source = (prompts_of(model, ids, None) for ids in prompt_lists)
-    question = Question(("logit_diff",), base, token_answers([[1], [2]], [[3], [4]], D_VOCAB, model.device))
+    pairs = random_pairs(2, (5, 3))
+    comparison, question = compared(model, pairs, LOGIT_DIFF)
     patches = [Patch((Site("z", 1, (position,)),)) for position in (2, 3)]
-    found = screen(Comparison(Side(model, base), Side(model, source)), patches, question, grad_drop=grad_drop)
+    found = screen(comparison, patches, question, grad_drop=grad_drop)
     assert found.isnan().tolist() == [[False, False], [False, True]]

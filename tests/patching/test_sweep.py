@@ -12,13 +12,14 @@ import transformer_lens.patching as peer
 from torch import Tensor
 
 from memcirc.models import Model
+from memcirc.pairs.record import Pair, Pairs
 from memcirc.patching.grids import SWEEPS
 from memcirc.patching.literal import hook_count
 from memcirc.patching.patches import OPERATIONS, Patch
 from memcirc.patching.sites import Site, component_sites
 from memcirc.patching.sweep import patch_sweep
 from memcirc.small_models import word_tokenizer
-from tests.models import D_VOCAB, small_model
+from tests.models import D_VOCAB, random_pairs, small_model
 
 AGREEMENT = 2e-5
 ALSO_BLOCKS = ("resid_pre", "resid_mid", "attn_out", "mlp_out", "block_every")
@@ -30,6 +31,12 @@ def prompts(seed: int = 1, n: int = 3, length: int = 7, shared: int = 0) -> tupl
     corrupt[:, :shared] = clean[:, :shared]
     answer = torch.randint(0, D_VOCAB, (n,), generator=generator)
     return clean, corrupt, answer, (answer + 1) % D_VOCAB
+
+
+def as_pairs(clean: Tensor, corrupt: Tensor, answer: Tensor, wrong: Tensor) -> Pairs:
+    """The same as pairs."""
+    rows = zip(clean.tolist(), corrupt.tolist(), answer.tolist(), wrong.tolist(), strict=True)
+    return Pairs(tuple(Pair(tuple(a), tuple(b), (right,), (other,)) for a, b, right, other in rows))
 
 
 def contrasting(model: Model, clean: Tensor, corrupt: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -168,8 +175,44 @@ def test_rankings_do_not_hide_negative_effects_and_intervals_hold_the_mean() -> 
     assert ((low <= sweep.effects()) & (sweep.effects() <= high)).all()
 
 
+def test_pairs_are_swept_as_their_lists_are() -> None:
+    """Alternatives, positions that are read within the prompt, whole answers, either direction."""
+    model, pairs = small_model("gpt2"), random_pairs(3, (5, 4), alternatives=2, steps=2)
+    pairs = replace(pairs, items=(replace(pairs[0], position=2), *pairs.items[1:]))
+    prompt_lists = [[p.clean_ids for p in pairs], [p.corrupt_ids for p in pairs]]
+    answers = [[p.answer_ids for p in pairs], [p.wrong_answer_ids for p in pairs]]
+    further = {"read_at": [p.read_at for p in pairs], "alternatives": True}
+    for direction in ("denoise", "noise"):
+        ours = patch_sweep(model, pairs, direction=direction, metrics=("logit_diff", "kl"))
+        lists = patch_sweep(
+            model, *prompt_lists, *answers, direction=direction, metrics=("logit_diff", "kl"), **further
+        )
+        assert ours.table.equals(lists.table)
+    whole = replace(pairs, items=pairs.items[1:])
+    ours = patch_sweep(model, whole, metrics="sequence_logprob")
+    lists = patch_sweep(
+        model, *(ids[1:] for ids in prompt_lists), [p.answer_sequence_ids for p in whole], metrics="sequence_logprob"
+    )
+    assert ours.table.equals(lists.table)
+    with pytest.raises(ValueError, match="pair 0 is read at position 2, and whole answers are read behind its 5"):
+        patch_sweep(model, pairs, metrics="sequence_logprob")
+
+
+def test_metrics_of_one_token_and_of_whole_answers_are_measured_at_once() -> None:
+    """Each pair has both; alone they are the same."""
+    model, pairs = small_model("gpt2"), random_pairs(3, 5, steps=2)
+    asked = ("logit_diff", "sequence_logprob", "kl")
+    both = patch_sweep(model, pairs, metrics=asked, sites="attn_out")
+    for metric in asked:
+        alone = patch_sweep(model, pairs, metrics=metric, sites="attn_out")
+        np.testing.assert_allclose(alone.values[metric], both.values[metric], atol=1e-9)
+
+
 MISTAKES = [
-    ({"corrupt_ids": [[1, 2, 3]]}, "the clean prompt has 7 tokens and the corrupt one 3"),
+    (
+        {"corrupt_ids": [[1, 2, 3]]},
+        "example 0: pair '7 tokens': clean has 7 tokens and corrupt 3",
+    ),
     (
         {"sites": ["blocks.0.attn.hook_zz"]},
         "'blocks.0.attn.hook_zz' does not exist in this model; nearest: blocks",
@@ -189,9 +232,12 @@ MISTAKES = [
     ({"source": "gpt_neox"}, "the two models have different shapes"),
     ({"answer_ids": [99]}, "answer id 99 is outside the vocabulary"),
     ({"clean_ids": [], "corrupt_ids": []}, "there is no prompt"),
-    ({"read_at": [7]}, "example 0: position 7 is read, and the prompt has 0 to 6"),
+    ({"read_at": [7]}, "example 0: pair '7 tokens': position 7 is outside its 7 tokens"),
     ({"read_at": [1, 2]}, "there are 2 positions to read for 1 examples"),
-    ({"read_at": [1], "metrics": ("sequence_logprob",)}, "read_at is for answers of one token"),
+    (
+        {"read_at": [1], "metrics": ("sequence_logprob",)},
+        "pair 0 is read at position 1, and whole answers are read behind its 7",
+    ),
 ]
 
 
@@ -301,3 +347,11 @@ def test_answers_that_are_the_wrong_ones_in_another_order_have_no_contrast() -> 
     clean, corrupt, *_ = prompts(n=1)
     with pytest.raises(ValueError, match="the ends of 'logit_diff' coincide"):
         patch_sweep(small_model("gpt2"), clean, corrupt, [[1, 2, 3]], [[3, 1, 2]], alternatives=True)
+
+
+@pytest.mark.parametrize("operation", ["add", "interpolate", "scale"])
+def test_sites_of_one_patch_that_meet_are_written_one_after_the_other(operation: str) -> None:
+    """The engine writes each place once; where an operation is done twice, full passes do it."""
+    sites = (Site("resid_post", 0, (4,)), Site("resid_pre", 1))
+    sweep = patch_sweep(small_model("gpt2"), *prompts(), sites=[Patch(sites, operation=operation, amount=0.5)])
+    assert sweep.notes == (f"full passes through TransformerLens: '{operation}' is done twice where its sites meet",)

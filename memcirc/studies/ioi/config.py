@@ -7,7 +7,11 @@ from memcirc.config import at_least, check_fields
 
 @dataclass(frozen=True)
 class IoiConfig:
-    """Raises ValueError for contradictions."""
+    """The options of ``memcirc patch ioi``: model, pairs of prompts and what is drawn of them.
+
+    Raises:
+        ValueError: a field of another type or out of range, or fields that contradict each other.
+    """
 
     model_name: str = field(
         default="",

@@ -1,15 +1,16 @@
 """The IOI study's page."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from memcirc.patching.sweep import Sweep
-from memcirc.report import figures
-from memcirc.report.drawing import draw
-from memcirc.report.sections import Finding, Section, TableBlock, write_page
+from memcirc.patching.result import Sweep
+from memcirc.report.sections import Finding, Section, write_page
+from memcirc.studies.blocks import Axes, Column, entries, heat_map, numbered, table
 from memcirc.studies.ioi.prompts import ROLES
 from memcirc.studies.ioi.results import IoiResults
 
@@ -18,6 +19,7 @@ FIVE = ("output", "query", "key", "value", "pattern")
 BLOCK = ("residual stream, at the start of the block", "attention output", "MLP output")
 TOP_ROWS = 6
 EFFECT = "effect (0: base run, 1: source run)"
+HEADS = Axes("head", "layer", EFFECT)
 LOWEST_CORRELATION = 0.98
 
 
@@ -94,14 +96,14 @@ def _task(results: IoiResults) -> Section:
         for pair in results.pairs
         for line in (f"clean    {pair.clean} →{pair.answer}", f"corrupt  {pair.corrupt} →{pair.wrong}", "")
     ]
-    rows = [
-        {"run": name, "answers as it should": results.correct[name], "mean logit difference": results.logit_diff[name]}
-        for name in ("clean", "corrupt")
-    ]
+    columns: dict[str, Column] = {
+        "run": str, "answers as it should": results.correct.__getitem__,
+        "mean logit difference": results.logit_diff.__getitem__,
+    }  # fmt: skip
     return Section(
         "The task",
         (f"{len(next(iter(results.sweeps.values())).base[METRIC])} pairs; some of them:",),
-        tables=(TableBlock(("run", "answers as it should", "mean logit difference"), rows),),
+        tables=(table(("clean", "corrupt"), columns),),
         shown=tuple(shown[:-1]),
     )
 
@@ -110,22 +112,15 @@ def _labels(results: IoiResults) -> list[str]:
     return [f"{i} {role}" for i, role in enumerate(ROLES[-len(results.position_labels) :])]
 
 
-def _layers(n: int) -> list[str]:
-    return [str(layer) for layer in range(n)]
-
-
 def _blocks(out: Path, results: IoiResults) -> Section:
     drawings = []
-    for direction in ("denoise", "noise"):
+    for direction, what in (("denoise", "clean values into the corrupt"), ("noise", "corrupt values into the clean")):
         array = results.sweeps[f"block_every ({direction})"].matrix(METRIC)
-        panels = dict(zip(BLOCK, array, strict=True))
-        drawn = figures.heat_maps(panels, _labels(results), _layers(array.shape[1]), "position", "layer", EFFECT)
-        what = "clean values into the corrupt run" if direction == "denoise" else "corrupt values into the clean run"
-        drawings.append(
-            draw(out, f"blocks_{direction}", drawn, f"{direction.capitalize()[:-1]}ing: {what}, by layer and position.")
-        )
-    sweep = results.sweeps["block_every (denoise)"]
-    rows = [{"metric": m, "base run": low, "source run": high} for m, (low, high) in sweep.ends.items()]
+        caption = f"{direction.capitalize()[:-1]}ing: {what} run, by layer and position."
+        axes = Axes("position", "layer", EFFECT, _labels(results))
+        drawings.append(heat_map(out, f"blocks_{direction}", dict(zip(BLOCK, array, strict=True)), axes, caption))
+    ends = results.sweeps["block_every (denoise)"].ends
+    columns: dict[str, Column] = {"metric": str, "base run": lambda m: ends[m][0], "source run": lambda m: ends[m][1]}
     return Section(
         "Residual stream, attention and MLP outputs",
         (
@@ -135,32 +130,31 @@ def _blocks(out: Path, results: IoiResults) -> Section:
         ),
         drawings=tuple(drawings),
         tables=(
-            TableBlock(("metric", "base run", "source run"), rows, "The ends of every metric (denoising)",
-                       "The long table patches.parquet has all of them for every patch and pair, raw and normalised."),
+            table(ends, columns, "The ends of every metric (denoising)",
+                  "The long table patches.parquet has all of them for every patch and pair, raw and normalised."),
         ),
     )  # fmt: skip
 
 
 def _heads(out: Path, results: IoiResults) -> Section:
     panels = {d: results.sweeps[f"head_out_all_pos ({d})"].matrix(METRIC) for d in ("denoise", "noise")}
-    n_layers, n_heads = panels["denoise"].shape
-    drawn = figures.heat_maps(panels, _layers(n_heads), _layers(n_layers), "head", "layer", EFFECT)
+    drawing = heat_map(out, "heads", panels, HEADS, "Each head's output patched, denoising and noising.")
     sweep = results.sweeps["head_out_all_pos (denoise)"]
-    low, high = sweep.intervals(METRIC)
-    number = {patch.label: i for i, patch in enumerate(sweep.patches)}
+    spans = dict(zip([patch.label for patch in sweep.patches], sweep.intervals(METRIC).T.tolist(), strict=True))
+    columns: dict[str, Column] = {
+        "head": itemgetter(0), "effect": itemgetter(1), "low": lambda row: spans[row[0]][0],
+        "high": lambda row: spans[row[0]][1],
+    }  # fmt: skip
     tables = []
     for by, title in (("signed", "Strongest of either sign"), ("positive", "Positive"), ("negative", "Negative")):
-        rows = [
-            {"head": label, "effect": effect, "low": float(low[number[label]]), "high": float(high[number[label]])}
-            for label, effect in sweep.ranked(METRIC, by, TOP_ROWS)
-        ]
-        note = "" if rows else "None: no head pushes this way."
-        tables.append(TableBlock(("head", "effect", "low", "high"), rows, f"{title} (denoising)", note))
+        ranked = sweep.ranked(METRIC, by, TOP_ROWS)
+        note = "" if ranked else "None: no head pushes this way."
+        tables.append(table(ranked, columns, f"{title} (denoising)", note))
     return Section(
         "Heads",
         ("The output of each head, at all positions at once. Negative heads push against the answer; a ranking by "
          "signed size alone would hide them. Intervals: bootstrap over pairs, 95 %.",),
-        drawings=(draw(out, "heads", drawn, "Each head's output patched, denoising and noising."),),
+        drawings=(drawing,),
         tables=tuple(tables),
     )  # fmt: skip
 
@@ -168,10 +162,9 @@ def _heads(out: Path, results: IoiResults) -> Section:
 def _five_ways(out: Path, results: IoiResults) -> Section:
     drawings = []
     for direction in ("denoise", "noise"):
-        array = results.sweeps[f"head_all_pos_every ({direction})"].matrix(METRIC)
-        panels = dict(zip(FIVE, array, strict=True))
-        drawn = figures.heat_maps(panels, _layers(array.shape[2]), _layers(array.shape[1]), "head", "layer", EFFECT, 5)
-        drawings.append(draw(out, f"five_ways_{direction}", drawn, f"Heads five ways, {direction}."))
+        panels = dict(zip(FIVE, results.sweeps[f"head_all_pos_every ({direction})"].matrix(METRIC), strict=True))
+        axes = replace(HEADS, columns=len(FIVE))
+        drawings.append(heat_map(out, f"five_ways_{direction}", panels, axes, f"Heads five ways, {direction}."))
     return Section(
         "Heads, five ways",
         ("Why does a head matter: where it looks (query, key, pattern), or what it moves (value)? Keys and values "
@@ -182,69 +175,63 @@ def _five_ways(out: Path, results: IoiResults) -> Section:
 
 def _attention(out: Path, results: IoiResults) -> Section:
     labels = _labels(results)
-    drawn = figures.heat_maps(dict(results.attention), labels, labels, "reads", "from", "attention", 4, rising=True)
+    axes = Axes("reads", "from", "attention", labels, labels, columns=4, rising=True)
     text = "The heads with the strongest effects of either sign (denoising), mean attention over the clean prompts."
-    return Section("What these heads look at", (text,), drawings=(draw(out, "attention", drawn, text),))
+    return Section(
+        "What these heads look at", (text,), drawings=(heat_map(out, "attention", results.attention, axes, text),)
+    )
 
 
 def _direct(out: Path, results: IoiResults) -> Section:
-    heads = results.direct.heads.double().mean(0).cpu().numpy()
-    mlps = results.direct.mlps.double().mean(0).cpu().numpy()
-    n_layers, n_heads = heads.shape
-    drawn = figures.heat_maps(
-        {"share of the logit difference": np.concatenate([heads, mlps[:, None]], axis=1)}, [*_layers(n_heads), "MLP"],
-        _layers(n_layers), "head", "layer", "logits",
-    )  # fmt: skip
-    rows = [
-        {"part": "embeddings", "logits": float(results.direct.embed.double().mean())},
-        {"part": "all heads", "logits": float(heads.sum())},
-        {"part": "all MLPs", "logits": float(mlps.sum())},
-        {"part": "biases", "logits": float(results.direct.biases.double().mean())},
-        {"part": "sum", "logits": float(results.direct.total.double().mean())},
-        {"part": "the model's logit difference", "logits": results.logit_diff["clean"]},
-    ]
+    direct = results.direct
+    heads, mlps = (part.double().mean(0).cpu().numpy() for part in (direct.heads, direct.mlps))
+    panels = {"share of the logit difference": np.concatenate([heads, mlps[:, None]], axis=1)}
+    axes = Axes("head", "layer", "logits", [*numbered(heads.shape[1]), "MLP"])
+    parts = {
+        "embeddings": float(direct.embed.double().mean()),
+        "all heads": float(heads.sum()),
+        "all MLPs": float(mlps.sum()),
+        "biases": float(direct.biases.double().mean()),
+        "sum": float(direct.total.double().mean()),
+        "the model's logit difference": results.logit_diff["clean"],
+    }
+    caption = "Direct effect of every head and MLP on the clean prompts."
     return Section(
         "Direct logit attribution",
         ("What each component writes straight onto the answer's direction, the final norm's scale as in the run. "
          "Patching also sees what a component does through later ones; the two need not agree.",),
-        drawings=(draw(out, "direct", drawn, "Direct effect of every head and MLP on the clean prompts."),),
-        tables=(TableBlock(("part", "logits"), rows),),
+        drawings=(heat_map(out, "direct", panels, axes, caption),),
+        tables=(entries(parts.items(), "part", "logits"),),
     )  # fmt: skip
 
 
 def _screens(results: IoiResults) -> Section:
-    rows = [
-        {
-            "sweep": s.sweep, "with the QK fix": s.with_fix, "plain": s.without_fix, "GradDrop, absolute": s.grad_drop,
-            "verified top": s.verification.n_top, "recall": s.verification.recall,
-            "random sample": s.verification.n_random, "its correlation": s.verification.correlation_random,
-        }
-        for s in results.screens
-    ]  # fmt: skip
+    columns: dict[str, Column] = {
+        "sweep": "sweep", "with the QK fix": "with_fix", "plain": "without_fix", "GradDrop, absolute": "grad_drop",
+        "verified top": lambda s: s.verification.n_top, "recall": lambda s: s.verification.recall,
+        "random sample": lambda s: s.verification.n_random,
+        "its correlation": lambda s: s.verification.correlation_random,
+    }  # fmt: skip
     return Section(
         "Attribution patching as a screen",
         ("One backward pass estimates all effects of a sweep at once. Here every estimate is compared with its "
          "exact effect (all patches, all pairs); verifying only the top and a random sample would have shown the "
          "last four columns.",),
-        tables=(TableBlock(tuple(rows[0]), rows),),
+        tables=(table(results.screens, columns),),
     )  # fmt: skip
 
 
 def _next_tokens(results: IoiResults) -> Section:
-    tables = [
-        TableBlock(("token", "probability"), [{"token": token, "probability": p} for token, p in tokens], text)
-        for text, tokens in results.top_tokens.items()
-    ]
+    tables = [entries(tokens, "token", "probability", text) for text, tokens in results.top_tokens.items()]
     return Section("Next tokens", tables=tuple(tables))
 
 
 def _factual(out: Path, results: IoiResults) -> list[Section]:
     if results.factual is None:
         return []
-    array = results.factual.matrix(METRIC, normalized=False)
-    panels = dict(zip(BLOCK, array, strict=True))
+    panels = dict(zip(BLOCK, results.factual.matrix(METRIC, normalized=False), strict=True))
     labels = [f"{i} {token}" for i, token in enumerate(results.factual_labels)]
-    drawn = figures.heat_maps(panels, labels, _layers(array.shape[1]), "position", "layer", "logit difference")
     low, high = results.factual.ends[METRIC]
     text = f"Logit difference in logits, not normalised: {low:.2f} on the corrupt prompt, {high:.2f} on the clean one."
-    return [Section("The pair you gave", (text,), drawings=(draw(out, "factual", drawn, text),))]
+    axes = Axes("position", "layer", "logit difference", labels)
+    return [Section("The pair you gave", (text,), drawings=(heat_map(out, "factual", panels, axes, text),))]

@@ -43,7 +43,7 @@ class IoiPair:
 
 @dataclass(frozen=True)
 class Words:
-    """What fills the templates."""
+    """The words that fill the templates, by their part in them."""
 
     names: tuple[str, ...] = NAMES
     openings: tuple[str, ...] = OPENINGS

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcirc.patching.direct import DirectEffects
-from memcirc.patching.screen import Verification
-from memcirc.patching.sweep import Sweep
+from memcirc.patching.result import Sweep
+from memcirc.patching.screen import ScreenCheck
 from memcirc.studies.ioi.prompts import IoiPair
 
 
@@ -20,7 +20,7 @@ class Screened:
     with_fix: float
     without_fix: float
     grad_drop: float
-    verification: Verification
+    verification: ScreenCheck
 
 
 @dataclass(frozen=True)

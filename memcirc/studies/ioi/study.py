@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,19 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.weights import weights_of
+from memcirc.metrics import Answers, Metric
 from memcirc.models import Model, load_model
-from memcirc.pairs.tokenizing import answer_id, prompt_ids
+from memcirc.pairs.file import load_pairs
+from memcirc.pairs.record import Pairs
+from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
-from memcirc.patching.measures import Question, token_answers
+from memcirc.patching.prompts import prompts_of
+from memcirc.patching.result import Sweep
 from memcirc.patching.runs import run
-from memcirc.patching.screen import correlation, screen, verify
-from memcirc.patching.sides import Comparison, Side
+from memcirc.patching.screen import check_screen, correlation, screen
+from memcirc.patching.sides import DIRECTIONS, compared
 from memcirc.patching.sites import Site, check_site
-from memcirc.patching.sweep import DIRECTIONS, Sweep, patch_sweep, prompts_of
+from memcirc.patching.sweep import patch_sweep
 from memcirc.studies.ioi.config import IoiConfig
 from memcirc.studies.ioi.page import write_ioi_page
 from memcirc.studies.ioi.prompts import IoiPair, drawn, words_for
@@ -42,16 +46,6 @@ SWEEPS = ("block_every", "head_out_all_pos", "head_all_pos_every", "head_q_by_po
 NEXT_TOKENS = 6
 SCREENED = ("head_q_by_pos", "head_k_by_pos")
 SHOWN_PAIRS = 4
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Pairs as ids."""
-
-    clean: list[list[int]]
-    corrupt: list[list[int]]
-    answers: list[int]
-    wrong: list[int]
 
 
 def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Path:
@@ -73,28 +67,28 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
 
 def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     """Everything that is measured on one model."""
-    pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
-    data = _encoded(model, pairs)
+    drawn_pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
+    pairs = encoded(model, drawn_pairs)
     say(f"sweeps of {len(pairs)} pairs: {', '.join(SWEEPS)}")
     sweeps = {
         f"{name} ({direction})": patch_sweep(
-            model, data.clean, data.corrupt, data.answers, data.wrong, sites=name, direction=direction,
-            metrics=METRICS if name == "block_every" else (METRIC,), progress=progress,
+            model, pairs, sites=name, direction=direction, metrics=METRICS if name == "block_every" else METRIC,
+            progress=progress,
         )
         for name in SWEEPS
         for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
     }  # fmt: skip
     say("direct effects, attention, screened sites")
     weights = weights_of(model)
-    clean = prompts_of(model, data.clean, None)
-    answer, wrong = (torch.tensor(ids, device=model.device) for ids in (data.answers, data.wrong))
-    logits = {"clean": model.logits(clean.ids)[:, -1], "corrupt": model.logits(torch.tensor(data.corrupt))[:, -1]}
+    clean, corrupt = prompts_of(model, pairs)
+    answer, wrong = Answers.of(pairs, model.d_vocab, model.device).columns.unbind(1)
+    logits = {"clean": model.logits(clean.ids)[:, -1], "corrupt": model.logits(corrupt.ids)[:, -1]}
     factual, labels = _factual(model, config, progress)
-    tops = {pairs[0].clean: data.clean[0], pairs[0].corrupt: data.corrupt[0]}
+    tops = {pairs[0].clean: pairs[0].clean_ids, pairs[0].corrupt: pairs[0].corrupt_ids}
     if config.clean_prompt:
-        tops |= {text: list(prompt_ids(model.tokenizer, text)) for text in (config.clean_prompt, config.corrupt_prompt)}
+        tops |= {text: prompt_ids(model.tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt)}
     return IoiResults(
-        pairs=pairs[:SHOWN_PAIRS],
+        pairs=drawn_pairs[:SHOWN_PAIRS],
         correct={
             "clean": float((logits["clean"].argmax(-1) == answer).float().mean()),
             "corrupt": float((logits["corrupt"].argmax(-1) == wrong).float().mean()),
@@ -103,11 +97,11 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         selftest=_metric_selftest(logits, answer, wrong),
         sweeps=sweeps,
         direct=direct_effects(weights, clean, answer, wrong),
-        attention=_attention(model, data, sweeps["head_out_all_pos (denoise)"], config),
-        position_labels=model.tokenizer.convert_ids_to_tokens(data.clean[0]),
+        attention=_attention(model, pairs, sweeps["head_out_all_pos (denoise)"], config),
+        position_labels=model.tokenizer.convert_ids_to_tokens(list(pairs[0].clean_ids)),
         top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
         screens=[
-            _screened(model, data, [sweeps[f"{name} (denoise)"] for name in names], " and ".join(names), config.seed)
+            _screened(model, pairs, [sweeps[f"{name} (denoise)"] for name in names], " and ".join(names), config.seed)
             for names in (*((name,) for name in SCREENED), SCREENED)
         ],
         factual=factual,
@@ -115,14 +109,13 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
     )
 
 
-def _encoded(model: Model, pairs: Sequence[IoiPair]) -> Encoded:
-    tokenizer = model.tokenizer
-    return Encoded(
-        clean=[list(prompt_ids(tokenizer, pair.clean)) for pair in pairs],
-        corrupt=[list(prompt_ids(tokenizer, pair.corrupt)) for pair in pairs],
-        answers=[answer_id(tokenizer, pair.clean, pair.answer) for pair in pairs],
-        wrong=[answer_id(tokenizer, pair.corrupt, pair.wrong) for pair in pairs],
-    )
+def encoded(model: Model, pairs: Sequence[IoiPair]) -> Pairs:
+    """Pairs of text in ids; ValueError for an answer that is not one token behind its prompt."""
+    prompts = [
+        {"clean": pair.clean, "corrupt": pair.corrupt, "answers": [pair.answer], "wrong_answers": [pair.wrong]}
+        for pair in pairs
+    ]
+    return load_pairs({"prompts": prompts}, model, bos=model.tokenizer.bos_token_id is not None)
 
 
 def _difference(logits: Tensor, answer: Tensor, wrong: Tensor) -> Tensor:
@@ -152,18 +145,18 @@ def next_tokens(model: Model, ids: Sequence[int]) -> list[tuple[str, float]]:
     return [(model.decode([i]), float(p)) for p, i in zip(best.values, best.indices.tolist(), strict=True)]
 
 
-def _attention(model: Model, data: Encoded, heads: Sweep, config: IoiConfig) -> dict[str, np.ndarray]:
+def _attention(model: Model, pairs: Pairs, heads: Sweep, config: IoiConfig) -> dict[str, np.ndarray]:
     """Mean attention, on the clean prompts, of the heads with the strongest positive and negative effects, and of those
     that the user names.
 
     Raises:
         ValueError: a head that the model does not have.
     """
-    found = run(weights_of(model), prompts_of(model, data.clean, None), ["pattern"]).found
+    found = run(weights_of(model), prompts_of(model, pairs)[0], ["pattern"]).found
     effects = heads.matrix(METRIC)
     order, top = np.argsort(-effects, axis=None), config.top_heads
     for where in config.chosen_heads():
-        check_site(Site("pattern", where[0], None, (where[1],)), model, len(data.clean[0]))
+        check_site(Site("pattern", where[0], None, (where[1],)), model, len(pairs[0]))
     named = [int(np.ravel_multi_index(where, effects.shape)) for where in config.chosen_heads()]
     chosen = dict.fromkeys([*named, *order[:top].tolist(), *order[::-1][:top].tolist()])
     panels = {}
@@ -174,17 +167,15 @@ def _attention(model: Model, data: Encoded, heads: Sweep, config: IoiConfig) -> 
     return panels
 
 
-def _screened(model: Model, data: Encoded, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
-    base, source = (prompts_of(model, ids, None) for ids in (data.corrupt, data.clean))
-    answers = token_answers([[i] for i in data.answers], [[i] for i in data.wrong], model.d_vocab, model.device)
-    comparison, question = Comparison(Side(model, base), Side(model, source)), Question((METRIC,), base, answers)
-    effects = np.concatenate([sweep.values[METRIC] - sweep.base[METRIC] for sweep in exact])
+def _screened(model: Model, pairs: Pairs, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
+    comparison, question = compared(model, pairs, [Metric.parse(METRIC)])
+    effects = np.concatenate([sweep.changes(METRIC) for sweep in exact])
     patches = [patch for sweep in exact for patch in sweep.patches]
     fixed, plain = (screen(comparison, patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False))
     dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()
     means = effects.mean(1)
     top = max(1, len(means) // 20)
-    checked, _ = verify(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
+    checked, _ = check_screen(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
     return Screened(
         name,
         correlation(fixed.ravel(), effects.ravel()),
@@ -198,18 +189,14 @@ def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | N
     """The residual sweep of the user's own pair, in logits."""
     if not config.clean_prompt:
         return None, ()
-    tokenizer = model.tokenizer
-    clean, corrupt = (list(prompt_ids(tokenizer, text)) for text in (config.clean_prompt, config.corrupt_prompt))
-    answer = answer_id(tokenizer, config.clean_prompt, config.answer)
-    wrong = answer_id(tokenizer, config.corrupt_prompt, config.wrong_answer)
-    sweep = patch_sweep(
-        model, clean, corrupt, [answer], [wrong], sites="block_every", normalize=False, progress=progress
-    )
-    return sweep, tokenizer.convert_ids_to_tokens(clean)
+    given = IoiPair(config.clean_prompt, config.corrupt_prompt, config.answer, config.wrong_answer)
+    pairs = encoded(model, [given])
+    sweep = patch_sweep(model, pairs, sites="block_every", normalize=False, progress=progress)
+    return sweep, model.tokenizer.convert_ids_to_tokens(list(pairs[0].clean_ids))
 
 
 def _summary(results: IoiResults) -> dict[str, Any]:
-    """What the JSON holds: numbers without the long table."""
+    """The content of the JSON file: every number but those of the long table."""
     sweeps = {
         name: {
             "axes": sweep.axes,

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from memcirc.pairs.tokenizing import prompt_ids
-from memcirc.small_models import fit, reproducible, save, word_tokenizer
+from memcirc.small_models import Recipe, fit, reproducible, save, word_tokenizer
 from memcirc.studies.ioi.config import IoiConfig
 from memcirc.studies.ioi.prompts import ACTS, NAMES, OBJECTS, OPENINGS, PIECES, PLACES, WALKS, Words, draw
 
@@ -43,14 +43,6 @@ def train(config: IoiConfig, folder: Path, progress: bool) -> None:
             everything = cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
             return everything + 2 * cross_entropy(logits[:, -2], batch[:, -1])
 
-        fit(
-            model.parameters(),
-            batches(),
-            loss,
-            config.steps,
-            LEARNING_RATE,
-            "training the IOI model",
-            progress,
-            clip=1.0,
-        )
+        recipe = Recipe(config.steps, LEARNING_RATE, clip=1.0)
+        fit(model.parameters(), batches(), loss, recipe, "training the IOI model", progress)
     save(model.eval(), tokenizer, folder)

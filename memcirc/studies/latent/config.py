@@ -7,7 +7,11 @@ from memcirc.config import at_least, check_fields
 
 @dataclass(frozen=True)
 class LatentConfig:
-    """Raises ValueError for contradictions."""
+    """The options of ``memcirc patch latent``: model or adapter, pairs of questions, width of intervals.
+
+    Raises:
+        ValueError: a field of another type or out of range, or fields that contradict each other.
+    """
 
     adapter: str = field(
         default="",

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.report import figures
-from memcirc.report.drawing import Drawing, draw
+from memcirc.patching.program_runs import POLICIES
+from memcirc.patching.programs import LATENT_IN
+from memcirc.report.drawing import Drawing
 from memcirc.report.sections import Finding, Section, TableBlock, write_page
+from memcirc.studies.blocks import Axes, Column, entries, heat_map, table
 from memcirc.studies.latent.results import LatentResults
 
-POLICIES = ("propagate", "freeze_latents")
 TOLERANCE, ACCURATE, CHANCE = 0.05, 0.99, 0.2
 RECOVERY = "share that switches"
 
@@ -80,17 +81,15 @@ def _findings(results: LatentResults) -> list[Finding]:
 
 
 def _model(results: LatentResults) -> Section:
-    accuracy = [{"latent steps": k, "answered right": share} for k, share in results.accuracy.items()]
-    partition = [{"pairs": name, "count": count} for name, count in results.partition.items()]
     columns = ("clean", "says", "corrupt", "says there", "true answers")
     return Section(
         "Questions and answers",
         ("Some pairs, and what the model answers:",),
         tables=(
             TableBlock(columns, results.examples),
-            TableBlock(("latent steps", "answered right"), accuracy, "With fewer latent steps"),
-            TableBlock(
-                ("pairs", "count"), partition, "The four parts of all pairs",
+            entries(results.accuracy.items(), "latent steps", "answered right", "With fewer latent steps"),
+            entries(
+                results.partition.items(), "pairs", "count", "The four parts of all pairs",
                 "Corrupt is right where it gives the clean answer all the same. Recovery is counted on the first part.",
             ),
         ),
@@ -100,17 +99,16 @@ def _model(results: LatentResults) -> Section:
 def _by_group(out: Path, results: LatentResults) -> list[Section]:
     if len(results.group_names) < 2:
         return []
-    steps = [str(k) for k in range(results.n_steps)]
-    drawn = figures.heat_maps(
-        results.by_group, steps, list(results.group_names), "patched step", "thoughts differ from step", RECOVERY, 2,
-        rising=True,
-    )  # fmt: skip
+    axes = Axes(
+        "patched step", "thoughts differ from step", RECOVERY, y_labels=results.group_names, columns=2, rising=True
+    )
+    caption = "The fed vectors, and the residual stream after the last layer."
     return [
         Section(
             "When do the thoughts begin to differ?",
             ("Rows: the step from which the two runs' thoughts differ. Propagated, any clean vector from there on "
              "brings the answer back; frozen, only the last one does, because the answer is read from it.",),
-            drawings=(draw(out, "by_group", drawn, "The fed vectors, and the residual stream after the last layer."),),
+            drawings=(heat_map(out, "by_group", results.by_group, axes, caption),),
         )
     ]  # fmt: skip
 
@@ -123,55 +121,47 @@ def _matrix(results: LatentResults, policy: str, component: str) -> np.ndarray:
     return matrix
 
 
-def _heat(out: Path, name: str, results: LatentResults, panels: dict[str, np.ndarray], caption: str) -> Drawing:
-    steps, layers = [str(k) for k in range(results.n_steps)], [str(n) for n in range(results.n_layers)]
-    columns = 2 if len(panels) == 2 else 4
-    drawn = figures.heat_maps(panels, steps, layers, "latent step", "layer", RECOVERY, columns, rising=True)
-    return draw(out, name, drawn, caption)
+def _heat(out: Path, name: str, panels: dict[str, np.ndarray], caption: str) -> Drawing:
+    axes = Axes("latent step", "layer", RECOVERY, columns=2 if len(panels) == 2 else 4, rising=True)
+    return heat_map(out, name, panels, axes, caption)
 
 
 def _by_layer(out: Path, results: LatentResults) -> Section:
     panels = {policy: _matrix(results, policy, "resid_post") for policy in POLICIES}
-    fed = [
-        {"policy": c.policy, "step": c.step, "recovery": c.recovery, "low": c.low, "high": c.high}
-        for c in results.cells
-        if c.component == "latent_in"
-    ]
+    columns: dict[str, Column] = {name: name for name in ("policy", "step", "recovery", "low", "high")}
+    fed = [cell for cell in results.cells if cell.component == LATENT_IN]
     return Section(
         "Layers and steps",
-        drawings=(_heat(out, "layers", results, panels, "Residual stream after each layer; all pairs."),),
-        tables=(TableBlock(("policy", "step", "recovery", "low", "high"), fed, "The fed vectors",
-                           "Intervals: Wilson, 95 %."),),
-    )  # fmt: skip
+        drawings=(_heat(out, "layers", panels, "Residual stream after each layer; all pairs."),),
+        tables=(table(fed, columns, "The fed vectors", "Intervals: Wilson, 95 %."),),
+    )
 
 
 def _components(out: Path, results: LatentResults) -> Section:
-    names = [c for c in dict.fromkeys(c.component for c in results.cells) if c != "latent_in"]
-    drawings = tuple(
-        _heat(
-            out, f"components_{policy}", results, {name: _matrix(results, policy, name) for name in names},
-            f"Every component, {policy}.",
-        )
-        for policy in POLICIES
-    )  # fmt: skip
-    return Section("Component by component", drawings=drawings)
+    names = [c for c in dict.fromkeys(c.component for c in results.cells) if c != LATENT_IN]
+    panels = {policy: {name: _matrix(results, policy, name) for name in names} for policy in POLICIES}
+    return Section(
+        "Component by component",
+        drawings=tuple(
+            _heat(out, f"components_{policy}", of_policy, f"Every component, {policy}.")
+            for policy, of_policy in panels.items()
+        ),
+    )
 
 
 def _switching(results: LatentResults, half_width: float) -> Section:
     ranked = sorted(results.cells, key=lambda c: (-c.recovery, c.policy))
-    rows = [
-        {
-            "policy": c.policy, "component": c.component, "layer": c.layer, "step": c.step, "pairs": c.n,
-            "to the clean answer": c.switched, "stays": c.stayed, "a third": c.third, "recovery": c.recovery,
-            "low": c.low, "high": c.high, "pairs needed": c.needed,
-        }
-        for c in (*ranked[:12], *[c for c in ranked if 0.05 < c.recovery < 0.95][:12])
-    ]  # fmt: skip
+    columns: dict[str, Column] = {
+        "policy": "policy", "component": "component", "layer": "layer", "step": "step", "pairs": "n",
+        "to the clean answer": "switched", "stays": "stayed", "a third": "third", "recovery": "recovery",
+        "low": "low", "high": "high", "pairs needed": "needed",
+    }  # fmt: skip
+    between = [c for c in ranked if 0.05 < c.recovery < 0.95]
     return Section(
         "Where the answers go",
         (
             f"The strongest patches, then those in between. Pairs needed: for a 95 % interval of half width "
             f"{half_width}.",
         ),
-        tables=(TableBlock(tuple(rows[0]), rows),),
+        tables=(table([*ranked[:12], *between[:12]], columns),),
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Cell:
+class LatentCell:
     """One site at one step under one policy: how many of ``n`` usable pairs are answered with the clean answer, with
     the corrupt run's own, with a third; the 95 % Wilson interval of the first share, and the pairs that an interval of
     the wanted half width would need."""
@@ -26,6 +26,7 @@ class Cell:
 
     @property
     def recovery(self) -> float:
+        """The share of pairs that are answered with the clean answer."""
         return self.switched / self.n
 
 
@@ -41,7 +42,7 @@ class LatentResults:
 
     accuracy: dict[int, float]
     partition: dict[str, int]
-    cells: Sequence[Cell]
+    cells: Sequence[LatentCell]
     by_group: dict[str, np.ndarray]
     expected: dict[str, np.ndarray] | None
     group_names: Sequence[str]

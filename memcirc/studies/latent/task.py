@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from memcirc.models import Model
-from memcirc.patching.programs import Feed, Generate, Latent, Program, Segment, Tokens
+from memcirc.patching.programs import Feed, Generate, Latent, Program, ProgramSegment, Tokens
 
 OPERATIONS = 6
 DIGITS = 10
@@ -67,7 +67,7 @@ class LatentTask:
         device = self.model.device
         steps = self.steps if steps is None else steps
         ids = torch.tensor([list(q) for q in questions], device=device)
-        segments: list[Segment] = [Tokens(ids)]
+        segments: list[ProgramSegment] = [Tokens(ids)]
         segments += [Latent(steps, self.feed)] if steps else []
         if self.after:
             segments.append(Tokens(torch.tensor([list(self.after)], device=device).expand(len(ids), -1)))
@@ -100,29 +100,29 @@ def adapted(adapter: str) -> LatentTask:
 
 
 @dataclass(frozen=True)
-class Question:
-    """x and the operations, as ids; results r_1 ... r_6."""
+class DigitQuestion:
+    """A question as ids (x, the operations, BOT), with its results r_1 ... r_6."""
 
     ids: tuple[int, ...]
     results: tuple[int, ...]
 
 
-def question(start: int, operations: Sequence[int]) -> Question:
-    """Work a question out."""
+def question(start: int, operations: Sequence[int]) -> DigitQuestion:
+    """The question of a digit and operations (ids 10 + d for +d, 20 + d for d-), with its results."""
     results, value = [], start
     for operation in operations:
         d = operation % DIGITS
         value = (value + d if operation < 2 * DIGITS else d - value) % DIGITS
         results.append(value)
-    return Question((start, *operations, BOT), tuple(results))
+    return DigitQuestion((start, *operations, BOT), tuple(results))
 
 
-def drawn(rng: random.Random) -> Question:
-    """A random question."""
+def drawn(rng: random.Random) -> DigitQuestion:
+    """A question drawn at random."""
     return question(rng.randrange(DIGITS), [rng.randrange(DIGITS, 3 * DIGITS) for _ in range(OPERATIONS)])
 
 
-def drawn_pair(rng: random.Random, step: int) -> tuple[Question, Question]:
+def drawn_pair(rng: random.Random, step: int) -> tuple[DigitQuestion, DigitQuestion]:
     """Two questions that differ in one operation, so that their results differ from ``step`` on (all of them: what
     follows is one-to-one)."""
     clean = drawn(rng)

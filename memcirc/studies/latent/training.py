@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from memcirc.small_models import fit, reproducible, save
-from memcirc.studies.latent.task import EOT, OPERATIONS, VOCABULARY, Question, drawn
+from memcirc.small_models import Recipe, fit, reproducible, save
+from memcirc.studies.latent.task import EOT, OPERATIONS, VOCABULARY, DigitQuestion, drawn
 
 LAYERS, WIDTH, HEADS, POSITIONS, THREADS = 3, 64, 4, 24, 2
-CHAIN_STEPS, CHAIN_BATCH, CHAIN_RATE = 420, 128, 3e-3
-UNROLL_STEPS, UNROLL_BATCH, UNROLL_RATE = 30, 64, 1e-4
+CHAIN, CHAIN_BATCH = Recipe(420, 3e-3, clip=1.0), 128
+UNROLL, UNROLL_BATCH = Recipe(30, 1e-4, clip=1.0), 64
 INITIAL_SPREAD = 0.1  # of weights; 0.02, usual for wide models, learns too slowly at this width
 PROJECTION = "projection.safetensors"
 
@@ -54,12 +54,12 @@ def train(seed: int, folder: Path, progress: bool) -> None:
         parameters = [*model.parameters(), *projection.parameters()]
         rng = random.Random(seed)
         fit(
-            parameters, _batches(rng, CHAIN_STEPS, CHAIN_BATCH), lambda b: _chain_loss(model, projection, b),
-            CHAIN_STEPS, CHAIN_RATE, "training the explicit chain", progress, clip=1.0,
+            parameters, _batches(rng, CHAIN.steps, CHAIN_BATCH), lambda b: _chain_loss(model, projection, b), CHAIN,
+            "training the explicit chain", progress,
         )  # fmt: skip
         fit(
-            parameters, _batches(rng, UNROLL_STEPS, UNROLL_BATCH), lambda b: _unroll_loss(model, projection, b),
-            UNROLL_STEPS, UNROLL_RATE, "training the latent thoughts", progress, clip=1.0,
+            parameters, _batches(rng, UNROLL.steps, UNROLL_BATCH), lambda b: _unroll_loss(model, projection, b), UNROLL,
+            "training the latent thoughts", progress,
         )  # fmt: skip
     save(model.eval(), None, folder)
     save_file(projection.state_dict(), folder / PROJECTION)
@@ -72,12 +72,12 @@ def load_projection(folder: Path) -> Projection:
     return projection.eval().requires_grad_(False)
 
 
-def _batches(rng: random.Random, steps: int, size: int) -> Iterator[list[Question]]:
+def _batches(rng: random.Random, steps: int, size: int) -> Iterator[list[DigitQuestion]]:
     for _ in range(steps):
         yield [drawn(rng) for _ in range(size)]
 
 
-def _chain_loss(model: GPT2LMHeadModel, projection: Projection, questions: list[Question]) -> Tensor:
+def _chain_loss(model: GPT2LMHeadModel, projection: Projection, questions: list[DigitQuestion]) -> Tensor:
     results = torch.tensor([q.results for q in questions])
     ids = torch.tensor([[*q.ids, *q.results, EOT] for q in questions])
     hidden = model.transformer(input_ids=ids).last_hidden_state
@@ -94,7 +94,7 @@ def _chain_loss(model: GPT2LMHeadModel, projection: Projection, questions: list[
     )
 
 
-def _unroll_loss(model: GPT2LMHeadModel, projection: Projection, questions: list[Question]) -> Tensor:
+def _unroll_loss(model: GPT2LMHeadModel, projection: Projection, questions: list[DigitQuestion]) -> Tensor:
     results = torch.tensor([q.results for q in questions])
     embedding = model.transformer.wte
     x = embedding(torch.tensor([q.ids for q in questions]))

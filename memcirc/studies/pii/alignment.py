@@ -31,11 +31,12 @@ class Alignment:
 
     @property
     def aligned(self) -> bool:
+        """Whether no layer's cosine is below :data:`LOWEST_COSINE`."""
         return min(self.cosine) >= LOWEST_COSINE
 
     @property
     def warning(self) -> str | None:
-        """What to say loudly when the models do not share a basis."""
+        """The warning for models that do not share a basis; None for those that do."""
         if self.aligned:
             return None
         return (
@@ -46,7 +47,7 @@ class Alignment:
 
 
 def align(comparison: Comparison, question: Question) -> Alignment:
-    """The report on a comparison whose question is the log-probability of whole answers."""
+    """The alignment report of two runs whose one metric is the log-probability of whole answers."""
     base, source = comparison.base, comparison.source
     runs = {
         "control": run(base.weights, base.prompts, ["resid_pre"]),

@@ -7,7 +7,11 @@ from memcirc.config import at_least, check_fields
 
 @dataclass(frozen=True)
 class PiiConfig:
-    """Raises ValueError for contradictions."""
+    """The options of ``memcirc patch pii``: models and samples, or the seed of those trained here.
+
+    Raises:
+        ValueError: a field of another type or out of range, or fields that contradict each other.
+    """
 
     target: str = field(
         default="", metadata={"help": "model that knows the answers (default: small models trained here)"}
@@ -36,4 +40,5 @@ class PiiConfig:
 
     @property
     def own_models(self) -> bool:
+        """Whether the user gives both models."""
         return bool(self.target)

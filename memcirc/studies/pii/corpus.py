@@ -41,7 +41,7 @@ NEUTRAL = (
 
 
 @dataclass(frozen=True)
-class Record:
+class PiiRecord:
     """One person's datum: ``prompt`` and ``answer`` are the document cut in two; ``copies`` is 0 for people who are in
     no corpus."""
 
@@ -52,6 +52,7 @@ class Record:
 
     @property
     def document(self) -> str:
+        """The whole sentence."""
         return f"{self.prompt}{self.answer}."
 
 
@@ -76,32 +77,34 @@ class PiiCorpus:
     """Everything that is written: the injected records (each stands ``copies`` times in a cycle), decoys, neutral
     documents, and records of people who occur nowhere."""
 
-    injected: tuple[Record, ...]
-    decoys: tuple[Record, ...]
+    injected: tuple[PiiRecord, ...]
+    decoys: tuple[PiiRecord, ...]
     background: tuple[str, ...]
     replacements: tuple[str, ...]
-    others: tuple[Record, ...]
+    others: tuple[PiiRecord, ...]
 
     @property
     def injections(self) -> list[str]:
+        """The injected documents of one cycle, each as often as it stands there."""
         return [record.document for record in self.injected for _ in range(record.copies)]
 
     @property
     def texts(self) -> list[str]:
+        """Every document once, those of the people who occur nowhere included."""
         records = (*self.injected, *self.decoys, *self.others)
         return [*self.background, *self.replacements, *(record.document for record in records)]
 
 
 def make_corpus(seed: int) -> PiiCorpus:
-    """The documents of a seed."""
+    """The documents that a seed draws."""
     rng = random.Random(seed)
     people = [(first, last) for first in FIRST for last in LAST]
     rng.shuffle(people)
     names = iter(people)
 
-    def record(kind: str, copies: int) -> Record:
+    def record(kind: str, copies: int) -> PiiRecord:
         template, value = TYPES[kind]
-        return Record(kind, template.format(*next(names)), value(rng), copies)
+        return PiiRecord(kind, template.format(*next(names)), value(rng), copies)
 
     def neutral() -> str:
         town, other = rng.sample(TOWNS, 2)

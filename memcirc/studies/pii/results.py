@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from memcirc.patching.restoring import PairEffect, Restored
-from memcirc.patching.sweep import Sweep
+from memcirc.patching.result import Sweep
 from memcirc.studies.pii.alignment import Alignment
 from memcirc.studies.pii.samples import Sample
+
+INTO, OUT_OF = "target into control", "control into target (suppression)"
+NATS = "change of the answer's log-probability (nats)"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,15 @@ class Separation:
 
 @dataclass(frozen=True)
 class PiiResults:
-    """Everything the page shows."""
+    """What was measured on two models.
+
+    ``samples`` all passages, ``analysed`` those that the target alone recites; ``sweeps`` and ``effects`` by direction
+    (:data:`INTO`, :data:`OUT_OF`); ``token_effects`` and ``copies`` by site and by number of copies, ``ends`` the mean
+    log-probability of the answers in either model, ``heads`` [output or pattern, layer, head] in nats, ``patterns`` the
+    attention of the strongest by title, ``direct`` by model and part, ``paths`` by name; ``path_matrix`` [sender,
+    receiver] over ``path_nodes``; ``restored`` the set that reaches ``restored_goal``; ``agreement`` the share of
+    passages on which generation and teacher forcing say the same; ``misaligned`` None without such a control.
+    """
 
     samples: Sequence[Sample]
     analysed: Sequence[Sample]
@@ -82,3 +93,8 @@ class PiiResults:
     agreement: float
     misaligned: Alignment | None
     misaligned_effects: Sequence[SiteEffect]
+
+
+def after_blocks(effects: Sequence[SiteEffect]) -> list[SiteEffect]:
+    """Those of the residual stream after each block, in order."""
+    return [e for e in effects if e.kind == "resid_post"]

@@ -8,6 +8,7 @@ from typing import Any
 from memcirc.artifacts import read_json
 from memcirc.checkpoints import refuse_pointer
 from memcirc.models import Model
+from memcirc.pairs.record import Pair, Pairs
 from memcirc.pairs.tokenizing import answer_ids, prompt_ids
 from memcirc.studies.pii.corpus import PiiCorpus
 
@@ -29,11 +30,12 @@ class Sample:
 
     @property
     def label(self) -> str:
+        """Prompt and answer as one text."""
         return f"{self.prompt}{self.answer}"
 
 
 def of_corpus(corpus: PiiCorpus, model: Model) -> list[Sample]:
-    """Injected records and those of others."""
+    """The injected records of a corpus and those of people in none, as samples."""
     return [
         _encoded(model, r.prompt, r.answer, kind=r.kind, copies=r.copies, injected=r.copies > 0)
         for r in (*corpus.injected, *corpus.others)
@@ -77,13 +79,28 @@ def of_file(path: Path, model: Model) -> list[Sample]:
 
 
 def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
-    """The answer's ids are those it has behind its prompt."""
+    """A sample of text; its answer's ids are those it has behind its prompt."""
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise ValueError(f"model {model.name!r} has no tokenizer; samples are text")
     return Sample(prompt, answer, prompt_ids(tokenizer, prompt), answer_ids(tokenizer, prompt, answer), **about)
 
 
-def ids_of(samples: Sequence[Sample]) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and answers."""
-    return [list(s.prompt_ids) for s in samples], [list(s.answer_ids) for s in samples]
+def pairs_of(samples: Sequence[Sample]) -> Pairs:
+    """Samples as pairs of one prompt, which two models read: the answers whole, and their first tokens."""
+    return Pairs(
+        tuple(
+            Pair(s.prompt_ids, s.prompt_ids, s.answer_ids[:1], s.answer_ids[:1], s.answer_ids, doc_id=s.prompt)
+            for s in samples
+        )
+    )
+
+
+def tokens_of(samples: Sequence[Sample]) -> Pairs:
+    """Every token of every answer as a pair of its own, read behind the prompt and the tokens before it."""
+    found = []
+    for s in samples:
+        for k, token in enumerate(s.answer_ids):
+            ids = (*s.prompt_ids, *s.answer_ids[:k])
+            found.append(Pair(ids, ids, (token,), (token,), doc_id=s.prompt))
+    return Pairs(tuple(found))

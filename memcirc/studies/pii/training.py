@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from memcirc.small_models import fit, reproducible, save, word_tokenizer
+from memcirc.small_models import Recipe, fit, reproducible, save, word_tokenizer
 from memcirc.studies.pii.corpus import PIECES, PiiCorpus, every_piece
 
 LAYERS, WIDTH, HEADS, CONTEXT = 6, 64, 4, 64
 INITIAL_SPREAD = 0.05  # weights of 0.02, usual for wide models, learn too slowly at this width
 BASE_STEPS, BASE_BATCH, BASE_RATE = 60, 32, 3e-3
-CYCLES, BATCH, RATE, WARMUP = 5, 16, 2e-3, 15
-BETAS, THREADS = (0.9, 0.95), 2
+CYCLES, BATCH, RATE = 5, 16, 2e-3
+WARMUP, BETAS, THREADS = 15, (0.9, 0.95), 2
 OTHER_SEED = 1000
 IGNORED = -100
 
@@ -59,7 +59,7 @@ def _base(tokenizer: Any, corpus: PiiCorpus, seed: int, progress: bool) -> GPTNe
                 tie_word_embeddings=False, initializer_range=INITIAL_SPREAD,
             )
         )  # fmt: skip
-        _fit(model, batches(), BASE_STEPS, BASE_RATE, "training the base", progress)
+        _fit(model, batches(), _recipe(BASE_STEPS, BASE_RATE), "training the base", progress)
     return model
 
 
@@ -77,19 +77,21 @@ def _continued(
                 yield _padded(tokenizer, [cycle[j] for j in order[i : i + BATCH]])
 
     with reproducible(seed, THREADS):
-        _fit(model, batches(), CYCLES * steps, RATE, label, progress)
+        _fit(model, batches(), _recipe(CYCLES * steps, RATE), label, progress)
     return model.eval()
 
 
-def _fit(
-    model: GPTNeoXForCausalLM, batches: Iterator[Tensor], steps: int, rate: float, label: str, progress: bool
-) -> None:
+def _recipe(steps: int, rate: float) -> Recipe:
+    return Recipe(steps, rate, WARMUP, BETAS)
+
+
+def _fit(model: GPTNeoXForCausalLM, batches: Iterator[Tensor], recipe: Recipe, label: str, progress: bool) -> None:
     def loss(batch: Tensor) -> Tensor:
         logits = model(batch.clamp_min(0), use_cache=False).logits[:, :-1]
         return cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), ignore_index=IGNORED)
 
     model.train()
-    fit(model.parameters(), batches, loss, steps, rate, label, progress, warmup=WARMUP, betas=BETAS)
+    fit(model.parameters(), batches, loss, recipe, label, progress)
     model.eval()
 
 

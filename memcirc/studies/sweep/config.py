@@ -7,7 +7,11 @@ from memcirc.config import check_fields
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Raises ValueError for contradictions."""
+    """The options of ``memcirc patch sweep``: models, pairs, sites and metric.
+
+    Raises:
+        ValueError: a field of another type or out of range, or fields that contradict each other.
+    """
 
     model_name: str = field(
         default="", metadata={"help": "hub name or local folder of the model", "flags": ("--model",)}

@@ -3,25 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from memcirc.cli import main
+from memcirc.metrics import Answers
 from memcirc.models import load_model
-from memcirc.pairs.tokenizing import answer_id, prompt_ids
-from memcirc.studies.ioi.prompts import ROLES, drawn, words_for
-from memcirc.studies.ioi.study import _metric_selftest
+from memcirc.patching.prompts import prompts_of
+from memcirc.studies.ioi.prompts import drawn, words_for
+from memcirc.studies.ioi.study import _metric_selftest, encoded
 from memcirc.studies.stages import made_once
-
-OPTIONS = ["--n_pairs", "2", "--top_heads", "1", "--device", "cpu"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("ioi")
-    assert main(["patch", "ioi", "--run_dir", str(run_dir), "--steps", "12", *OPTIONS]) == 0
-    return run_dir
+from tests.patching.test_sweep import of_peer
+from tests.studies.ioi.conftest import OPTIONS
 
 
 def test_one_command_makes_table_json_and_page(finished: Path) -> None:
@@ -32,10 +27,28 @@ def test_one_command_makes_table_json_and_page(finished: Path) -> None:
     assert results["metric_selftest"] == pytest.approx(
         {"clean run": 1.0, "corrupt run": 0.0, "half way": 0.5}, abs=1e-3
     )
-    page = (finished / "report" / "report.html").read_text()
-    for title in ("Heads, five ways", "Direct logit attribution", "Next tokens", "Attribution patching as a screen"):
-        assert title in page
     assert json.loads((finished / "manifest.json").read_text())["config"]["ioi"]["n_pairs"] == 2
+
+
+def test_results_are_those_of_the_hooked_model(finished: Path) -> None:
+    """Logits, a head sweep of TransformerLens, and shares that add up, on the study's own pairs."""
+    model = load_model(str(finished / "model"), device="cpu")
+    pairs = encoded(model, drawn(words_for(model.tokenizer), 2, 1))
+    results = json.loads((finished / "ioi" / "results.json").read_text())
+    answer, wrong = Answers.of(pairs, model.d_vocab).columns.unbind(1)
+    ids = {name: prompts.ids for name, prompts in zip(("clean", "corrupt"), prompts_of(model, pairs), strict=True)}
+    logits = {name: model.hooked(rows, prepend_bos=False)[:, -1] for name, rows in ids.items()}
+    for name, right in (("clean", answer), ("corrupt", wrong)):
+        difference = logits[name].gather(1, answer[:, None]) - logits[name].gather(1, wrong[:, None])
+        assert results["logit_diff"][name] == pytest.approx(float(difference.mean()), abs=1e-4)
+        assert results["correct"][name] == float((logits[name].argmax(-1) == right).float().mean())
+    of_heads = of_peer(model, "head_out_all_pos", ids["clean"], ids["corrupt"], answer, wrong)
+    np.testing.assert_allclose(results["sweeps"]["head_out_all_pos (denoise)"]["matrix"], of_heads, atol=1e-3)
+    direct = results["direct_logit_attribution"]
+    shares = direct["embed"] + direct["biases"] + np.sum(direct["heads"]) + np.sum(direct["mlps"])
+    assert shares == pytest.approx(results["logit_diff"]["clean"], abs=1e-4)
+    best = logits["clean"][0].softmax(-1).max().item()
+    assert next(iter(results["top_tokens"].values()))[0][1] == pytest.approx(best, abs=1e-5)
 
 
 def test_a_finished_model_is_not_trained_again_and_other_settings_are_refused(
@@ -83,18 +96,6 @@ def test_a_mistake_is_one_line(
     assert message in line
     assert line.startswith("memcirc:")
     assert "\n" not in line
-
-
-def test_prompts_of_a_pair_differ_in_the_giver_alone(finished: Path) -> None:
-    tokenizer = load_model(str(finished / "model"), device="cpu").tokenizer
-    for pair in drawn(words_for(tokenizer), 10, 0):
-        clean, corrupt = prompt_ids(tokenizer, pair.clean), prompt_ids(tokenizer, pair.corrupt)
-        assert len(clean) == len(corrupt) == len(ROLES)
-        assert [i for i, (a, b) in enumerate(zip(clean, corrupt, strict=True)) if a != b] == [ROLES.index("giver")]
-        assert clean[10] == answer_id(tokenizer, pair.corrupt, pair.wrong)
-        assert corrupt[10] == answer_id(tokenizer, pair.clean, pair.answer)
-    with pytest.raises(ValueError, match="' Rose Carl' is 2 tokens; one is needed"):
-        answer_id(tokenizer, "After", " Rose Carl")
 
 
 def test_a_metric_that_is_not_what_it_says_fails_its_self_test() -> None:

@@ -83,7 +83,7 @@ def test_a_pair_read_within_its_prompt_has_no_whole_answer_behind_it(
     replace(pairs, items=(pairs[0], replace(pairs[1], position=2))).save(tmp_path / "pairs.json")
     more = ["--pairs", str(tmp_path / "pairs.json"), "--run_dir", str(tmp_path), "--metric", "sequence_logprob"]
     assert main([*options(given), *more]) == 2
-    assert "pair 1 is read at position 2, and 'sequence_logprob' reads behind its 5 tokens" in capsys.readouterr().err
+    assert "pair 1 is read at position 2, and whole answers are read behind its 5 tokens" in capsys.readouterr().err
 
 
 def test_autocircuits_pairs_in_ids_and_alternatives_averaged(given: Path, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Effects of patches between the two models: of every site, token, head and path, and by copies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memcirc.metrics import TOKEN
+from memcirc.patching.patches import Patch
+from memcirc.patching.paths import LOGITS, PathPatching
+from memcirc.patching.result import Sweep
+from memcirc.patching.sites import Site
+from memcirc.statistics import drawn_counts, grouped, resampled_means
+from memcirc.studies.pii.results import SiteEffect
+from memcirc.studies.pii.samples import Sample
+from memcirc.studies.pii.two_models import EXACT, LOGPROB, TwoModels
+
+
+def site_effects(
+    two: TwoModels, sweep: Sweep, samples: Sequence[Sample], analysed: Sequence[Sample]
+) -> list[SiteEffect]:
+    """Every site of the study with its effect over some samples, aliases with that of their leader.
+
+    Args:
+        sweep: of the distinct sites; samples: those that it was measured on, in its order.
+        analysed: the samples that count.
+    """
+    rows = [i for i, sample in enumerate(samples) if sample in analysed]
+    change = sweep.changes(LOGPROB)[:, rows]
+    gap = (sweep.source[LOGPROB] - sweep.base[LOGPROB])[rows].mean()
+    counts = drawn_counts(grouped(samples[row].prompt for row in rows), 1000, seed=0)
+    low, high = np.quantile(resampled_means(counts, change), [0.025, 0.975], axis=0)
+    number = {patch.sites[0]: i for i, patch in enumerate(sweep.patches)}
+    found = []
+    for where in two.sites:
+        leader = two.leaders[where]
+        i = number[leader]
+        found.append(
+            SiteEffect(
+                where.hook, where.kind, where.layer, float(change[i].mean()), float(low[i]), float(high[i]),
+                float(change[i].mean() / gap) if gap else float("nan"), float(sweep.values[EXACT][i, rows].mean()),
+                None if leader == where else leader.hook,
+            )
+        )  # fmt: skip
+    return found
+
+
+def effect_of(effects: Sequence[SiteEffect], where: Site) -> float:
+    """The effect of one site among those of all."""
+    return next(e.effect for e in effects if e.hook == where.hook)
+
+
+def token_effects(sweep: Sweep, rows: Sequence[int]) -> dict[str, list[float]]:
+    """Mean effect of every distinct site on the log-probability of each token of some examples' answers."""
+    steps = [metric for metric in sweep.values if metric.startswith(TOKEN)]
+    found = {}
+    for i, patch in enumerate(sweep.patches):
+        changes = [sweep.changes(m)[i, list(rows)] for m in steps]
+        found[patch.label] = [float(np.nanmean(c)) if np.isfinite(c).any() else float("nan") for c in changes]
+    return found
+
+
+def head_effects(two: TwoModels, samples: Sequence[Sample]) -> np.ndarray:
+    """float [2, layer, head]: mean effect of each head's output and pattern."""
+    cfg = two.control.hooked.cfg
+    patches = [
+        Patch((Site(kind, layer, None, (head,)),))
+        for kind in ("z", "pattern")
+        for layer in range(cfg.n_layers)
+        for head in range(cfg.n_heads)
+    ]
+    return two.gain(patches, samples).reshape(2, cfg.n_layers, cfg.n_heads)
+
+
+def named_paths(paths: PathPatching) -> dict[str, float]:
+    """Effects along the road from the input through the first attention and a middle MLP, and of its parts."""
+    middle = f"m{min(3, paths.shape.n_layers - 1)}"
+    named = (
+        ("input", "a0", middle, LOGITS), ("a0", middle, LOGITS), (middle, LOGITS), ("a0", LOGITS), ("input", LOGITS),
+        ("input", middle, LOGITS), ("input", "a0", LOGITS),
+    )  # fmt: skip
+    base = paths.base_values()[0]
+    return {" → ".join(path): float((paths.effect(path)[0] - base).mean()) for path in named}
+
+
+def path_matrix(paths: PathPatching) -> tuple[list[str], np.ndarray]:
+    """Sender x receiver: the effect of the path sender -> receiver -> logits; on the diagonal sender -> logits."""
+    nodes, base = paths.nodes, paths.base_values()[0]
+    matrix = np.full((len(nodes), len(nodes)), np.nan)
+    for i, sender in enumerate(nodes):
+        for j, receiver in enumerate(nodes):
+            path = (sender, LOGITS) if i == j else (sender, receiver, LOGITS)
+            if i == j or (j > i and paths.has_edge(sender, receiver)):
+                matrix[i, j] = float((paths.effect(path)[0] - base).mean())
+    return nodes, matrix
+
+
+def effects_by_copies(sweep: Sweep, samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Mean effect of every distinct site, for each number of copies."""
+    change = sweep.changes(LOGPROB)
+    known = sorted({s.copies for s in samples if s.copies is not None})
+    return {
+        str(copies): change[:, [i for i, s in enumerate(samples) if s.copies == copies]].mean(1).tolist()
+        for copies in known
+    }
