@@ -52,8 +52,9 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
     hooked = HookedTransformer(cfg, tokenizer=None, move_to_device=False)
     state = {name: weight.to(hf.device, hf.dtype) for name, weight in convert(hf, cfg).items()}
     hooked.load_and_process_state_dict(
-        state, fold_ln=False, center_writing_weights=False, center_unembed=False, fold_value_biases=False
+        dict(state), fold_ln=False, center_writing_weights=False, center_unembed=False, fold_value_biases=False
     )
+    hooked.load_state_dict(state, strict=False)  # what was just loaded was rounded to float32 on its way
     return hooked.to(hf.device, print_details=False).eval().requires_grad_(False)
 
 

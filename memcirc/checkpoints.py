@@ -24,7 +24,9 @@ WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-ADAPTERS = ("adapter_config.json", "adapter*.safetensors", "adapter*.bin")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTERS = ("adapter*.safetensors", "adapter*.bin")
+GGUF_MAGIC = b"GGUF"
 CONFIGS = ("config.json", "generation_config.json")
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "tekken.json")
 TOKENIZER_CONFIGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -41,7 +43,7 @@ def check_folder(folder: Path) -> None:
     """
     adapter = next((path for pattern in ADAPTERS for path in sorted(folder.glob(pattern))), None)
     if adapter is not None:
-        raise ValueError(f"{adapter}: an adapter, which would be passed over; merge it into its base and save that")
+        raise ValueError(f"{adapter}: an adapter without its {ADAPTER_CONFIG}; the folder of one has both")
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"model folder {str(folder)!r} has no config.json")
     for name in CONFIGS:
@@ -49,6 +51,46 @@ def check_folder(folder: Path) -> None:
             read_settings(folder / name)
     for path in weight_files(folder):
         check_whole(path)
+
+
+def check_adapter(folder: Path) -> None:
+    """See that a folder holds a PEFT adapter and nothing else that could be meant.
+
+    Raises:
+        FileNotFoundError: no weights of an adapter.
+        ValueError: a model beside the adapter; a file that is cut off, no JSON or no state dict.
+    """
+    beside = [name for pair in WEIGHTS for name in pair if (folder / name).is_file()]
+    if beside:
+        raise ValueError(f"{folder / ADAPTER_CONFIG}: an adapter beside {beside[0]}; which of the two is meant?")
+    read_settings(folder / ADAPTER_CONFIG)
+    files = [path for pattern in ADAPTERS for path in sorted(folder.glob(pattern))]
+    if not files:
+        raise FileNotFoundError(f"adapter folder {str(folder)!r} has no weights (adapter_model.safetensors)")
+    for path in files:
+        check_whole(path)
+
+
+def gguf_of(path: Path) -> Path | None:
+    """The GGUF file that is meant by a path: itself, or the only one of a folder that holds no other weights."""
+    if path.suffix == ".gguf":
+        return path
+    if not path.is_dir() or any((path / name).is_file() for pair in WEIGHTS for name in pair):
+        return None
+    found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        raise ValueError(f"folder {str(path)!r} holds {listed(each.name for each in found)}; name one of them")
+    return found[0] if found else None
+
+
+def check_whole_gguf(path: Path) -> None:
+    """Raises FileNotFoundError or ValueError for a GGUF file that is not there, or is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    refuse_pointer(path)
+    with path.open("rb") as file:
+        if file.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
+            raise ValueError(f"{path}: not a GGUF file")
 
 
 def weight_files(folder: Path) -> list[Path]:

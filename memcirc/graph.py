@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memcirc.decoder.families import family_of
+
 LOGITS = "logits"
 INPUT = "input"
 
@@ -37,6 +39,16 @@ class GraphShape:
     n_kv_heads: int
     has_mlp: bool = True
     parallel: bool = False
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """Indices of a layer's destinations: its queries, keys, values and MLP."""
+
+    query: slice
+    key: slice
+    value: slice
+    mlp: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,19 @@ class Graph:
     def n_visible(self) -> tuple[int, ...]:
         """For each destination, how many sources (a prefix of their order) it reads."""
         return tuple(visible for _, visible in self._reads)
+
+    def rows(self, layer: int) -> LayerRows:
+        """Where a layer's destinations stand in the order of reading."""
+        shape = self.shape
+        q = layer * (shape.n_heads + 2 * shape.n_kv_heads + shape.has_mlp)
+        k = q + shape.n_heads
+        v = k + shape.n_kv_heads
+        return LayerRows(slice(q, k), slice(k, v), slice(v, v + shape.n_kv_heads), v + shape.n_kv_heads)
+
+    def heads(self, layer: int) -> slice:
+        """Where a layer's heads stand in the order of writing; its MLP follows."""
+        first = 1 + layer * (self.shape.n_heads + self.shape.has_mlp)
+        return slice(first, first + self.shape.n_heads)
 
     @property
     def n_edges(self) -> int:
@@ -167,8 +192,10 @@ def graph_of(model_or_config: Any, grouped_kv: bool = False) -> Graph:
         grouped_kv: of a transformers config with grouped-query attention: one K and one V destination for each
             group, not for each head. A loaded model carries the choice made when it was loaded.
     """
-    subject = getattr(model_or_config, "hooked", model_or_config)
-    config = getattr(subject, "cfg", subject)
+    weights = getattr(model_or_config, "weights", None)
+    if weights is not None:
+        return weights.graph  # type: ignore[no-any-return]
+    config = getattr(model_or_config, "cfg", model_or_config)
     if hasattr(config, "n_heads") and hasattr(config, "attn_only"):
         return Graph(_shape_of_hooked(config))
     return Graph(_shape_of_transformers(config, grouped_kv))
@@ -189,10 +216,10 @@ def _shape_of_transformers(config: Any, grouped_kv: bool) -> GraphShape:
     for field in ("num_hidden_layers", "num_attention_heads"):
         if not hasattr(config, field):
             raise ValueError(f"{type(config).__name__} has no {field}: not the configuration of a transformer")
-    heads = config.num_attention_heads
+    heads, family = config.num_attention_heads, family_of(config)
     return GraphShape(
         n_layers=config.num_hidden_layers,
         n_heads=heads,
-        n_kv_heads=(getattr(config, "num_key_value_heads", None) or heads) if grouped_kv else heads,
-        parallel=config.model_type == "gptj" or (config.model_type == "gpt_neox" and config.use_parallel_residual),
+        n_kv_heads=family.kv_heads(config) if grouped_kv else heads,
+        parallel=bool(family.parallel(config)),
     )

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from memcirc.checkpoints import LFS_POINTER
-from memcirc.models import load_model, load_tokenizer
+from memcirc.models import load_model
+from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import word_tokenizer
 from tests.models import config, small_hf_model, small_model
 
@@ -180,11 +181,7 @@ def test_an_index_without_a_map_and_parts_without_an_index_are_refused(folder: P
 
 
 @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
-@pytest.mark.parametrize("base", [True, False])
-def test_an_adapter_is_refused_by_name_beside_its_base_and_alone(file: str, base: bool, folder: Path) -> None:
-    if not base:
-        shutil.rmtree(folder)
-        folder.mkdir()
+def test_an_adapter_beside_a_model_is_refused_by_name(file: str, folder: Path) -> None:
     (folder / file).write_text("{}", encoding="utf-8")
     refused(folder, file, "an adapter")
 

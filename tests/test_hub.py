@@ -5,9 +5,10 @@ from typing import Any, NoReturn
 import pytest
 from huggingface_hub import constants
 
-from memcirc import hub, models
+from memcirc import hub, pretrained
 from memcirc.hub import PATIENCE, only_cached
-from memcirc.models import load_model, load_tokenizer
+from memcirc.models import load_model
+from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import word_tokenizer
 from tests.models import small_hf_model
 
@@ -43,8 +44,8 @@ def test_a_hub_that_is_not_there_is_asked_once(asked: list[str], monkeypatch: py
     def never(*args: Any, **options: Any) -> NoReturn:
         raise AssertionError("the client, which asks again and again, was called")
 
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", never)
-    monkeypatch.setattr(models.AutoTokenizer, "from_pretrained", never)
+    monkeypatch.setattr(pretrained.AutoModelForCausalLM, "from_pretrained", never)
+    monkeypatch.setattr(pretrained.AutoTokenizer, "from_pretrained", never)
     with pytest.raises(FileNotFoundError, match=r"'no/such-model' is neither .* \(the hub is not reached") as raised:
         load_model("no/such-model")
     assert "\n" not in str(raised.value)

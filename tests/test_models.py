@@ -17,7 +17,8 @@ from transformers import (
 
 import memcirc
 from memcirc.graph import graph_of
-from memcirc.models import load_model, tokenizer_stamp, weights_stamp
+from memcirc.models import load_model
+from memcirc.pretrained import tokenizer_stamp, weights_stamp
 from tests.models import HF_MODELS, config, random_pairs
 
 
@@ -75,11 +76,11 @@ def test_an_unsupported_architecture_is_refused_with_the_supported_ones() -> Non
     small = BertConfig(
         hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9, is_decoder=True
     )
-    with pytest.raises(ValueError, match="'bert' is not supported; supported: gpt2, gpt_neo, gpt_neox, llama"):
+    with pytest.raises(ValueError, match="'bert' is not supported; supported: bloom, cohere, falcon, gemma"):
         load_model(AutoModelForCausalLM.from_config(small), device="cpu")
 
 
-def test_llama_with_biases_that_would_be_dropped_is_refused() -> None:
+def test_llama_with_biases_that_transformer_lens_would_drop_has_no_hooked_form() -> None:
     biased = LlamaConfig(
         vocab_size=9,
         hidden_size=8,
@@ -88,8 +89,9 @@ def test_llama_with_biases_that_would_be_dropped_is_refused() -> None:
         num_attention_heads=2,
         attention_bias=True,
     )
+    model = load_model(LlamaForCausalLM(biased), device="cpu")
     with pytest.raises(ValueError, match="attention_bias=True is not supported"):
-        load_model(LlamaForCausalLM(biased), device="cpu")
+        _ = model.hooked
 
 
 def test_broken_weights_are_refused() -> None:
@@ -123,17 +125,19 @@ def windowed(model_type: str, context: int, window: int) -> PreTrainedModel:
 
 @pytest.mark.parametrize("model_type", ["mistral", "qwen2"])
 @pytest.mark.parametrize(("context", "window", "read"), [(24, 64, 24), (24, 24, 24), (24, 8, 8)])
-def test_a_sliding_window_ends_what_is_read(model_type: str, context: int, window: int, read: int) -> None:
-    """Up to the window the twin, which attends to everything, is the same model; beyond it, it would be another."""
+def test_a_sliding_window_ends_what_the_hooked_form_reads(
+    model_type: str, context: int, window: int, read: int
+) -> None:
+    """Up to the window TransformerLens' form, which attends to everything, is the same model; beyond it, another."""
     hf = windowed(model_type, context, window)
     model = load_model(hf, device="cpu")
-    assert model.n_ctx == read
+    assert (model.n_ctx, model.hooked.cfg.n_ctx) == (context, read)
     ids = torch.randint(0, model.d_vocab, (2, read), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(model.hooked(ids, prepend_bos=False), model.logits(ids), atol=1e-5, rtol=1e-4)
-    longer = [[1] * (read + 1)]
-    with pytest.raises(ValueError, match=f"context of {read}"):
-        memcirc.score(model, longer, read, 1)
-    with pytest.raises(ValueError, match=f"reads at most {read}"):
+    longer = [[1] * (context + 1)]
+    with pytest.raises(ValueError, match=f"context of {context}"):
+        memcirc.score(model, longer, context, 1)
+    with pytest.raises(ValueError, match=f"reads at most {context}"):
         memcirc.patch_sweep(model, longer, longer, [1], [2])
 
 

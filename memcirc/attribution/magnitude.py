@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from memcirc.attribution.method import Method
+from memcirc.decoder.block import head_outputs, split_heads
+from memcirc.decoder.weights import Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ablation_values, embedding
+from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
-from memcirc.engine.layers import split_heads
 from memcirc.engine.plain import Outputs, plain_run
 from memcirc.engine.request import Request
-from memcirc.engine.weights import Weights, weights_of
-from memcirc.engine.workspace import Workspace
 
 
 def difference_norms(request: Request) -> Tensor:
     """Edge scores, float [n_edges] or [pairs, n_edges], as the request asks."""
-    weights = weights_of(request.model)
+    weights = request.model.weights
     workspace = Workspace(weights.device)
     rows = torch.zeros(
         len(request.pairs), len(weights.graph.sources), dtype=weights.stream_dtype, device=weights.device
@@ -30,8 +31,9 @@ def difference_norms(request: Request) -> Tensor:
             weights, request.pairs, request.ablation, request.reference, "clean", False, workspace, whole=True
         )
         for frame in frames(weights, request.pairs, request.batch_size, share_prefix=False, sequence=False):
-            values, _ = values_of(frame, None)
-            clean = plain_run(weights, frame, embedding(weights, frame, "clean"), workspace, whole=True).outputs
+            batch = EngineBatch(weights, frame, None, workspace)
+            values, _ = values_of(batch)
+            clean = plain_run(batch, embedding(weights, frame, "clean"), whole=True).outputs
             attended = frame.attended.to(weights.stream_dtype)
             for source, norms in enumerate(_norms(weights, values.outputs, clean)):
                 rows[frame.index, source] = (norms * attended).sum(1) / attended.sum(1)
@@ -44,7 +46,7 @@ def _norms(weights: Weights, ablated: Outputs, clean: Outputs) -> Iterator[Tenso
     yield (ablated.embed - clean.embed)[:, 0].norm(dim=-1)
     for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
         heads = split_heads(before - after, weights.d_head)[:, :, 0].to(weights.dtype)
-        for head, matrix in enumerate(weights.head_outputs[layer]):
+        for head, matrix in enumerate(head_outputs(weights, layer)):
             yield (heads[:, head] @ matrix).to(weights.stream_dtype).norm(dim=-1)
         if clean.mlp:
             yield (ablated.mlp[layer] - clean.mlp[layer])[:, 0].norm(dim=-1)

@@ -124,7 +124,7 @@ class CircuitRunner:
         parts = []
         with torch.no_grad():
             for batch in batches(self.pairs, CHUNK, self.model.device):
-                logits = self.model.hooked(batch.clean, prepend_bos=False)
+                logits = self.model.logits(batch.clean)
                 parts.append(logits[torch.arange(len(batch)), batch.read[:, 0]])
         return torch.cat(parts)
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memcirc.decoder.block import Steps, normed, project, run_blocks, write_of
+from memcirc.decoder.weights import Weights
+from memcirc.decoder.workspace import Workspace
+from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, frames
-from memcirc.engine.layers import normed
-from memcirc.engine.plain import Heads, Outputs, Prefix, Residuals, plain_run, project
-from memcirc.engine.weights import Weights
-from memcirc.engine.workspace import Workspace
+from memcirc.engine.plain import Heads, Outputs, Residuals, plain_run
 from memcirc.interventions import Ablation
 from memcirc.pairs.record import Pairs
 
@@ -47,7 +48,7 @@ class Means:
         return len(self.embed) == 1
 
 
-ValuesOf = Callable[[Frame, Prefix], tuple[Values, Heads | None]]
+ValuesOf = Callable[[EngineBatch], tuple[Values, Heads | None]]
 
 
 def ablation_values(
@@ -72,29 +73,26 @@ def ablation_values(
     if asked.other_prompt:
         other = "corrupt" if base == "clean" else "clean"
 
-        def resampled(frame: Frame, prefix: Prefix) -> tuple[Values, Heads | None]:
-            run = plain_run(weights, frame, embedding(weights, frame, other), workspace, prefix, whole)
+        def resampled(batch: EngineBatch) -> tuple[Values, Heads | None]:
+            run = plain_run(batch, embedding(weights, batch.frame, other), whole)
             return Values(run.outputs, run.residuals), run.heads
 
         return resampled
     if not asked.means_of:
         values = zeros(weights)
-        return lambda frame, prefix: (values, None)
+        return lambda batch: (values, None)
     means = mean_outputs(weights, pairs if reference is None else reference, asked, sequence, workspace)
-    return lambda frame, prefix: (mean_values(weights, frame, means, whole), None)
+    return lambda batch: (mean_values(weights, batch.frame, means, whole), None)
 
 
 def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
     """Queries, keys and values of branches that read the totals alone."""
-    queries, keys, values = [], [], []
+    heads = []
     for layer, total in enumerate(totals.attention):
-        hat, _ = normed(weights, total)
-        last = layer == len(weights.blocks) - 1
-        query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if last else hat)
-        queries.append(query)
-        keys.append(key)
-        values.append(value)
-    return Heads(tuple(queries), tuple(keys), tuple(values))
+        attention = weights.blocks[layer].attention
+        x = normed(attention.norm, total)
+        heads.append(project(attention, x, frame.at_read(x, 2) if layer == len(weights.blocks) - 1 else x))
+    return Heads.of_layers(heads)
 
 
 def mean_outputs(weights: Weights, reference: Pairs, ablation: Ablation, sequence: bool, workspace: Workspace) -> Means:
@@ -106,7 +104,8 @@ def mean_outputs(weights: Weights, reference: Pairs, ablation: Ablation, sequenc
     for frame in frames(weights, reference, None, share_prefix=False, sequence=sequence):
         width = frame.clean.shape[1]
         for prompt in ablation.means_of:
-            run = plain_run(weights, frame, embedding(weights, frame, prompt), workspace, whole=True).outputs
+            batch = EngineBatch(weights, frame, None, workspace)
+            run = plain_run(batch, embedding(weights, frame, prompt), whole=True).outputs
             count[:width, 0] += frame.attended.sum(0)
             for i, output in enumerate((run.embed, *run.z, *run.mlp)):
                 if i == len(sums):
@@ -171,15 +170,19 @@ def mean_values(weights: Weights, frame: Frame, means: Means, whole: bool = Fals
 
 def totals_of(weights: Weights, outputs: Outputs, at_read: Callable[[Tensor], Tensor] = lambda x: x) -> Residuals:
     """P_d of all destinations, from the values themselves."""
-    shape = weights.graph.shape
-    before_attention, before_mlp = [], []
-    total = outputs.embed
-    for layer, block in enumerate(weights.blocks):
+    before_attention: list[Tensor] = []
+    before_mlp: list[Tensor] = []
+
+    def attention(layer: int, total: Tensor) -> Tensor:
         before_attention.append(total)
-        total = at_read(total) if layer == shape.n_layers - 1 else total
-        attended = total + block.out(outputs.z[layer])
-        if shape.has_mlp:
-            before_mlp.append(total if shape.parallel else attended)
-            attended = attended + outputs.mlp[layer]
-        total = attended
-    return Residuals(tuple(before_attention), tuple(before_mlp), total)
+        return write_of(weights.blocks[layer].attention, outputs.z[layer])
+
+    def mlp(layer: int, total: Tensor) -> Tensor:
+        before_mlp.append(total)
+        return outputs.mlp[layer]
+
+    def trim(layer: int, total: Tensor) -> Tensor:
+        return at_read(total) if layer == len(weights.blocks) - 1 else total
+
+    final = run_blocks(weights, outputs.embed, Steps(attention, mlp, trim))
+    return Residuals(tuple(before_attention), tuple(before_mlp), final)

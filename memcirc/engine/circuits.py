@@ -14,13 +14,26 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from memcirc.decoder.block import (
+    attend,
+    feed,
+    hat_of,
+    head_normed,
+    head_outputs,
+    join_heads,
+    normed,
+    scaled,
+    split_heads,
+    turned,
+    written,
+)
+from memcirc.decoder.weights import Attention, Norm, Projection, Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Values
+from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
-from memcirc.engine.layers import attention, join_heads, mlp, normed, split_heads, turned
-from memcirc.engine.plain import Heads, Prefix, of_layer
-from memcirc.engine.plan import Inputs, Plan, heads_of, layer_rows
-from memcirc.engine.weights import Weights
-from memcirc.engine.workspace import Workspace
+from memcirc.engine.plain import Heads
+from memcirc.engine.plan import Inputs, Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +78,22 @@ class _Run:
     def layer(self, layer: int) -> None:
         """Run a layer's needed heads and its MLP."""
         shape, totals, inputs = self.graph.shape, self.ready.values.totals, self.plan.layers[layer]
-        heads = np.nonzero(self.plan.computed[heads_of(self.graph, layer)])[0].tolist()
-        key_value_hats = self._hats(inputs.key_value, totals.attention[layer], "key value")
-        query_hats = key_value_hats
+        block, sources = self.weights.blocks[layer], self.graph.heads(layer)
+        heads = np.nonzero(self.plan.computed[sources])[0].tolist()
+        read = self._inputs(inputs.key_value, totals.attention[layer])
+        key_value = query = self._normed(block.attention.norm, read, "key value")
         if layer == shape.n_layers - 1:
             self._keep_read_positions()
-            query_hats = self._hats(inputs.query, self.frame.at_read(totals.attention[layer], 2), "query")
-        mlp_index = heads_of(self.graph, layer).stop
-        runs_mlp = shape.has_mlp and bool(self.plan.computed[mlp_index])
-        out = self._mlp(layer, inputs.mlp, query_hats) if runs_mlp and shape.parallel else None
+            read = self._inputs(inputs.query, self.frame.at_read(totals.attention[layer], 2))
+            query = self._normed(block.attention.norm, read, "query")
+        runs_mlp = block.mlp is not None and bool(self.plan.computed[sources.stop])
+        out = self._mlp(layer, inputs.mlp, read) if runs_mlp and shape.parallel else None
         if heads:
-            self._attention(layer, heads, key_value_hats, query_hats)
+            self._attention(layer, heads, key_value, query)
         if runs_mlp and not shape.parallel:
-            out = self._mlp(layer, inputs.mlp, self._hats(inputs.mlp, totals.mlp[layer], "mlp"))
+            out = self._mlp(layer, inputs.mlp, self._inputs(inputs.mlp, totals.mlp[layer]))
         if out is not None:
-            self._wrote(mlp_index, out - self.ready.values.outputs.mlp[layer])
+            self._wrote(sources.stop, out - self.ready.values.outputs.mlp[layer])
 
     def final(self) -> Tensor:
         group, total = self.plan.final, self.ready.values.totals.final
@@ -110,55 +124,60 @@ class _Run:
                 heavy += torch.einsum("cis,sbcpd->ibcpd", matrix, self.deltas[:n_slots])
         return inputs
 
-    def _hats(self, group: Inputs, base: Tensor, name: str) -> Tensor:
-        """Step 2: the normed inputs of a group, as products take them; they last until ``name`` is used again."""
-        inputs = self._inputs(group, base)
+    def _normed(self, norm: Norm | None, inputs: Tensor, name: str) -> Tensor:
+        """Step 2: what products read of a group's inputs, until ``name`` is used again."""
         room = self.workspace.take(name, tuple(inputs.shape), inputs.dtype)
-        hats, _ = normed(self.weights, inputs, room)
-        return (room.copy_(hats) if hats is inputs else hats).to(self.weights.dtype)
+        hats, _ = hat_of(norm, inputs, room)
+        given = scaled(norm, hats, room)
+        return (room.copy_(given) if given is inputs else given).to(self.weights.dtype)
 
-    def _attention(self, layer: int, heads: list[int], key_value_hats: Tensor, query_hats: Tensor) -> None:
+    def _attention(self, layer: int, heads: list[int], key_value_x: Tensor, query_x: Tensor) -> None:
         """Steps 3 and 4 for the given heads."""
         weights, inputs, rest = self.weights, self.plan.layers[layer], self.ready.rest
-        last = layer == self.graph.shape.n_layers - 1
-        n_heads, n_kv = weights.n_heads, weights.n_kv_heads
-        groups = [head // (n_heads // n_kv) for head in heads]
-        query = self._columns(layer, heads, inputs.query, query_hats, rest.query[layer], 0)
-        key = self._columns(layer, groups, inputs.key_value, key_value_hats, rest.key[layer], n_heads)
-        value = self._columns(layer, groups, inputs.key_value, key_value_hats, rest.value[layer], n_heads + n_kv)
-        query = turned(self.frame.read_rotation if last else self.frame.rotation, query)
-        visible = (self.frame.read_visible if last else self.frame.visible)[weights.blocks[layer].window]
-        prefix = of_layer(self.ready.prefix, layer)
-        prefix = None if prefix is None else prefix.of_heads(groups)
-        z, _ = attention(weights, query, turned(self.frame.rotation, key), value, prefix, visible)
+        part, rows = weights.blocks[layer].attention, self.graph.rows(layer)
+        reading = layer == self.graph.shape.n_layers - 1
+        groups = [head // (weights.n_heads // weights.n_kv_heads) for head in heads]
+        stored = [head // (weights.n_heads // len(part.key)) for head in heads]
+        query = self._columns(Columns(part.query, rows.query, inputs.query, rest.query[layer]), heads, query_x)
+        key = self._columns(Columns(part.key, rows.key, inputs.key_value, rest.key[layer]), groups, key_value_x)
+        value = self._columns(Columns(part.value, rows.value, inputs.key_value, rest.value[layer]), groups, key_value_x)
+        query = head_normed(part.query_norm, part.joint, query, heads)
+        key = head_normed(part.key_norm, part.joint, key, stored)
+        query = turned(self.frame.rotation(part.rotary, reading), query)
+        key = turned(self.frame.rotation(part.rotary), key)
+        prefix = None if self.ready.prefix is None else self.ready.prefix[layer].of_heads(stored)
+        sight = self.frame.sight(part.window, reading).of_heads(heads)
+        z, _ = attend(part, query, key, value, prefix, sight)
         self._wrote_heads(layer, heads, z)
 
     def _columns(
-        self, layer: int, heads: list[int], group: Inputs, hats: Tensor, rest: Tensor, offset: int
+        self, columns: "Columns", heads: list[int], x: Tensor
     ) -> Float[Tensor, "batch head circuit pos d_head"]:
-        """Each head's columns of its own input; at rest, what is known. ``offset`` is the first head's block."""
-        first = layer_rows(self.graph, layer)[0].start + offset
-        linear, d_head = self.weights.blocks[layer].qkv, self.weights.d_head
-        out = self.workspace.take(f"columns{offset}", (*hats.shape[1:4], len(heads) * d_head), hats.dtype)
+        """Each head's numbers, from its own input; at rest, what is known."""
+        d_head, stored = self.weights.d_head, columns.stored(heads)
+        out = self.workspace.take(f"columns {columns.rows.start}", (*x.shape[1:4], len(heads) * d_head), x.dtype)
         flat = out.view(-1, out.shape[-1])
-        for start, stop in _runs([(head, group.of.get(first + head)) for head in heads]):
-            index = group.of.get(first + heads[start])
-            columns = slice(start * d_head, stop * d_head)
+        for start, stop in _runs([(s, columns.input_of(h)) for s, h in zip(stored, heads, strict=True)]):
+            index = columns.input_of(heads[start])
+            target = slice(start * d_head, stop * d_head)
             if index is None:
-                out[..., columns] = join_heads(rest[:, heads[start:stop]])
+                out[..., target] = join_heads(columns.rest[:, stored[start:stop]])
                 continue
-            block = linear.columns((offset + heads[start]) * d_head, (offset + heads[stop - 1] + 1) * d_head)
-            torch.addmm(block.bias, hats[index].view(-1, hats.shape[-1]), block.weight, out=flat[:, columns])
+            matrix = columns.projection.heads(stored[start], stored[stop - 1] + 1)
+            rows = x[index].view(-1, x.shape[-1])
+            if stop - start == stored[stop - 1] - stored[start] + 1:
+                matrix(rows, flat[:, target])
+                continue
+            shared = [s - stored[start] for s in stored[start:stop]]
+            flat[:, target] = matrix(rows).unflatten(-1, (-1, d_head))[:, shared].flatten(1)
         return split_heads(out, d_head)
 
-    def _mlp(self, layer: int, group: Inputs, hats: Tensor) -> Tensor:
-        """Output of a layer's MLP; at rest, from the ablation totals."""
-        index = group.of.get(layer_rows(self.graph, layer)[3])
-        block = self.weights.blocks[layer]
-        if index is None:
-            hat = normed(self.weights, self.ready.values.totals.mlp[layer])[0]
-            return mlp(self.weights, block, hat, self.workspace)[0]
-        return mlp(self.weights, block, hats[index], self.workspace)[0]
+    def _mlp(self, layer: int, group: Inputs, inputs: Tensor) -> Tensor:
+        """What a layer's MLP writes; at rest, from the ablation totals."""
+        index, part = group.of.get(self.graph.rows(layer).mlp), self.weights.blocks[layer].mlp
+        assert part is not None
+        read = self.ready.values.totals.mlp[layer] if index is None else inputs[index]
+        return feed(part, normed(part.norm, read), self.workspace)[0]
 
     def _wrote(self, source: int, delta: Tensor) -> None:
         if self.plan.referenced[source]:
@@ -168,11 +187,15 @@ class _Run:
 
     def _wrote_heads(self, layer: int, heads: list[int], z: Tensor) -> None:
         """Deltas of heads, through their output matrices: all at once into the total, one by one where referenced."""
-        weights, first = self.weights, heads_of(self.graph, layer).start
+        weights, first = self.weights, self.graph.heads(layer).start
+        part, every = weights.blocks[layer].attention, len(heads) == weights.n_heads
+        assert every or not part.coupled
+        if part.post is not None or part.multiplier != 1:
+            z = self._own(part, z)
         ablated = split_heads(self.ready.values.outputs.z[layer], weights.d_head)
-        every = len(heads) == weights.n_heads
         difference = (z - (ablated if every else ablated[:, heads])).to(weights.dtype)
-        matrices = weights.head_outputs[layer] if every else weights.head_outputs[layer][heads]
+        matrices = head_outputs(weights, layer)
+        matrices = matrices if every else matrices[heads]
         if self.plan.summed[first + heads[0]]:
             delta = (join_heads(difference) @ matrices.flatten(0, 1)).to(weights.stream_dtype)
             self.total = delta if self.total is None else self.total + delta
@@ -187,17 +210,45 @@ class _Run:
             else:
                 target.copy_((rows @ chosen).view_as(target))
 
+    @staticmethod
+    def _own(part: Attention, z: Tensor) -> Tensor:
+        """z' from z."""
+        if part.post is None:
+            return z * part.multiplier
+        return split_heads(written(part, join_heads(z))[0], z.shape[-1])
+
     def _keep_read_positions(self) -> None:
         if not self.frame.reads_everything:
             self.deltas = self.frame.at_read(self.deltas.transpose(0, 1), 3).transpose(0, 1).contiguous()
             self.total = self.total if self.total is None else self.frame.at_read(self.total, 2)
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The queries, keys or values of a layer: the matrices, their destinations, the inputs of the group that they are
+    of, and what they are at rest."""
+
+    projection: Projection
+    rows: slice
+    group: Inputs
+    rest: Tensor
+
+    def input_of(self, head: int) -> int | None:
+        """Which of the group's inputs a head reads; None at rest."""
+        return self.group.of.get(self.rows.start + head)
+
+    def stored(self, heads: list[int]) -> list[int]:
+        """The matrix of each head; heads of a group may share one."""
+        share = (self.rows.stop - self.rows.start) // len(self.projection)
+        return [head // share for head in heads]
+
+
 def _runs(blocks: list[tuple[int, int | None]]) -> list[tuple[int, int]]:
-    """Stretches of neighbouring heads with one input, as (start, stop) in the list."""
+    """Stretches of heads with one input whose matrices are the same or neighbours, as (start, stop) in the list of each
+    head's matrix and input."""
     stretches, start = [], 0
     for i in range(1, len(blocks) + 1):
-        if i == len(blocks) or blocks[i] != (blocks[i - 1][0] + 1, blocks[i - 1][1]):
+        if i == len(blocks) or blocks[i][1] != blocks[i - 1][1] or not 0 <= blocks[i][0] - blocks[i - 1][0] <= 1:
             stretches.append((start, i))
             start = i
     return stretches

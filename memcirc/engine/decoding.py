@@ -17,11 +17,23 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from memcirc.decoder.block import (
+    Sight,
+    attend,
+    feed,
+    final_normed,
+    head_normed,
+    head_outputs,
+    join_heads,
+    normed,
+    split_heads,
+    spread,
+    turned,
+    written,
+)
+from memcirc.decoder.weights import Projection, Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Means, mean_outputs
-from memcirc.engine.layers import attention, final_normed, mlp, normed, turned
-from memcirc.engine.plan import layer_rows
-from memcirc.engine.weights import Weights, weights_of
-from memcirc.engine.workspace import Workspace
 from memcirc.interventions import Ablation
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -62,7 +74,7 @@ def decode(
         ValueError: prompts and corrupt ones of different shape, more positions than the model reads, a mean ablation
             without a reference or with one that is too short.
     """
-    weights = weights_of(model)
+    weights = model.weights
     if prompts.shape != corrupt.shape:
         raise ValueError(f"prompts of shape {list(prompts.shape)} and corrupt ones of {list(corrupt.shape)} differ")
     length = prompts.shape[1] + n_tokens
@@ -114,20 +126,18 @@ class _Run:
         bias = ablated.new_zeros(weights.d_model)
         total = ablated[0]
         for layer, block in enumerate(weights.blocks):
-            q, _, v, m = layer_rows(weights.graph, layer)
-            before = len(outputs)
-            inputs = self._inputs(slice(q.start, v.stop), outputs, ablated, total + bias)
-            heads = self._heads(layer, inputs, position)
-            outputs += list(heads)
+            rows, before = weights.graph.rows(layer), len(outputs)
+            inputs = self._inputs(slice(rows.query.start, rows.value.stop), outputs, ablated, total + bias)
+            outputs += list(self._heads(layer, inputs, position))
             after = total + ablated[before : before + shape.n_heads].sum(0)
-            if shape.has_mlp:
-                base = total + bias if shape.parallel else after + bias + block.out.bias
+            if block.mlp is not None:
+                base = total + bias if shape.parallel else after + bias + block.attention.bias
                 seen = outputs[:before] if shape.parallel else outputs
-                (read,) = self._inputs(slice(m, m + 1), seen, ablated, base)
-                hat, _ = normed(weights, read[:, None])
-                outputs.append(mlp(weights, block, hat, self.workspace)[0][:, 0].clone())
+                (read,) = self._inputs(slice(rows.mlp, rows.mlp + 1), seen, ablated, base)
+                x = normed(block.mlp.norm, read[:, None])
+                outputs.append(feed(block.mlp, x, self.workspace)[0][:, 0].clone())
                 after = after + ablated[len(outputs) - 1]
-            bias = bias + block.out.bias
+            bias = bias + block.attention.bias
             total = after
         last = len(weights.graph.destinations) - 1
         (final,) = self._inputs(slice(last, last + 1), outputs, ablated, total + bias)
@@ -140,22 +150,32 @@ class _Run:
 
     def _heads(self, layer: int, inputs: Tensor, position: Tensor) -> Tensor:
         """[head, batch, pos, d_model]: what a layer's heads write."""
-        weights, block = self.weights, self.weights.blocks[layer]
-        hats = normed(weights, inputs)[0].to(weights.dtype)
-        columns = block.qkv.weight.view(weights.d_model, len(inputs), weights.d_head)
-        biases = block.qkv.bias.view(len(inputs), weights.d_head)
-        flat = torch.einsum("dbpe,edf->bdpf", hats, columns) + biases[None, :, None]
-        n, kv = weights.n_heads, weights.n_kv_heads
-        query, key, value = flat[:, :, None].split([n, kv, kv], dim=1)
-        rotation = None if weights.rotary is None else weights.rotary.at(position)
-        keys, values = self.cache.extended(layer, turned(rotation, key), value)
-        at = torch.arange(keys.shape[3], device=weights.device)
+        weights, attention = self.weights, self.weights.blocks[layer].attention
+        x = normed(attention.norm, inputs).to(weights.dtype)
+        queries, keys, values = x.split([weights.n_heads, weights.n_kv_heads, weights.n_kv_heads])
+        query, key = _projected(attention.query, queries), _projected(attention.key, keys)
+        query = head_normed(attention.query_norm, attention.joint, query)
+        key = head_normed(attention.key_norm, attention.joint, key)
+        rotation = None if attention.rotary is None else weights.rotaries[attention.rotary].at(position)
+        all_keys, all_values = self.cache.extended(layer, turned(rotation, key), _projected(attention.value, values))
+        at = torch.arange(all_keys.shape[3], device=weights.device)
         visible = at <= position[:, :, None]
-        if block.window is not None:
-            visible = visible & (at > position[:, :, None] - block.window)
-        z, _ = attention(weights, turned(rotation, query), keys, values, None, visible)
-        written = torch.einsum("bhpf,hfe->hbpe", z[:, :, 0], weights.head_outputs[layer])
-        return written.to(weights.stream_dtype)
+        if attention.window is not None:
+            visible = visible & (at > position[:, :, None] - attention.window)
+        bias = None if weights.alibi is None else weights.alibi.at(at.expand(len(position), -1))
+        z, _ = attend(attention, turned(rotation, query), all_keys, all_values, None, Sight(visible, bias))
+        own = split_heads(written(attention, join_heads(z))[0], weights.d_head)
+        writes = torch.einsum("bhpf,hfe->hbpe", own[:, :, 0], head_outputs(weights, layer).to(own.dtype))
+        return writes.to(weights.stream_dtype)
+
+
+def _projected(projection: Projection, x: Tensor) -> Float[Tensor, "batch head 1 pos d_head"]:
+    """What each head's own input [head, batch, pos, d_model] gives."""
+    matrices = spread(projection.weight[None], len(x))[0]
+    flat = torch.einsum("hbpe,hde->bhpd", x, matrices)
+    if projection.bias is not None:
+        flat = flat + spread(projection.bias[None], len(x))[0][:, None]
+    return flat[:, :, None]
 
 
 def _means(weights: Weights, ablation: Ablation, reference: Pairs | None, length: int) -> Means | None:
@@ -178,7 +198,9 @@ def _dense(weights: Weights, means: Means, position: Tensor) -> Sources:
     sources = [means.embed[where]]
     for layer in range(len(weights.blocks)):
         z = means.z[layer][where].unflatten(-1, (weights.n_heads, weights.d_head)).to(weights.dtype)
-        sources += list(torch.einsum("bphf,hfe->hbpe", z, weights.head_outputs[layer]).to(weights.stream_dtype))
+        sources += list(
+            torch.einsum("bphf,hfe->hbpe", z, head_outputs(weights, layer).to(z.dtype)).to(weights.stream_dtype)
+        )
         if weights.graph.shape.has_mlp:
             sources.append(means.mlp[layer][where])
     return torch.stack(sources)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from memcirc.engine.rotary import Rotation
-from memcirc.engine.weights import Weights
+from memcirc.decoder.block import Sight
+from memcirc.decoder.positions import Rotation
+from memcirc.decoder.weights import Weights
 from memcirc.metrics import Answers
 from memcirc.pairs.batches import collate
 from memcirc.pairs.record import Pair, Pairs
@@ -32,7 +33,8 @@ class Frame:
     """A batch of suffixes.
 
     ``index`` are the pairs' places in their set; ``read`` are the positions, within the suffix, whose logits a metric
-    reads; ``visible`` tells for each window (None: global attention) what a query sees of prefix and suffix.
+    reads; ``visible`` tells for each window (None: global attention) what a query sees of prefix and suffix, ``bias``
+    what is added to its scores; ``rotations`` are the turns of the model's rotary tables.
     """
 
     index: Int[Tensor, " batch"]
@@ -44,7 +46,8 @@ class Frame:
     prefix: Int[Tensor, "batch prefix"]
     start: Int[Tensor, " batch"]
     visible: Mapping[int | None, Bool[Tensor, "batch pos key"]]
-    rotation: Rotation | None
+    bias: Float[Tensor, "batch head key"] | None
+    rotations: Mapping[str, Rotation]
     answers: Answers
     targets: Int[Tensor, "batch step"] | None = None
     target_mask: Bool[Tensor, "batch step"] | None = None
@@ -52,17 +55,24 @@ class Frame:
     def __len__(self) -> int:
         return len(self.index)
 
+    def sight(self, window: int | None, reading: bool = False) -> Sight:
+        """What queries see under a window: those at all positions, or ``reading`` at the read ones."""
+        return Sight((self._read_visible if reading else self.visible)[window], self.bias)
+
+    def rotation(self, name: str | None, reading: bool = False) -> Rotation | None:
+        """The turn by one of the model's tables, at all positions or at the read ones; None without a table."""
+        return None if name is None else (self._read_rotations if reading else self.rotations)[name]
+
     @cached_property
-    def read_visible(self) -> dict[int | None, Tensor]:
-        """``visible`` of the queries at ``read``."""
+    def _read_visible(self) -> dict[int | None, Tensor]:
         return {window: self.at_read(mask, 1) for window, mask in self.visible.items()}
 
     @cached_property
-    def read_rotation(self) -> Rotation | None:
-        if self.rotation is None:
-            return None
-        cos, sin = self.at_read(self.rotation.cos, 1), self.at_read(self.rotation.sin, 1)
-        return Rotation(cos, sin, self.rotation.adjacent)
+    def _read_rotations(self) -> dict[str, Rotation]:
+        return {
+            name: Rotation(self.at_read(turn.cos, 1), self.at_read(turn.sin, 1), turn.adjacent)
+            for name, turn in self.rotations.items()
+        }
 
     @property
     def reads_everything(self) -> bool:
@@ -104,7 +114,7 @@ def frames(
 ) -> Iterator[Frame]:
     """Yield all pairs, batch by batch; arguments as for :func:`batch_slots`."""
     divided = batch_slots(weights, pairs, batch_size, share_prefix, sequence)
-    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
+    answers = Answers.of(pairs, weights.d_vocab, weights.device)
     for slots in divided:
         yield frame_of(weights, pairs, answers, slots, sequence)
 
@@ -157,7 +167,7 @@ def slots_bytes(weights: Weights, pairs: Pairs, slots: Slots, sequence: bool) ->
 def _pair_bytes(weights: Weights, width: int, length: int) -> int:
     """Source outputs of a suffix, keys and values of a whole prompt."""
     sources = width * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
-    key_values = 2 * length * len(weights.blocks) * weights.n_kv_heads * weights.d_head * weights.dtype.itemsize
+    key_values = 2 * length * len(weights.blocks) * weights.n_stored_kv_heads * weights.d_head * weights.dtype.itemsize
     return sources + key_values
 
 
@@ -200,6 +210,7 @@ def frame_of(weights: Weights, pairs: Pairs, answers: Answers, slots: Slots, seq
     offset = torch.arange(width, device=device)
     position = torch.minimum(start[:, None] + offset, batch.lengths[:, None] - 1)
     attended = offset < (batch.lengths - start)[:, None]
+    seen, key_position = _visible(weights, position, attended, start, max(starts))
     return Frame(
         index=index,
         clean=batch.clean.gather(1, position),
@@ -209,8 +220,9 @@ def frame_of(weights: Weights, pairs: Pairs, answers: Answers, slots: Slots, seq
         read=batch.read - start[:, None],
         prefix=batch.clean[:, : max(starts)],
         start=start,
-        visible=_visible(weights, position, attended, start, max(starts)),
-        rotation=None if weights.rotary is None else weights.rotary.at(position),
+        visible=seen,
+        bias=None if weights.alibi is None else weights.alibi.at(key_position),
+        rotations={name: table.at(position) for name, table in weights.rotaries.items()},
         answers=answers[index],
         targets=batch.targets,
         target_mask=batch.target_mask,
@@ -219,17 +231,19 @@ def frame_of(weights: Weights, pairs: Pairs, answers: Answers, slots: Slots, seq
 
 def _visible(
     weights: Weights, position: Tensor, attended: Tensor, start: Tensor, n_prefix: int
-) -> dict[int | None, Tensor]:
-    """For each kind of attention in the model, bool [batch, pos, prefix + pos]."""
+) -> tuple[dict[int | None, Tensor], Tensor]:
+    """For each kind of attention in the model, bool [batch, pos, prefix + pos]; and the keys' positions, [batch,
+    prefix + pos]."""
     batch, width = position.shape
     before = torch.arange(n_prefix, device=position.device).expand(batch, -1)
     offset = torch.arange(width, device=position.device)
-    key = torch.cat([before, start[:, None] + offset], dim=1)[:, None, :]
+    key_position = torch.cat([before, start[:, None] + offset], dim=1)
+    key = key_position[:, None, :]
     query = (start[:, None] + offset)[:, :, None]
     present = torch.cat([before < start[:, None], attended], dim=1)[:, None, :]
     if weights.causal:
         seen = (key <= query) & torch.cat([before < start[:, None], torch.ones_like(attended)], dim=1)[:, None, :]
     else:
         seen = present.expand(-1, width, -1)
-    windows = {block.window for block in weights.blocks}
-    return {w: seen if w is None else seen & (key > query - w) for w in windows}
+    windows = {block.attention.window for block in weights.blocks}
+    return {w: seen if w is None else seen & (key > query - w) for w in windows}, key_position

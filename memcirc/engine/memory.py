@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from memcirc.engine.workspace import Workspace
+from memcirc.decoder.workspace import Workspace
 
 KEPT_BYTES = 512 << 20
 

@@ -5,9 +5,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
 from memcirc.engine.frame import Frame
-from memcirc.engine.layers import final_normed
-from memcirc.engine.weights import Weights
 from memcirc.metrics import COLUMNS, SEQUENCE, Labels, Metric
 
 
@@ -15,7 +15,7 @@ def all_logits(
     weights: Weights, hat: Float[Tensor, "batch variant step d_model"]
 ) -> Float[Tensor, "batch variant step d_vocab"]:
     """Logits from the normed final residual."""
-    return weights.unembed(hat).to(weights.stream_dtype)
+    return weights.read_out(weights.unembed(hat))
 
 
 def answer_logits(
@@ -24,8 +24,10 @@ def answer_logits(
     """The logits of each pair's answers alone."""
     hat = hat.to(weights.dtype)
     columns = weights.unembed.weight.T[frame.answers.columns]
-    bias = weights.unembed.bias[frame.answers.columns]
-    return (torch.einsum("bvsd,bad->bvsa", hat, columns) + bias[:, None, None]).to(weights.stream_dtype)
+    logits = torch.einsum("bvsd,bad->bvsa", hat, columns)
+    if weights.unembed.bias is not None:
+        logits = logits + weights.unembed.bias[frame.answers.columns][:, None, None]
+    return weights.read_out(logits)
 
 
 def objective_values(

@@ -62,17 +62,18 @@ class Plan:
     final: Inputs
 
 
-def plan(graph: Graph, carried: np.ndarray, rests: bool) -> Plan:
+def plan(graph: Graph, carried: np.ndarray, rests: bool, coupled: bool = False) -> Plan:
     """Plan a run of circuits given by what they carry, bool [circuit, dst, src].
 
     Args:
         rests: a node without carried inputs outputs its ablation value.
+        coupled: what a head writes depends on what all heads of its layer read, so that they are computed, or at rest,
+            together (:attr:`memcirc.decoder.weights.Attention.coupled`).
     """
     carried = carried.copy()
     if rests:
-        _drop_resting(graph, carried)
-    _drop_dead(graph, carried)
-    computed = np.asarray(carried.any((0, 1)))
+        _drop_resting(graph, carried, coupled)
+    computed = np.asarray(_drop_dead(graph, carried, coupled).any(0))
     layers = tuple(_layer_inputs(graph, carried, computed, layer) for layer in range(graph.shape.n_layers))
     final = _distinct(graph, carried, computed, [len(graph.destinations) - 1])
     referenced, summed = np.zeros_like(computed), np.zeros_like(computed)
@@ -85,65 +86,53 @@ def plan(graph: Graph, carried: np.ndarray, rests: bool) -> Plan:
 
 
 def _layer_inputs(graph: Graph, carried: np.ndarray, computed: np.ndarray, layer: int) -> LayerInputs:
-    q, k, v, m = layer_rows(graph, layer)
-    beside = [m] if graph.shape.has_mlp and graph.shape.parallel else []
-    after = [m] if graph.shape.has_mlp and not graph.shape.parallel else []
+    rows = graph.rows(layer)
+    beside = [rows.mlp] if graph.shape.has_mlp and graph.shape.parallel else []
+    after = [rows.mlp] if graph.shape.has_mlp and not graph.shape.parallel else []
     if layer < graph.shape.n_layers - 1:
-        key_value = query = _distinct(graph, carried, computed, [*range(q.start, v.stop), *beside])
+        key_value = query = _distinct(graph, carried, computed, [*range(rows.query.start, rows.value.stop), *beside])
     else:
-        key_value = _distinct(graph, carried, computed, [*range(k.start, v.stop)])
-        query = _distinct(graph, carried, computed, [*range(q.start, q.stop), *beside])
+        key_value = _distinct(graph, carried, computed, [*range(rows.key.start, rows.value.stop)])
+        query = _distinct(graph, carried, computed, [*range(rows.query.start, rows.query.stop), *beside])
     return LayerInputs(key_value, query, query if beside else _distinct(graph, carried, computed, after))
 
 
-def heads_of(graph: Graph, layer: int) -> slice:
-    """Source indices of a layer's heads; its MLP follows."""
-    first = 1 + layer * (graph.shape.n_heads + graph.shape.has_mlp)
-    return slice(first, first + graph.shape.n_heads)
-
-
-def layer_rows(graph: Graph, layer: int) -> tuple[slice, slice, slice, int]:
-    """Destination indices of a layer's queries, keys, values and MLP."""
-    shape = graph.shape
-    q = layer * (shape.n_heads + 2 * shape.n_kv_heads + shape.has_mlp)
-    k = q + shape.n_heads
-    v = k + shape.n_kv_heads
-    return slice(q, k), slice(k, v), slice(v, v + shape.n_kv_heads), v + shape.n_kv_heads
-
-
-def _drop_resting(graph: Graph, carried: np.ndarray) -> None:
+def _drop_resting(graph: Graph, carried: np.ndarray, coupled: bool) -> None:
     """Step 1, from the first layer up, each circuit on its own."""
     groups = graph.shape.n_heads // graph.shape.n_kv_heads
     live = np.zeros((len(carried), carried.shape[2]), dtype=bool)
     live[:, 0] = True
     for layer in range(graph.shape.n_layers):
-        q, _, v, m = layer_rows(graph, layer)
-        heads = heads_of(graph, layer)
-        reads = np.asarray((carried[:, q.start : v.stop] & live[:, None]).any(2))
+        rows, heads = graph.rows(layer), graph.heads(layer)
+        reads = np.asarray((carried[:, rows.query.start : rows.value.stop] & live[:, None]).any(2))
         n_q, n_kv = graph.shape.n_heads, graph.shape.n_kv_heads
         grouped = reads[:, n_q : n_q + n_kv] | reads[:, n_q + n_kv :]
         live[:, heads] = reads[:, :n_q] | grouped.repeat(groups, axis=1)
+        if coupled:
+            live[:, heads] = live[:, heads].any(1, keepdims=True)
         if graph.shape.has_mlp:
-            live[:, heads.stop] = (carried[:, m] & live).any(1)
+            live[:, heads.stop] = (carried[:, rows.mlp] & live).any(1)
     carried &= live[:, None]
 
 
-def _drop_dead(graph: Graph, carried: np.ndarray) -> None:
-    """Step 2, from the logits down, each circuit on its own."""
+def _drop_dead(graph: Graph, carried: np.ndarray, coupled: bool) -> np.ndarray:
+    """Step 2, from the logits down, each circuit on its own; returns which sources are needed, bool [circuit, src]."""
     groups = graph.shape.n_heads // graph.shape.n_kv_heads
     needed = carried[:, -1].copy()
     for layer in reversed(range(graph.shape.n_layers)):
-        q, k, v, m = layer_rows(graph, layer)
-        heads = heads_of(graph, layer)
+        rows, heads = graph.rows(layer), graph.heads(layer)
         if graph.shape.has_mlp:
-            carried[:, m] &= needed[:, heads.stop, None]
-            needed |= carried[:, m]
+            carried[:, rows.mlp] &= needed[:, heads.stop, None]
+            needed |= carried[:, rows.mlp]
+        if coupled:
+            needed[:, heads] = needed[:, heads].any(1, keepdims=True)
         wanted = needed[:, heads]
         wanted_groups = np.asarray(wanted.reshape(len(wanted), -1, groups).any(2))
-        carried[:, q] &= wanted[:, :, None]
-        carried[:, k] &= wanted_groups[:, :, None]
-        carried[:, v] &= wanted_groups[:, :, None]
-        needed |= carried[:, q.start : v.stop].any(1)
+        carried[:, rows.query] &= wanted[:, :, None]
+        carried[:, rows.key] &= wanted_groups[:, :, None]
+        carried[:, rows.value] &= wanted_groups[:, :, None]
+        needed |= carried[:, rows.query.start : rows.value.stop].any(1)
+    return needed
 
 
 def _distinct(graph: Graph, carried: np.ndarray, computed: np.ndarray, members: list[int]) -> Inputs:

@@ -14,16 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
+from memcirc.engine.batch import EngineBatch
 from memcirc.engine.circuits import Ready, run_plan
 from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
-from memcirc.engine.layers import final_normed
 from memcirc.engine.memory import Memory
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
 from memcirc.engine.plan import plan
-from memcirc.engine.weights import Weights, weights_of
-from memcirc.engine.workspace import Workspace
 from memcirc.interventions import RunSettings
 from memcirc.metrics import Answers
 from memcirc.models import Model
@@ -70,7 +71,7 @@ class Prepared:
         if kept.ndim != 2 or kept.shape[1] != n_edges or kept.dtype != torch.bool:
             raise ValueError(f"circuits are bool [circuits, {n_edges}], not {kept.dtype} {list(kept.shape)}")
         carried = self._carried(kept)
-        n_columns = self.answers.columns.shape[1] if answers_only else self.weights.unembed.weight.shape[1]
+        n_columns = self.answers.columns.shape[1] if answers_only else self.weights.d_vocab
         size = (len(kept), len(self.pairs), self._n_steps(), n_columns)
         result = torch.zeros(size, dtype=self.weights.stream_dtype, device=self.weights.device)
         with torch.inference_mode(False), torch.no_grad():
@@ -95,7 +96,12 @@ class Prepared:
             rows = order[first : first + size]
             yield (
                 torch.from_numpy(rows),
-                run_plan(self.weights, ready, plan(self.weights.graph, carried[rows], rests), self.workspace),
+                run_plan(
+                    self.weights,
+                    ready,
+                    plan(self.weights.graph, carried[rows], rests, self.weights.coupled),
+                    self.workspace,
+                ),
             )
 
     def _read(self, frame: Frame, final: Tensor, answers_only: bool) -> Float[Tensor, "batch circuit step column"]:
@@ -122,7 +128,7 @@ class Prepared:
     def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)
         prefix = prefix_pass(self.weights, frame, self.workspace, store)
-        values, rest = self.values_of(frame, prefix)
+        values, rest = self.values_of(EngineBatch(self.weights, frame, prefix, self.workspace))
         embed = embedding(self.weights, frame, self.settings.base)
         return Ready(frame, prefix, embed, values, rest or rest_heads(self.weights, frame, values.totals))
 
@@ -149,10 +155,10 @@ def prepare(
     Raises:
         ValueError: unusable pairs, or a reference where no mean is taken.
     """
-    weights = weights_of(model)
+    weights = model.weights
     memory = memory or Memory(weights.device)
     slots = batch_slots(weights, pairs, batch_size, settings.ablated.keeps_prefix, sequence)
-    answers = Answers.of(pairs, weights.unembed.weight.shape[1], weights.device)
+    answers = Answers.of(pairs, weights.d_vocab, weights.device)
     with torch.inference_mode(False), torch.no_grad():
         values_of = ablation_values(
             weights, pairs, settings.ablation, reference, settings.base, sequence, memory.workspace

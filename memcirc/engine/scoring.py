@@ -11,17 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Values, ablation_values, embedding
 from memcirc.engine.backward import backward
+from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, batch_bytes, frames
-from memcirc.engine.layers import final_normed
 from memcirc.engine.objective import all_logits, loss_gradient
-from memcirc.engine.plain import Outputs, Prefix, plain_run, prefix_pass
+from memcirc.engine.plain import Outputs, plain_run, prefix_pass
 from memcirc.engine.request import Request
 from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
-from memcirc.engine.weights import Weights, weights_of
-from memcirc.engine.workspace import Workspace
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
 
@@ -31,15 +32,20 @@ class ScoredBatch:
     """One batch on the clean prompts. ``scores`` [dst, src] or [batch, dst, src] is what its passes add to;
     ``compared`` are the clean logits where the objective compares with them."""
 
-    weights: Weights
-    frame: Frame
-    prefix: Prefix
+    batch: EngineBatch
     values: Values
     embed: Float[Tensor, "batch 1 pos d_model"]
     objective: Metric
     compared: Float[Tensor, "batch d_vocab"] | None
     scores: Float[Tensor, "*batch dst src"]
-    workspace: Workspace
+
+    @property
+    def weights(self) -> Weights:
+        return self.batch.weights
+
+    @property
+    def frame(self) -> Frame:
+        return self.batch.frame
 
     def chunks(self, alphas: Sequence[float]) -> Iterator[Tensor]:
         """As many variants at a time as keep the source outputs below :func:`batch_bytes`."""
@@ -51,20 +57,18 @@ class ScoredBatch:
     def forward(self, alphas: Tensor, embed: Tensor | None = None, replaced: Replaced | None = None) -> Tape:
         """A pass at all masks = alpha; the tape lasts until the next one."""
         embed = self.embed if embed is None else embed
-        return forward(
-            self.weights, self.frame, self.prefix, embed, alphas, self.values.totals, self.workspace, replaced
-        )
+        return forward(self.batch, embed, alphas, self.values.totals, replaced)
 
     def plain_outputs(self) -> Outputs:
         """Source outputs of the clean run."""
-        return plain_run(self.weights, self.frame, self.embed, self.workspace, self.prefix).outputs
+        return plain_run(self.batch, self.embed).outputs
 
     def loss_gradient(self, final: Tensor, relevance: bool = False) -> Tensor:
         return loss_gradient(self.weights, self.frame, final, self.objective, self.compared, relevance)
 
     def differences(self, outputs: Outputs) -> Differences:
         """p_s - c_s for the given c; they last until the next call."""
-        return Differences(self.weights, self.frame, self.values.outputs, outputs, self.workspace)
+        return Differences(self.weights, self.frame, self.values.outputs, outputs, self.batch.workspace)
 
     def add(
         self, tape: Tape, differences: Differences, relevance: bool = False, replaced: Replaced | None = None
@@ -73,15 +77,13 @@ class ScoredBatch:
         whole = self._sheet("gradients", differences.whole, tape)
         read = whole if self.frame.reads_everything else self._sheet("read gradients", differences.read, tape)
         gradient = self.loss_gradient(tape.final, relevance)
-        backward(
-            self.weights, self.frame, self.prefix, tape, gradient, whole, read, self.workspace, relevance, replaced
-        )
+        backward(self.batch, tape, gradient, (whole, read), relevance, replaced)
 
     def _sheet(self, name: str, differences: Tensor, tape: Tape) -> Sheet:
         shape = self.weights.graph.shape
         rows = shape.n_heads + 2 * shape.n_kv_heads + 2
         size = (rows, len(self.frame), tape.own.shape[1], *differences.shape[3:])
-        return Sheet(differences, self.scores, self.workspace.take(name, size, differences.dtype))
+        return Sheet(differences, self.scores, self.batch.workspace.take(name, size, differences.dtype))
 
 
 class Scoring:
@@ -92,7 +94,7 @@ class Scoring:
     """
 
     def __init__(self, request: Request) -> None:
-        self.weights, self.pairs = weights_of(request.model), request.pairs
+        self.weights, self.pairs = request.model.weights, request.pairs
         self.ablation = Ablation.parse(request.ablation)
         self.objective = Metric.parse(request.objective, DIFFERENTIABLE)
         self._batch_size, self._per_example = request.batch_size, request.per_example
@@ -112,13 +114,14 @@ class Scoring:
         for frame in frames(weights, self.pairs, self._batch_size, self.ablation.keeps_prefix, self._sequence):
             scores = self._sum.new_zeros(len(frame), *self._sum.shape) if self._per_example else self._sum
             prefix = prefix_pass(weights, frame, self._workspace, self._workspace)
-            values, _ = self._values_of(frame, prefix)
+            batch = EngineBatch(weights, frame, prefix, self._workspace)
+            values, _ = self._values_of(batch)
             embed = embedding(weights, frame, "clean")
             compared = None
             if self.objective.compares:
-                run = plain_run(weights, frame, embed, self._workspace, prefix)
+                run = plain_run(batch, embed)
                 compared = all_logits(weights, final_normed(weights, run.residuals.final))[:, 0, 0]
-            yield ScoredBatch(weights, frame, prefix, values, embed, self.objective, compared, scores, self._workspace)
+            yield ScoredBatch(batch, values, embed, self.objective, compared, scores)
             if self._per_example:
                 self._rows[frame.index] = weights.graph.from_matrix(scores)
 

@@ -11,10 +11,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from memcirc.decoder.block import head_outputs
+from memcirc.decoder.weights import Weights
+from memcirc.decoder.workspace import Workspace
 from memcirc.engine.frame import Frame
 from memcirc.engine.plain import Outputs
-from memcirc.engine.weights import Weights
-from memcirc.engine.workspace import Workspace
 
 
 class Differences:
@@ -59,9 +60,9 @@ def _heads_into(weights: Weights, layer: int, z: Tensor, target: Tensor) -> None
     per_head = rearrange(z, "b v p (head d_head) -> head (b v p) d_head", head=weights.n_heads).to(weights.dtype)
     flat = target.view(len(target), -1, weights.d_model)
     if flat.dtype == per_head.dtype:
-        torch.bmm(per_head, weights.head_outputs[layer], out=flat)
+        torch.bmm(per_head, head_outputs(weights, layer), out=flat)
     else:
-        flat.copy_(torch.bmm(per_head, weights.head_outputs[layer]))
+        flat.copy_(torch.bmm(per_head, head_outputs(weights, layer)))
 
 
 class Sheet:

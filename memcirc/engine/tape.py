@@ -1,7 +1,9 @@
-"""A forward pass under uniform masks that remembers what its backward pass needs.
+"""The forward pass with all masks at one value a, which keeps what the backward pass needs
+(:mod:`memcirc.engine.backward`).
 
-With every mask = a, each branch input is x_d = (1 - a) r_d + a P_d, with r_d the run's own residual and P_d the total
-of the ablation values: a plain forward pass with interpolated branch inputs. Several a are run at once, as variants.
+In the model in which every edge has mask a, a destination d reads (1 - a) r_d + a P_d, with r_d the run's own residual
+and P_d the total of the ablation values: a plain forward pass with interpolated branch inputs. Several a are run at
+once, as variants.
 """
 
 from collections.abc import Mapping
@@ -11,33 +13,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.engine.frame import Frame
-from memcirc.engine.layers import attention, join_heads, mlp, normed, turned
-from memcirc.engine.plain import Outputs, Prefix, Residuals, of_layer, project
-from memcirc.engine.weights import Weights
-from memcirc.engine.workspace import Workspace
+from memcirc.decoder.block import Inner, Steps, feed, hat_of, join_heads, project, run_blocks, scaled, write_of, written
+from memcirc.decoder.weights import Norm
+from memcirc.engine.batch import EngineBatch
+from memcirc.engine.plain import Outputs, Residuals
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionTape:
-    """Of one attention layer: its normed input, 1/scale, turned queries and keys, values, patterns and outputs."""
+    """Of one attention layer: the hat of its input and 1/scale; queries, keys and values as its matrices gave them, and
+    turned; patterns and outputs; the post norm's hat and 1/scale."""
 
     hat: Tensor
     inverse: Tensor | None
+    raw: tuple[Tensor, Tensor, Tensor]
     query: Tensor
     key: Tensor
-    value: Tensor
     pattern: Tensor
     z: Tensor
+    post: tuple[Tensor, Tensor] | None
+
+    @property
+    def value(self) -> Tensor:
+        return self.raw[2]
 
 
 @dataclass(frozen=True, eq=False)
 class MlpTape:
-    """Of one MLP: its normed input, 1/scale, and what stands before its activation."""
+    """Of one MLP: the hat of its input, 1/scale, and its inner layer."""
 
     hat: Tensor
     inverse: Tensor | None
-    before: Tensor
+    inner: Inner
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,59 +62,66 @@ Replaced = Mapping[str, Tensor]
 
 
 def forward(
-    weights: Weights,
-    frame: Frame,
-    prefix: Prefix,
+    batch: EngineBatch,
     embed: Float[Tensor, "batch variant_or_1 pos d_model"],
     alphas: Float[Tensor, " variant"],
     totals: Residuals,
-    workspace: Workspace,
     replaced: Replaced | None = None,
 ) -> Tape:
-    """Run all ``alphas`` over a batch.
+    """Run all ``alphas`` over a batch, whose workspace holds most of the tape until the next forward pass with it.
 
     Args:
         embed: output of the source ``input`` in each variant.
         totals: P_d.
-        workspace: holds most of the tape, which lasts until the next forward pass with it.
-        replaced: outputs put in the place of those computed: ``a3`` (z of layer 3's heads) or ``m3``.
+        replaced: outputs put in the place of those computed: ``a3`` (z' of layer 3's heads) or ``m3``.
     """
-    shape = weights.graph.shape
-    share = alphas.view(1, -1, 1, 1)
-    mixes = bool((alphas != 0).any())
-    replaced = replaced or {}
+    weights, frame = batch.weights, batch.frame
+    share, mixes, replaced = alphas.view(1, -1, 1, 1), bool((alphas != 0).any()), replaced or {}
+    attentions: list[AttentionTape] = []
+    mlps: list[MlpTape] = []
+    zs: list[Tensor] = []
+    outs: list[Tensor] = []
 
     def branch(residual: Tensor, total: Tensor) -> Tensor:
         return torch.lerp(residual, total, share) if mixes else residual
 
-    def room(name: str, layer: int, like: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-        return workspace.take(f"{name}{layer}", (*like.shape[:-1], width), dtype)
+    def room(name: str, like: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+        return batch.workspace.take(name, (*like.shape[:-1], width), dtype)
 
-    residual = embed.expand(-1, len(alphas), -1, -1)
-    attentions, mlps, zs, outs = [], [], [], []
-    for layer, block in enumerate(weights.blocks):
-        reading = layer == shape.n_layers - 1
-        source = branch(residual, totals.attention[layer])
-        hat, inverse = normed(weights, source, room("attention", layer, source, weights.d_model, source.dtype))
-        out = room("qkv", layer, source, block.qkv.weight.shape[1], weights.dtype)
-        query, key, value = project(weights, layer, hat, frame.at_read(hat, 2) if reading else hat, out)
-        query = turned(frame.read_rotation if reading else frame.rotation, query)
-        key = turned(frame.rotation, key)
-        visible = (frame.read_visible if reading else frame.visible)[block.window]
-        z, pattern = attention(weights, query, key, value, of_layer(prefix, layer), visible)
-        attentions.append(AttentionTape(hat, inverse, query, key, value, pattern, z))
-        zs.append(replaced.get(f"a{layer}", join_heads(z)))
-        residual = frame.at_read(residual, 2) if reading else residual
-        attended = residual + block.out(zs[-1])
-        if shape.has_mlp:
-            source = residual if shape.parallel else attended
-            source = branch(source, totals.mlp[layer])
-            hat, inverse = normed(weights, source, room("mlp", layer, source, weights.d_model, source.dtype))
-            out, before = mlp(weights, block, hat, workspace, f"before{layer}")
-            mlps.append(MlpTape(hat, inverse, before))
-            outs.append(replaced.get(f"m{layer}", out))
-            attended = attended + outs[-1]
-        residual = attended
-    final = branch(residual, totals.final)
+    def normed(name: str, norm: Norm | None, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Hat and 1/scale, to be kept, and what products read, which lasts until the next branch."""
+        hat, inverse = hat_of(norm, x, room(name, x, weights.d_model, x.dtype))
+        return hat, inverse, scaled(norm, hat, room("scaled", x, weights.d_model, x.dtype))
+
+    def attention(layer: int, residual: Tensor) -> Tensor:
+        part, reading = weights.blocks[layer].attention, layer == batch.last
+        hat, inverse, x = normed(f"attention{layer}", part.norm, branch(residual, totals.attention[layer]))
+        query_x = frame.at_read(x, 2) if reading else x
+
+        def take(name: str, width: int) -> Tensor:
+            return room(f"{name}{layer}", query_x if name == "query" else x, width, weights.dtype)
+
+        raw = project(part, x, query_x, take)
+        query, key = batch.turned_query(layer, raw[0], reading), batch.turned_key(layer, raw[1])
+        z, pattern = batch.attended(layer, query, key, raw[2], reading)
+        own, write, post = written(part, join_heads(z))
+        attentions.append(AttentionTape(hat, inverse, raw, query, key, pattern, z, post))
+        zs.append(replaced.get(f"a{layer}", own))
+        return write if zs[-1] is own else write_of(part, zs[-1])
+
+    def mlp(layer: int, residual: Tensor) -> Tensor:
+        part = weights.blocks[layer].mlp
+        assert part is not None
+        hat, inverse, x = normed(f"mlp{layer}", part.norm, branch(residual, totals.mlp[layer]))
+        out, inner = feed(part, x, batch.workspace, f"before{layer}")
+        mlps.append(MlpTape(hat, inverse, inner))
+        outs.append(replaced.get(f"m{layer}", out))
+        return outs[-1]
+
+    def trim(layer: int, residual: Tensor) -> Tensor:
+        return frame.at_read(residual, 2) if layer == batch.last else residual
+
+    start = embed.expand(-1, len(alphas), -1, -1)
+    residual = run_blocks(weights, start, Steps(attention, mlp, trim))
     outputs = Outputs(embed, tuple(zs), tuple(outs))
-    return Tape(1 - share, tuple(attentions), tuple(mlps), outputs, final)
+    return Tape(1 - share, tuple(attentions), tuple(mlps), outputs, branch(residual, totals.final))

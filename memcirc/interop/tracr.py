@@ -101,5 +101,5 @@ def outputs(program: Program) -> torch.Tensor:
     """float [pairs, outputs]: what the compiled model says at each pair's position, on the clean prompts."""
     ids = torch.tensor([pair.clean_ids for pair in program.pairs])
     with torch.no_grad():
-        logits = program.model.hooked(ids, prepend_bos=False)
+        logits = program.model.logits(ids)
     return logits[torch.arange(len(ids)), [pair.read_at for pair in program.pairs]]

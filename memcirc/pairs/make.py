@@ -88,9 +88,7 @@ def configured_pairs(
     else:
         candidates = _prompt_pairs(scored, dropped)
     items = list(_distinct(candidates, dropped))
-    pairs = gate(
-        Pairs(tuple(items), _header(model, config, scored.bos), dropped), lambda ids: model.hooked(ids.to(model.device))
-    )
+    pairs = gate(Pairs(tuple(items), _header(model, config, scored.bos), dropped), model.logits)
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in pairs.dropped.items())
         raise TooFewPairs(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")

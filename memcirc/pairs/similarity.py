@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.forward import Forward
+from memcirc.decoder.workspace import Workspace
 from memcirc.models import Model
 
 SIMILARITIES = ("embedding", "jaccard")
@@ -94,14 +97,10 @@ def embeddings(model: Model, passages: np.ndarray, batch_size: int = 64) -> np.n
     pooled = []
     for start in range(0, len(passages), batch_size):
         ids = torch.from_numpy(passages[start : start + batch_size]).to(model.device)
-        if model.hf is None:
-            n_layers = model.hooked.cfg.n_layers
-            last = model.hooked(ids, return_type=None, stop_at_layer=n_layers, prepend_bos=False)
-            hidden = model.hooked.ln_final(last)
-        else:
-            hidden = model.hf.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        final = Forward(model.weights, ids, Workspace(model.device)).final()
+        hidden = final_normed(model.weights, final)
         pooled.append(torch.nn.functional.normalize(hidden.float().mean(1), dim=-1).cpu())
-    return torch.cat(pooled).numpy() if pooled else np.zeros((0, model.hooked.cfg.d_model), np.float32)
+    return torch.cat(pooled).numpy() if pooled else np.zeros((0, model.weights.d_model), np.float32)
 
 
 def token_sets(passages: np.ndarray, d_vocab: int) -> csr_matrix:

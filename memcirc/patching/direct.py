@@ -1,7 +1,7 @@
 """Direct logit attribution: what each component adds to an answer's logit without any other component in between.
 
 The last residual is the sum of all outputs, and with the final norm's scale taken as it is in the run the logits are
-linear in it. A component that wrote c therefore adds
+linear in it (before a soft cap, where the model has one). A component that wrote c therefore adds
 
     ((c - mean(c)) / scale * gain) . direction        (without the mean for an RMS norm)
 
@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.layers import normed
-from memcirc.engine.weights import Weights
+from memcirc.decoder.block import head_outputs, written
+from memcirc.decoder.weights import Weights
 from memcirc.patching.prompts import Prompts
 from memcirc.patching.runs import run
 
@@ -50,36 +50,36 @@ def direct_effects(
         against_mean: the answer's logit minus the mean of all tokens' logits.
     """
     kinds = ["resid_pre", "z"] + ["mlp_out"] * weights.graph.shape.has_mlp
-    plain, outs = run(weights, prompts, kinds), weights.head_outputs
+    plain = run(weights, prompts, kinds)
     last, rows = prompts.read[:, 0], torch.arange(len(prompts), device=prompts.ids.device)
     unembed = weights.unembed.weight.to(weights.stream_dtype)
-    direction, shift = unembed[:, answer].T, weights.unembed.bias[answer]
+    bias = torch.zeros_like(unembed[0]) if weights.unembed.bias is None else weights.unembed.bias
+    direction, shift = unembed[:, answer].T, bias[answer]
     if wrong is not None:
-        direction, shift = direction - unembed[:, wrong].T, shift - weights.unembed.bias[wrong]
+        direction, shift = direction - unembed[:, wrong].T, shift - bias[wrong]
     elif against_mean:
-        direction, shift = direction - unembed.mean(1), shift - weights.unembed.bias.mean()
-    if weights.final_bias is not None:
-        shift = shift + direction @ weights.final_bias.to(direction)
-    if weights.final_gain is not None:
-        direction = direction * weights.final_gain
-    _, inverse = normed(weights, plain.final[:, 0])
-    scale = 1.0 if inverse is None else inverse
-    if weights.norm == "layer":
-        direction = direction - direction.mean(-1, keepdim=True)
-    direction = direction * scale
-    heads = torch.stack(
-        [_head_effects(plain.found["z", layer][rows, last], out, direction) for layer, out in enumerate(outs)], dim=1
-    )
-    n_layers = len(weights.blocks)
-    mlps = [
-        (plain.found["mlp_out", layer][rows, last] * direction).sum(-1) if weights.graph.shape.has_mlp else
-        torch.zeros_like(direction[:, 0])
-        for layer in range(n_layers)
-    ]  # fmt: skip
-    attention_bias = sum((block.out.bias for block in weights.blocks), torch.zeros_like(direction[0]))
-    biases = direction @ attention_bias.to(direction) + shift
+        direction, shift = direction - unembed.mean(1), shift - bias.mean()
+    direction, shift = direction * weights.logit_scale, shift * weights.logit_scale
+    norm = weights.final_norm
+    if norm is not None:
+        if norm.bias is not None:
+            shift = shift + direction @ norm.bias.to(direction)
+        _, inverse = norm.hat(plain.final[:, 0])
+        direction = direction if norm.gain is None else direction * norm.gain
+        direction = direction - direction.mean(-1, keepdim=True) if norm.centred else direction
+        direction = direction * inverse
+    heads, mlps = [], []
+    attention_bias = torch.zeros_like(direction[0])
+    for layer, block in enumerate(weights.blocks):
+        z = plain.found["z", layer][rows, last]
+        own = written(block.attention, z.flatten(1))[0].unflatten(-1, z.shape[1:])
+        heads.append(_head_effects(own, head_outputs(weights, layer), direction))
+        attention_bias = attention_bias + block.attention.bias
+        out = None if block.mlp is None else plain.found["mlp_out", layer][rows, last]
+        mlps.append(torch.zeros_like(direction[:, 0]) if out is None else (out * direction).sum(-1))
     embed = (plain.found["resid_pre", 0][rows, last] * direction).sum(-1)
-    return DirectEffects(embed, heads, torch.stack(mlps, dim=1), biases)
+    biases = direction @ attention_bias.to(direction) + shift
+    return DirectEffects(embed, torch.stack(heads, dim=1), torch.stack(mlps, dim=1), biases)
 
 
 def _head_effects(z: Tensor, out: Tensor, direction: Tensor) -> Float[Tensor, "batch head"]:

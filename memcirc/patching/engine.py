@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.weights import Weights
+from memcirc.decoder.weights import Weights
 from memcirc.patching.forward import Segment, Taps, read_tokens, run_block
 from memcirc.patching.patches import Patch
 from memcirc.patching.runs import RunPair, attended
@@ -108,8 +108,7 @@ def patched_finals(
 
 def default_budget(weights: Weights) -> int:
     """Tokens whose activations take about 256 MiB in a block (on a GPU 4 GiB)."""
-    up = weights.blocks[0].up if weights.blocks else None
-    numbers = 8 * weights.d_model + (3 * up.weight.shape[1] if up is not None else 0)
+    numbers = 8 * weights.d_model + 3 * weights.d_mlp
     available = (4 << 30) if weights.device.type == "cuda" else (256 << 20)
     return max(1, available // (numbers * weights.stream_dtype.itemsize))
 

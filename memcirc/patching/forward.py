@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.activations import ACTIVATIONS
-from memcirc.engine.layers import normed, per_query_head
-from memcirc.engine.rotary import Rotation
-from memcirc.engine.weights import Block, Weights
+from memcirc.decoder.activations import ACTIVATIONS
+from memcirc.decoder.block import Steps, final_scores, head_normed, normed, project, spread, written
+from memcirc.decoder.block import run_block as run_wired
+from memcirc.decoder.positions import Rotation
+from memcirc.decoder.weights import Weights
 
 Past = tuple[Tensor, Tensor]
 
@@ -110,83 +111,98 @@ def run_block(
     Returns:
         The residual stream after the block, [token or asked, d_model], and the tokens' own keys (turned) and values.
     """
-    block, d_head = weights.blocks[layer], weights.d_head
-    n_query, n_key = weights.n_heads * d_head, weights.n_kv_heads * d_head
-    x = taps.at("resid_pre", layer, x)
-    hat, _ = normed(weights, x)
-    if read is None:
-        q, k, v = block.qkv(hat).split([n_query, n_key, n_key], dim=-1)
-    else:
-        q = block.qkv.columns(0, n_query)(hat[read])
-        k, v = block.qkv.columns(n_query, n_query + 2 * n_key)(hat).split([n_key, n_key], dim=-1)
-    q = taps.at("q", layer, q.unflatten(-1, (-1, d_head)))
-    k = taps.at("k", layer, k.unflatten(-1, (-1, d_head)))
-    v = taps.at("v", layer, v.unflatten(-1, (-1, d_head)))
-    if weights.rotary is not None:
-        position = positions_of(segments, x.device)
-        rotation = weights.rotary.at(position[:, None])
-        q = taps.at("rot_q", layer, _turned(rotation, q, read))
-        k = taps.at("rot_k", layer, _turned(rotation, k, None))
-    z = taps.at("z", layer, _attention(weights, layer, (q, k, v), segments, past, taps, read is not None))
-    out = taps.at("attn_out", layer, block.out(z.flatten(1)).to(x.dtype))
-    x = x if read is None else x[read]
-    shape = weights.graph.shape
-    if not shape.has_mlp:
-        return taps.at("resid_post", layer, x + out), (k, v)
-    if shape.parallel:
-        return taps.at("resid_post", layer, x + out + _mlp(weights, block, layer, x, taps)), (k, v)
-    x = taps.at("resid_mid", layer, x + out)
-    return taps.at("resid_post", layer, x + _mlp(weights, block, layer, x, taps)), (k, v)
+    run = _BlockRun(weights, segments, past, taps, read)
+    out = run_wired(
+        weights, layer, taps.at("resid_pre", layer, x), Steps(run.attention, run.mlp, run.trim, run.between)
+    )
+    assert run.own is not None
+    return taps.at("resid_post", layer, out), run.own
 
 
-def _turned(rotation: Rotation, x: Tensor, read: Tensor | None) -> Tensor:
-    if read is not None:
-        rotation = Rotation(rotation.cos[read], rotation.sin[read], rotation.adjacent)
-    return rotation(x[:, :, None, None])[:, :, 0, 0]
+@dataclass(eq=False)
+class _BlockRun:
+    """The branches of one block, with their taps; ``own`` are the tokens' keys (turned) and values, once known."""
 
+    weights: Weights
+    segments: Sequence[Segment]
+    past: Past | None
+    taps: Taps
+    read: Int[Tensor, " asked"] | None
+    own: Past | None = None
 
-def _mlp(weights: Weights, block: Block, layer: int, x: Tensor, taps: Taps) -> Tensor:
-    assert block.up is not None
-    assert block.down is not None
-    assert weights.activation is not None
-    activation = ACTIVATIONS[weights.activation]
-    hidden = block.up(normed(weights, x)[0])
-    if weights.gated:
-        gate, linear = hidden.chunk(2, dim=-1)
-        gate, linear = taps.at("mlp_pre", layer, gate), taps.at("mlp_pre_linear", layer, linear)
-        activated = activation.value(gate) * linear
-    else:
-        activated = activation.value(taps.at("mlp_pre", layer, hidden))
-    return taps.at("mlp_out", layer, block.down(taps.at("mlp_post", layer, activated)).to(x.dtype))
-
-
-def _attention(
-    weights: Weights,
-    layer: int,
-    projected: tuple[Tensor, Tensor, Tensor],
-    segments: Sequence[Segment],
-    past: Past | None,
-    taps: Taps,
-    trimmed: bool,
-) -> Float[Tensor, "token head d_head"]:
-    """Outputs z of all heads, flat; the queries of a trimmed block are those at the segments' ``read``."""
-    q, k, v = projected
-    outputs, first, first_query = [], 0, 0
-    for i, s in enumerate(segments):
-        steps = s.read.shape[1] if trimmed else s.width
-        query = q[first_query : first_query + s.rows * steps].unflatten(0, (s.rows, steps)).transpose(1, 2)
-        key, value = (
-            per_query_head(_with_prefix(own[first : first + s.tokens], s, past, which), weights.n_heads)
-            for which, own in enumerate((k, v))
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        part, taps, weights = self.weights.blocks[layer].attention, self.taps, self.weights
+        given = normed(part.norm, x)[None, None]
+        q, k, v = project(part, given, given if self.read is None else given[:, :, self.read])
+        q = taps.at("q", layer, _flat(q))
+        k, v = (taps.at(kind, layer, _flat(spread(own, weights.n_kv_heads))) for kind, own in (("k", k), ("v", v)))
+        q, k = (
+            _flat(head_normed(norm, part.joint, _stacked(each)))
+            for norm, each in ((part.query_norm, q), (part.key_norm, k))
         )
-        scores = (query @ key.transpose(-1, -2)).to(weights.stream_dtype) * weights.scale
-        scores = scores.masked_fill(~_visible(weights, layer, s, trimmed), -torch.inf)
-        scores = taps.pattern("attn_scores", layer, i, scores)
-        pattern = taps.pattern("pattern", layer, i, scores.softmax(-1)).to(value.dtype)
-        outputs.append((pattern @ value).transpose(1, 2).flatten(0, 1))
-        first += s.tokens
-        first_query += s.rows * steps
-    return torch.cat(outputs)
+        if part.rotary is not None:
+            rotation = weights.rotaries[part.rotary].at(positions_of(self.segments, x.device)[None])
+            q, k = _flat(_at(rotation, self.read)(_stacked(q))), _flat(rotation(_stacked(k)))
+        if weights.rotaries:
+            q, k = taps.at("rot_q", layer, q), taps.at("rot_k", layer, k)
+        self.own = k, v
+        z = taps.at("z", layer, self._attended(layer, q))
+        return taps.at("attn_out", layer, written(part, z.flatten(1))[1].to(x.dtype))
+
+    def trim(self, layer: int, x: Tensor) -> Tensor:
+        return x if self.read is None else x[self.read]
+
+    def between(self, layer: int, x: Tensor) -> Tensor:
+        return self.taps.at("resid_mid", layer, x)
+
+    def mlp(self, layer: int, x: Tensor) -> Tensor:
+        part, taps = self.weights.blocks[layer].mlp, self.taps
+        assert part is not None
+        activation, given = ACTIVATIONS[part.activation], normed(part.norm, x)
+        if part.gate is None:
+            activated = activation.value(taps.at("mlp_pre", layer, part.up(given)))
+        else:
+            gate = taps.at("mlp_pre", layer, part.gate(given))
+            linear = taps.at("mlp_pre_linear", layer, part.up(given))
+            activated = activation.value(gate) * linear
+        out = part.down(taps.at("mlp_post", layer, activated)).to(x.dtype)
+        return taps.at("mlp_out", layer, normed(part.post, out) * part.multiplier)
+
+    def _attended(self, layer: int, q: Tensor) -> Float[Tensor, "token head d_head"]:
+        """Outputs z of all heads, flat; the queries of a trimmed block are those at the segments' ``read``."""
+        assert self.own is not None
+        weights, trimmed, attention = self.weights, self.read is not None, self.weights.blocks[layer].attention
+        outputs, first, first_query = [], 0, 0
+        for i, s in enumerate(self.segments):
+            steps = s.read.shape[1] if trimmed else s.width
+            query = q[first_query : first_query + s.rows * steps].unflatten(0, (s.rows, steps)).transpose(1, 2)
+            key, value = (
+                spread(_with_prefix(own[first : first + s.tokens], s, self.past, which), weights.n_heads)
+                for which, own in enumerate(self.own)
+            )
+            bias = None
+            if weights.alibi is not None:
+                bias = weights.alibi.at(torch.arange(s.stop, device=q.device)[None])[:, :, None]
+            scores = final_scores(attention, query @ key.transpose(-1, -2), bias, _visible(weights, layer, s, trimmed))
+            scores = self.taps.pattern("attn_scores", layer, i, scores)
+            pattern = self.taps.pattern("pattern", layer, i, scores.softmax(-1)).to(value.dtype)
+            outputs.append((pattern @ value).transpose(1, 2).flatten(0, 1))
+            first += s.tokens
+            first_query += s.rows * steps
+        return torch.cat(outputs)
+
+
+def _flat(x: Float[Tensor, "1 head 1 token d_head"]) -> Float[Tensor, "token head d_head"]:
+    return x[0, :, 0].transpose(0, 1)
+
+
+def _stacked(x: Float[Tensor, "token head d_head"]) -> Float[Tensor, "1 head 1 token d_head"]:
+    return x.transpose(0, 1)[None, :, None]
+
+
+def _at(rotation: Rotation, read: Tensor | None) -> Rotation:
+    """The turn of the tokens that are asked for."""
+    return rotation if read is None else Rotation(rotation.cos[:, read], rotation.sin[:, read], rotation.adjacent)
 
 
 def _with_prefix(own: Tensor, s: Segment, past: Past | None, which: int) -> Float[Tensor, "row kv_head pos d_head"]:
@@ -205,5 +221,5 @@ def _visible(weights: Weights, layer: int, s: Segment, trimmed: bool) -> Tensor:
     query = s.read if trimmed else torch.arange(s.start, s.stop, device=s.owner.device)[None]
     distance = query[:, :, None] - key
     seen = distance >= 0 if weights.causal else torch.ones_like(distance, dtype=torch.bool)
-    window = weights.blocks[layer].window
+    window = weights.blocks[layer].attention.window
     return (seen if window is None else seen & (distance < window))[:, None]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from memcirc.engine.weights import Weights
+from memcirc.decoder.weights import Weights
 from memcirc.patching.forward import Past, Recorder, Segment, Taps, run_block
 from memcirc.patching.runs import logits_of
 from memcirc.patching.sites import Site

@@ -14,7 +14,7 @@ from typing import Any
 from memcirc.config import shortened
 from memcirc.models import Model
 from memcirc.patching.patches import Patch
-from memcirc.patching.sites import KINDS, PATTERN, STREAM, Site, check_site, n_heads, site
+from memcirc.patching.sites import KINDS, PATTERN, STREAM, Site, check_site, hooks_of, n_heads, site
 
 BLOCK, HEAD = ("resid_pre", "attn_out", "mlp_out"), ("out", "q", "k", "v", "pattern")
 """What TransformerLens stacks, by the names of sweeps."""
@@ -60,17 +60,17 @@ Layout = tuple[tuple[str, ...], tuple[int, ...], Cells]
 
 
 def _by_position(kind: str, model: Any, length: int) -> Layout:
-    shape = (model.hooked.cfg.n_layers, length)
+    shape = (len(model.weights.blocks), length)
     return ("layer", "pos"), shape, ((c, Site(kind, c[0], (c[1],))) for c in product(*map(range, shape)))
 
 
 def _heads(kind: str, model: Any, length: int) -> Layout:
-    shape = (model.hooked.cfg.n_layers, n_heads(model, kind))
+    shape = (len(model.weights.blocks), n_heads(model, kind))
     return ("layer", "head"), shape, ((c, Site(kind, c[0], None, (c[1],))) for c in product(*map(range, shape)))
 
 
 def _heads_by_position(kind: str, model: Any, length: int) -> Layout:
-    layers = model.hooked.cfg.n_layers
+    layers = len(model.weights.blocks)
     if KINDS[kind].shape == PATTERN:
         shape = (layers, n_heads(model, kind), length)
         cells = ((c, Site(kind, c[0], (c[2],), (c[1],))) for c in product(*map(range, shape)))
@@ -82,7 +82,7 @@ def _heads_by_position(kind: str, model: Any, length: int) -> Layout:
 
 
 def _entries(model: Any, length: int) -> Layout:
-    shape = (model.hooked.cfg.n_layers, n_heads(model, "pattern"), length, length)
+    shape = (len(model.weights.blocks), n_heads(model, "pattern"), length, length)
     cells = ((c, Site("pattern", c[0], (c[2],), (c[1],), (c[3],))) for c in product(*map(range, shape)))
     return ("layer", "head", "pos", "source"), shape, cells
 
@@ -122,7 +122,7 @@ SWEEPS = tuple(_named())
 
 def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: int, length: int) -> Grid:
     """The patches that are asked for, checked against the model and the prompts."""
-    if isinstance(sites, str) and sites not in model.hooked.hook_dict:
+    if isinstance(sites, str) and sites not in hooks_of(model):
         return grid(sites, model, prompt_length)
     entries = [sites] if isinstance(sites, str) else list(sites)
     if not entries:

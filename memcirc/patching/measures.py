@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.layers import final_normed
-from memcirc.engine.weights import Weights
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
 from memcirc.metrics import COLUMNS, SEQUENCE, Answers, Labels, Metric
 from memcirc.patching.prompts import Prompts
 from memcirc.patching.runs import logits_of
@@ -52,8 +52,11 @@ class Question:
             answers = self.answers[example]
             hat = final_normed(weights, final[:, 0]).to(weights.dtype)
             columns = weights.unembed.weight.T[self.answers.columns][example]
-            logits = (columns * hat[:, None]).sum(-1) + weights.unembed.bias[answers.columns]
-            return torch.stack([metric(logits.double(), Labels(answers)) for metric in self.metrics])
+            logits = (columns * hat[:, None]).sum(-1)
+            if weights.unembed.bias is not None:
+                logits = logits + weights.unembed.bias[answers.columns]
+            logits = weights.read_out(logits).double()
+            return torch.stack([metric(logits, Labels(answers)) for metric in self.metrics])
         size = _rows_at_once(weights, final)
         parts = [
             self.of_logits(logits_of(weights, rows), which)
@@ -97,4 +100,4 @@ class Question:
 
 
 def _rows_at_once(weights: Weights, final: Float[Tensor, "row step d_model"]) -> int:
-    return max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.unembed.weight.shape[1]))
+    return max(1, ROWS_OF_LOGITS // (final.shape[1] * weights.d_vocab))

@@ -96,6 +96,12 @@ def _measured_slowly(
 ) -> Tensor:
     hooked, prompts = group.base.model.hooked, group.base.prompts
     source_hooked = group.source.model.hooked
+    longest = prompts.ids.shape[1]
+    if longest > hooked.cfg.n_ctx:
+        raise ValueError(
+            f"a prompt has {longest} positions; TransformerLens, which some of these sites need, reads at most "
+            f"{hooked.cfg.n_ctx} of this model"
+        )
     found: dict[str, Tensor] = {}
     for _, patch in numbered:
         missing = [where.hook for where in patch.sites if where.hook not in found]
@@ -113,7 +119,7 @@ def _measured_slowly(
 
 
 def _gate_bias(model: Model) -> bool:
-    cfg = model.hooked.cfg
-    if cfg.attn_only or not cfg.gated_mlp:
+    """Whether TransformerLens adds something between a gated MLP's ``mlp_post`` and its way out."""
+    if model.hf is not None or not model.weights.gated:
         return False
     return any(bool(block.mlp.b_in.any()) for block in model.hooked.blocks)

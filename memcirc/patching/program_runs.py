@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.layers import final_normed
-from memcirc.engine.weights import Weights
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
 from memcirc.patching.forward import Taps
 from memcirc.patching.generation import Decoder
 from memcirc.patching.patches import Patch

@@ -11,10 +11,11 @@ Step k counts latent positions from 0; the token before the first (BOT) is none.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.weights import Weights
+from memcirc.decoder.weights import Weights
 from memcirc.patching.sites import Site
 
 LATENT_IN = "latent_in"
@@ -59,7 +60,7 @@ def pause(weights: Weights, token: int) -> Feed:
     """
     if not 0 <= token < len(weights.embedding):
         raise ValueError(f"token id {token} is outside the vocabulary 0..{len(weights.embedding) - 1}")
-    return lambda hidden: weights.embedding[token].to(hidden).expand_as(hidden)
+    return lambda hidden: weights.token_embedding(torch.tensor(token)).to(hidden).expand_as(hidden)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memcirc.engine.frame import check_pairs
-from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.pairs.batches import collate
 from memcirc.pairs.record import Pairs
@@ -52,7 +51,7 @@ def prompts_of(model: Model, pairs: Pairs, whole_answers: bool = False) -> tuple
             the whole answer, or one that is read within its prompt where whole answers are read behind it; prompts of
             several lengths for a model that would see the padding.
     """
-    weights = weights_of(model)
+    weights = model.weights
     check_pairs(weights, pairs, whole_answers)
     for i, pair in enumerate(pairs):
         if whole_answers and not pair.answer_sequence_ids:

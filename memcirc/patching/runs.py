@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.engine.layers import final_normed
-from memcirc.engine.weights import Weights
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.weights import Weights
 from memcirc.patching.forward import Recorder, Segment, Taps, run_block
 from memcirc.patching.prompts import Prompts
 
@@ -42,7 +42,7 @@ class RunPair:
 def attended(weights: Weights) -> tuple[str, str]:
     """The kinds of the queries and keys that attention multiplies, and that a prefix keeps: turned, where positions
     turn them."""
-    return ("q", "k") if weights.rotary is None else ("rot_q", "rot_k")
+    return ("rot_q", "rot_k") if weights.rotaries else ("q", "k")
 
 
 def embedded(weights: Weights, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
@@ -66,7 +66,7 @@ def run(
     x = embedded(weights, prompts.ids) if embeds is None else embeds
     found = recorder.found
     if "embed" in kinds:
-        found["embed", 0] = weights.embedding[prompts.ids].to(weights.stream_dtype)
+        found["embed", 0] = weights.token_embedding(prompts.ids)
     if "pos_embed" in kinds and weights.positions is not None:
         position = torch.arange(x.shape[1], device=x.device)
         found["pos_embed", 0] = weights.positions[position].to(weights.stream_dtype).expand(len(prompts), -1, -1)
@@ -92,4 +92,4 @@ def run_embeds(
 
 def logits_of(weights: Weights, final: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_vocab"]:
     """Logits of all tokens from the last residual, in the stream's precision."""
-    return weights.unembed(final_normed(weights, final)).to(weights.stream_dtype)
+    return weights.read_out(weights.unembed(final_normed(weights, final)))

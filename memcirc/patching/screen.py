@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.engine.layers import per_query_head
+from memcirc.decoder.block import final_scores, spread
 from memcirc.patching.engine import slow_reason
 from memcirc.patching.forward import Taps
 from memcirc.patching.measures import Question
@@ -145,9 +145,12 @@ class _Attention:
             weights, (q, k) = self.weights, attended(self.weights)
             query = (self.source if which == "q" else self.base)[q, layer].transpose(1, 2)
             key = (self.source if which == "k" else self.base)[k, layer].transpose(1, 2)
-            scores = (query @ per_query_head(key, weights.n_heads).transpose(-1, -2)).double() * weights.scale
+            products = (query @ spread(key, weights.n_heads).transpose(-1, -2)).double()
+            bias = None
+            if weights.alibi is not None:
+                bias = weights.alibi.at(torch.arange(products.shape[-1], device=products.device)[None])[:, :, None]
             visible = self.base["pattern", layer] > 0
-            self.known[which, layer] = scores.masked_fill(~visible, -torch.inf)
+            self.known[which, layer] = final_scores(weights.blocks[layer].attention, products, bias, visible)
         return self.known[which, layer]
 
     def effect(self, where: Site, kind: str, layer: int) -> Float[Tensor, " batch"]:

@@ -34,18 +34,18 @@ def run_selftests(comparison: Comparison, runs: RunPair, patches: Sequence[Patch
     Raises:
         ValueError: a test fails.
     """
-    hooked = comparison.base.model.hooked
-    hooks, versions = literal.hook_count(hooked), [p._version for p in hooked.parameters()]
-    prompts = comparison.base.prompts
+    model, prompts = comparison.base.model, comparison.base.prompts
+    versions = [p._version for p in model.source.parameters()]
     length = int(prompts.read[0].max()) + 1 if comparison.base.weights.causal else int(prompts.lengths[0])
     quick, largest = set(fast), 0.0
     tested = _sample([patches[i] for i in fast], length)
     if tested:
         largest = _test_engine(runs, tested)
     for where in _sample([patch for i, patch in enumerate(patches) if i not in quick], length):
+        hooks = literal.hook_count(model.hooked)
         largest = max(largest, _test_hook(comparison, where))
-    assert literal.hook_count(hooked) == hooks, "a self-test left a hook on the model"
-    assert [p._version for p in hooked.parameters()] == versions, "a self-test changed the model's weights"
+        assert literal.hook_count(model.hooked) == hooks, "a self-test left a hook on the model"
+    assert [p._version for p in model.source.parameters()] == versions, "a self-test changed the model's weights"
     return largest
 
 

@@ -1,13 +1,14 @@
 """Two runs side by side: the one that is written into (base) and the one whose values are written (source)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import Weights, refuse_unsupported, weights_of
+from memcirc.decoder.weights import Weights
 from memcirc.metrics import SEQUENCE, Answers, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -29,7 +30,7 @@ class Side:
 
     @cached_property
     def weights(self) -> Weights:
-        return weights_of(self.model)
+        return self.model.weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,7 @@ class Comparison:
     def groups(self, kinds: Sequence[str]) -> Iterator[tuple[slice, "Comparison"]]:
         """Groups of examples whose recorded activations stay below ``RECORDED_BYTES``."""
         weights, prompts = self.base.weights, self.base.prompts
-        block = weights.blocks[0]
-        widest = max(4 * weights.d_model, block.up.weight.shape[1] if block.up is not None else 0)
+        widest = max(4 * weights.d_model, weights.d_mlp)
         numbers = len(weights.blocks) * prompts.ids.shape[1] * (len(kinds) + 3) * widest
         size = max(1, RECORDED_BYTES // (2 * numbers * weights.stream_dtype.itemsize))
         for first in range(0, len(prompts), size):
@@ -117,17 +117,27 @@ def compared(
 
 def check_models(model: Model, other: Model) -> None:
     """Raises ValueError unless values of one model fit into the other and both read the same tokens."""
-    refuse_unsupported(model.hooked.cfg)
     if model is other:
         return
-    facts = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_key_value_heads", "d_vocab", "gated_mlp",
-             "attn_only", "parallel_attn_mlp", "positional_embedding_type", "normalization_type")  # fmt: skip
-    for name in facts:
-        ours, theirs = getattr(model.hooked.cfg, name), getattr(other.hooked.cfg, name)
-        if ours != theirs:
-            raise ValueError(f"the two models have different shapes: {name} is {ours} in one and {theirs} in the other")
+    ours, theirs = _facts(model), _facts(other)
+    for name, value in ours.items():
+        if value != theirs[name]:
+            raise ValueError(
+                f"the two models have different shapes: {name} is {value} in one and {theirs[name]} in the other"
+            )
     a, b = model.tokenizer_fingerprint, other.tokenizer_fingerprint
     if a != b and None not in (a, b):
         raise ValueError(f"the two models have different tokenizers ({a} and {b}); the same ids mean other text")
     if model.dtype != other.dtype or model.device != other.device:
         raise ValueError("the two models differ in precision or device; load both alike")
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    """What must be the same for values of one model to mean something in another."""
+    weights = model.weights
+    return {
+        **asdict(weights.graph.shape),
+        **{name: getattr(weights, name) for name in ("d_model", "d_head", "d_mlp", "d_vocab", "gated")},
+        "learned_positions": weights.positions is not None,
+        "rotary": sorted(weights.rotaries),
+    }

@@ -14,9 +14,11 @@ names are reported, and no mean counts a value twice:
 """
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from memcirc.decoder.weights import Weights
 
 STREAM, HEADS, PATTERN = "stream", "heads", "pattern"
 QUERY, KEY, SCORES = "query", "key", "scores"
@@ -37,8 +39,8 @@ class Kind:
         through: it acts through the attention's scores alone, as ``query``, as ``key`` or as the ``scores`` themselves,
             so that a query that sees a single key hides it.
         swept: its name among TransformerLens' named sweeps, by position, or by head where it has heads.
-        switch: what must be on in TransformerLens' configuration for the hook to run; not_with: what must not be set.
-        absent: why a model has none.
+        switch: what must be on in TransformerLens' configuration for the hook to run.
+        present: whether a model of such weights has it; absent: why one has none.
         fast: the engine computes it: ``memcirc.patching.forward`` has a tap there.
         trimmed: in the last block the engine has it at the positions read alone.
         written_as: the kind under whose name the engine writes it, row by row (default: its own).
@@ -55,7 +57,7 @@ class Kind:
     through: str = ""
     swept: str = ""
     switch: str = ""
-    not_with: str = ""
+    present: Callable[[Weights], bool] = lambda weights: True
     absent: str = ""
     fast: bool = False
     trimmed: bool = True
@@ -75,6 +77,30 @@ class Kind:
         return bool(self.same_as) and self.same_if in (ALWAYS, UNGATED) and not self.next_block
 
 
+def _has_mlp(weights: Weights) -> bool:
+    return weights.graph.shape.has_mlp
+
+
+def _one_key_a_head(weights: Weights) -> bool:
+    return weights.n_stored_kv_heads == weights.n_heads
+
+
+def _rotary(weights: Weights) -> bool:
+    return bool(weights.rotaries)
+
+
+def _normed(weights: Weights) -> bool:
+    return any(block.attention.norm is not None for block in weights.blocks)
+
+
+def _mlp_normed(weights: Weights) -> bool:
+    return any(block.mlp is not None and block.mlp.norm is not None for block in weights.blocks)
+
+
+def _final_normed(weights: Weights) -> bool:
+    return weights.final_norm is not None
+
+
 # the order is that in which a study of components goes through a block; of aliases the first is computed
 KINDS = {
     "embed": Kind(
@@ -82,11 +108,11 @@ KINDS = {
         same_if=NO_POSITIONS,
     ),
     "pos_embed": Kind("hook_pos_embed", of_block=False, component=True, fast=True, trimmed=False,
-                      absent="it has no learned positions"),
+                      present=lambda weights: weights.positions is not None, absent="it has no learned positions"),
     "resid_pre": Kind("hook_resid_pre", component=True, residual=True, swept="resid_pre", fast=True, trimmed=False),
-    "ln1_scale": Kind("ln1.hook_scale"),
-    "ln1_normalized": Kind("ln1.hook_normalized"),
-    "attn_in": Kind("hook_attn_in", HEADS, switch="use_attn_in", not_with="n_key_value_heads"),
+    "ln1_scale": Kind("ln1.hook_scale", present=_normed),
+    "ln1_normalized": Kind("ln1.hook_normalized", present=_normed),
+    "attn_in": Kind("hook_attn_in", HEADS, switch="use_attn_in", present=_one_key_a_head),
     "q_input": Kind("hook_q_input", HEADS, through=QUERY, switch="use_split_qkv_input"),
     "k_input": Kind("hook_k_input", HEADS, grouped=True, through=KEY, switch="use_split_qkv_input"),
     "v_input": Kind("hook_v_input", HEADS, grouped=True, switch="use_split_qkv_input"),
@@ -94,9 +120,9 @@ KINDS = {
     "k": Kind("attn.hook_k", HEADS, grouped=True, component=True, through=KEY, swept="k", fast=True, trimmed=False),
     "v": Kind("attn.hook_v", HEADS, grouped=True, component=True, swept="v", fast=True, trimmed=False),
     "rot_q": Kind("attn.hook_rot_q", HEADS, component=True, through=QUERY, fast=True, same_as="q",
-                  absent="it has no rotary positions"),
+                  present=_rotary, absent="it has no rotary positions"),
     "rot_k": Kind("attn.hook_rot_k", HEADS, grouped=True, component=True, through=KEY, fast=True, trimmed=False,
-                  same_as="k", absent="it has no rotary positions"),
+                  same_as="k", present=_rotary, absent="it has no rotary positions"),
     "pattern": Kind("attn.hook_pattern", PATTERN, component=True, swept="pattern", fast=True),
     "attn_scores": Kind("attn.hook_attn_scores", PATTERN, component=True, through=SCORES, fast=True,
                         written_as="pattern", same_as="pattern"),
@@ -104,19 +130,22 @@ KINDS = {
     "result": Kind("attn.hook_result", HEADS, switch="use_attn_result", same_as="attn_out", same_if=ONE_MODEL),
     "attn_out": Kind("hook_attn_out", component=True, branch=True, swept="attn_out", fast=True),
     "resid_mid": Kind("hook_resid_mid", component=True, residual=True, swept="resid_mid", fast=True,
+                      present=lambda weights: _has_mlp(weights) and not weights.graph.shape.parallel,
                       absent="its attention and MLP run in parallel, or it has one of them alone, so nothing lies "
                              "between them"),
-    "mlp_in": Kind("hook_mlp_in", switch="use_hook_mlp_in", not_with="attn_only"),
-    "ln2_scale": Kind("ln2.hook_scale"),
-    "ln2_normalized": Kind("ln2.hook_normalized"),
-    "mlp_post": Kind("mlp.hook_post", component=True, fast=True, same_as="mlp_out", same_if=ONE_MODEL),
-    "mlp_pre": Kind("mlp.hook_pre", component=True, fast=True, same_as="mlp_post", same_if=UNGATED),
-    "mlp_pre_linear": Kind("mlp.hook_pre_linear", fast=True),
-    "mlp_out": Kind("hook_mlp_out", component=True, branch=True, swept="mlp_out", fast=True),
+    "mlp_in": Kind("hook_mlp_in", switch="use_hook_mlp_in", present=_has_mlp),
+    "ln2_scale": Kind("ln2.hook_scale", present=_mlp_normed),
+    "ln2_normalized": Kind("ln2.hook_normalized", present=_mlp_normed),
+    "mlp_post": Kind("mlp.hook_post", component=True, fast=True, same_as="mlp_out", same_if=ONE_MODEL,
+                     present=_has_mlp),
+    "mlp_pre": Kind("mlp.hook_pre", component=True, fast=True, same_as="mlp_post", same_if=UNGATED,
+                    present=_has_mlp),
+    "mlp_pre_linear": Kind("mlp.hook_pre_linear", fast=True, present=lambda weights: weights.gated),
+    "mlp_out": Kind("hook_mlp_out", component=True, branch=True, swept="mlp_out", fast=True, present=_has_mlp),
     "resid_post": Kind("hook_resid_post", component=True, residual=True, fast=True, same_as="resid_pre",
                        next_block=True),
-    "ln_final_scale": Kind("ln_final.hook_scale", of_block=False),
-    "ln_final_normalized": Kind("ln_final.hook_normalized", of_block=False),
+    "ln_final_scale": Kind("ln_final.hook_scale", of_block=False, present=_final_normed),
+    "ln_final_normalized": Kind("ln_final.hook_normalized", of_block=False, present=_final_normed),
     "unembed_in": Kind("unembed.hook_in", of_block=False),
     "unembed_out": Kind("unembed.hook_out", of_block=False),
 }  # fmt: skip
@@ -188,34 +217,35 @@ def _within_block(hook: str) -> str:
 
 
 def hooks_of(model: Any) -> list[str]:
-    """Every hook of a loaded model that can be a site, in TransformerLens' order. ``attn_in`` is left out where keys
-    and values have heads of their own, and what reads an MLP where there is none: TransformerLens cannot run them."""
-    cfg = model.hooked.cfg
-    runs = {kind.hook for kind in KINDS.values() if not (kind.not_with and getattr(cfg, kind.not_with))}
-    return [name for name in model.hooked.hook_dict if _within_block(name) in runs]
+    """Every hook of a loaded model that can be a site, in the order of the pass. ``attn_in`` is left out where keys and
+    values have heads of their own, and what reads an MLP where there is none: TransformerLens cannot run them."""
+    here = [kind for kind in KINDS.values() if kind.present(model.weights)]
+    before = [kind.hook for kind in here if kind.before_blocks]
+    within = [kind.hook for kind in here if kind.of_block]
+    behind = [kind.hook for kind in here if not kind.of_block and not kind.before_blocks]
+    layers = range(len(model.weights.blocks))
+    return list(dict.fromkeys([*before, *(f"blocks.{i}.{hook}" for i in layers for hook in within), *behind]))
 
 
 def component_sites(model: Any) -> list[Site]:
     """The embedding and every component of every block: the sites of a whole-model study (85 for six Pythia layers)."""
     known, components = set(hooks_of(model)), [name for name, kind in KINDS.items() if kind.component]
     sites = [Site(name) for name in components if not KINDS[name].of_block]
-    for layer in range(model.hooked.cfg.n_layers):
+    for layer in range(len(model.weights.blocks)):
         sites += [Site(name, layer) for name in components if KINDS[name].of_block]
     return [where for where in sites if where.hook in known]
 
 
 def n_heads(model: Any, kind: str) -> int:
     """Heads of a per-head kind; for keys and values of a grouped model, their groups."""
-    cfg = model.hooked.cfg
-    grouped = cfg.n_key_value_heads is not None and not cfg.ungroup_grouped_query_attention
-    return int(cfg.n_key_value_heads if grouped and KINDS[kind].grouped else cfg.n_heads)
+    return int(model.weights.n_kv_heads if KINDS[kind].grouped else model.weights.n_heads)
 
 
 def check_site(where: Site, model: Any, length: int) -> None:
     """Raises ValueError for a site that the model, or a prompt of ``length`` tokens, does not have."""
-    cfg = model.hooked.cfg
-    if where.layer is not None and not 0 <= where.layer < cfg.n_layers:
-        raise ValueError(f"layer {where.layer} is out of range; this model has layers 0 to {cfg.n_layers - 1}")
+    n_layers = len(model.weights.blocks)
+    if where.layer is not None and not 0 <= where.layer < n_layers:
+        raise ValueError(f"layer {where.layer} is out of range; this model has layers 0 to {n_layers - 1}")
     if where.hook not in hooks_of(model):
         raise ValueError(f"{where.kind!r} does not exist in this model: {_why_absent(where)}")
     for name in ("positions", "sources"):
@@ -243,18 +273,18 @@ def aliases(sites: Sequence[Site], model: Any, same_model: bool, all_positions: 
         same_model: source and base run are the same model's (its weights turn one place into the next alike).
         all_positions: the whole sequence is written at each site.
     """
-    cfg = model.hooked.cfg
+    weights: Weights = model.weights
     leaders: dict[Any, Site] = {}
-    return {s: leaders.setdefault(_content(s, cfg, same_model, all_positions), s) for s in sites}
+    return {s: leaders.setdefault(_content(s, weights, same_model, all_positions), s) for s in sites}
 
 
-def _content(where: Site, cfg: Any, same_model: bool, all_positions: bool) -> tuple[Any, ...]:
+def _content(where: Site, weights: Weights, same_model: bool, all_positions: bool) -> tuple[Any, ...]:
     """What a site holds, in one canonical name."""
     holds = {
         ALWAYS: True,
-        UNGATED: not cfg.gated_mlp,
+        UNGATED: not weights.gated,
         ONE_MODEL: same_model and where.heads is None,
-        NO_POSITIONS: same_model or cfg.positional_embedding_type != "standard",
+        NO_POSITIONS: same_model or weights.positions is None,
     }
     kind, layer = where.kind, where.layer
     while KINDS[kind].same_as and holds[KINDS[kind].same_if]:

@@ -32,7 +32,9 @@ class ModelConfig:
 
     model_name: str = option("", "hub name or local folder of the model")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
-    dtype: str = option("float32", "precision of the weights", choices=("float32", "float64", "bfloat16", "float16"))
+    dtype: str = option(
+        "float32", "precision of the weights", choices=("float32", "float64", "bfloat16", "float16", "auto")
+    )
     contrastive_mode: str = option(
         "both",
         "pairs where recitation breaks off (task branch), or memorized against not (task memorization)",

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from memcirc.models import Model, load_model, load_quietly
+from memcirc.models import Model, load_model
+from memcirc.pretrained import load_quietly
 from memcirc.run.config import RunConfig
 from memcirc.work.progress import say
 

@@ -95,7 +95,7 @@ class Pipeline(ScoringStages):
             for mode, minimal in found.minimal.items():
                 outputs.append(folder / self.config.circuit_name(mode))
                 scored = ScoredCircuit(
-                    found.scores.graph, minimal.circuit, found.scores.values, self.model.hooked.cfg.d_model
+                    found.scores.graph, minimal.circuit, found.scores.values, self.model.weights.d_model
                 )
                 save_circuit(outputs[-1], scored, statement(minimal, mode, config, validation))
             sizes = ", ".join(f"{mode} {minimal.n_edges} edges" for mode, minimal in found.minimal.items())

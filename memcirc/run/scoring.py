@@ -21,8 +21,9 @@ from memcirc.corpus.windows import WindowsFile
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, load_quietly, load_tokenizer, resolve_device, tokenizer_stamp, weights_stamp
+from memcirc.models import Model, resolve_device
 from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
+from memcirc.pretrained import load_quietly, load_tokenizer, tokenizer_stamp, weights_stamp
 from memcirc.run.config import RunConfig
 from memcirc.run.loading import run_model
 from memcirc.run.reading import marker_in_our_words

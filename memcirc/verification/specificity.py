@@ -145,7 +145,7 @@ def _copying_circuit(subject: Subject, pairs: Pairs) -> tuple[Tensor | None, str
     model = subject.model
     with torch.no_grad():
         ids = torch.tensor([pair.clean_ids + pair.answer_sequence_ids for pair in pairs], device=model.device)
-        logprobs = model.hooked(ids, prepend_bos=False).log_softmax(-1)[:, :-1]
+        logprobs = model.logits(ids).log_softmax(-1)[:, :-1]
         said = logprobs.gather(-1, ids[:, 1:, None])[..., 0]
         half = len(pairs[0].clean_ids) - 1
         first, second = -float(said[:, : half - 1].mean()), -float(said[:, half:].mean())

@@ -130,7 +130,7 @@ def delayed(model: Model, pairs: Pairs, passages: Passages, delay: int) -> Pairs
                 )
             )
     kept = Pairs(tuple(items), pairs.header, dict(dropped))
-    return gate(kept, lambda ids: model.hooked(ids.to(model.device), prepend_bos=False)) if items else kept
+    return gate(kept, model.logits) if items else kept
 
 
 def continuations(model: Model, pairs: Pairs, n_tokens: int) -> list[tuple[int, ...]]:

@@ -62,12 +62,13 @@ def test_relevance_of_an_input_is_what_its_branch_passes_on(architecture: str) -
     biases, the scores of the edges into the logits add up to minus the objective."""
     model, pairs = small_model(architecture), random_pairs(2, 5)
     with torch.no_grad():
-        model.hooked.unembed.b_U.zero_()
-        if architecture == "gpt2":
-            model.hooked.ln_final.b.zero_()
-            for block in model.hooked.blocks:
-                block.attn.b_O.zero_()
-    logits = model.hooked(torch.tensor([pair.clean_ids for pair in pairs]), prepend_bos=False)[:, -1]
+        if model.hf is not None:
+            model.hf.transformer.ln_f.bias.zero_()
+            for block in model.hf.transformer.h:
+                block.attn.c_proj.bias.zero_()
+        else:
+            model.hooked.unembed.b_U.zero_()
+    logits = model.logits([pair.clean_ids for pair in pairs])[:, -1]
     objective = torch.stack([z[p.answer_ids[0]] - z[p.wrong_answer_ids[0]] for z, p in zip(logits, pairs, strict=True)])
     scores = relevance(Request(model, pairs, "logit_diff", ablation="zero"))
     into_logits = torch.tensor([name.endswith("->logits") for name in graph_of(model).edges])

@@ -83,5 +83,5 @@ def test_the_model_is_left_as_it_was() -> None:
     names = [name for name, _ in model.hooked.named_modules()]
     attribute(model, pairs, "eap", engine="auto-circuit")
     circuit_runner(model, pairs, mode="tree", engine="auto-circuit").logits([set()])
-    assert Model(model.name, model.hooked, None, None).fingerprint == before
+    assert Model(model.name, model.source, None).fingerprint == before
     assert [name for name, _ in model.hooked.named_modules()] == names

@@ -76,7 +76,7 @@ def test_decoding_does_not_stop_at_eos(model: Model) -> None:
 
 
 def test_a_micro_model_without_transformers_decodes_the_same_way(model: Model) -> None:
-    bare = Model(model.name, model.hooked, None, None)
+    bare = Model(model.name, model.hooked, None)
     ids = torch.from_numpy(passages(model)[:, :PROMPT])
     assert torch.equal(greedy(bare, ids, 4), greedy(model, ids, 4))
 

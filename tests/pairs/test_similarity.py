@@ -27,7 +27,7 @@ def test_embeddings_are_alike_to_themselves(model: Model) -> None:
     passages = np.array([[1, 2, 3], [4, 5, 6]])
     alike = similarity(model, passages, passages, "embedding")(ALL[:2], ALL[:2])
     np.testing.assert_allclose(np.diag(alike), [1, 1], atol=1e-6)
-    bare = Model(model.name, model.hooked, None, None)
+    bare = Model(model.name, model.hooked, None)
     np.testing.assert_allclose(similarity(bare, passages, passages, "embedding")(ALL[:2], ALL[:2]), alike, atol=1e-5)
 
 

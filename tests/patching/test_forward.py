@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.patching.forward import Segment, positions_of, read_tokens
 from memcirc.patching.prompts import prompts_of
 from memcirc.patching.runs import embedded, logits_of, run
@@ -14,7 +13,7 @@ from tests.models import ARCHITECTURES, LAYERS, random_pairs, small_model
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_place_holds_what_its_hook_holds(arch: str) -> None:
     model, pairs = small_model(arch), random_pairs(2, 5)
-    weights, (prompts, _) = weights_of(model), prompts_of(model, pairs)
+    weights, (prompts, _) = model.weights, prompts_of(model, pairs)
     kinds = [name for name, kind in KINDS.items() if kind.fast]
     found, known = run(weights, prompts, kinds), set(hooks_of(model))
     logits, cache = model.hooked.run_with_cache(prompts.ids, prepend_bos=False)
@@ -31,7 +30,7 @@ def test_every_place_holds_what_its_hook_holds(arch: str) -> None:
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "llama_grouped"])
 def test_a_last_block_computed_where_it_is_read_alone_gives_the_same(arch: str) -> None:
     model = small_model(arch)
-    weights, (prompts, _) = weights_of(model), prompts_of(model, random_pairs(3, (6, 4), steps=3), whole_answers=True)
+    weights, (prompts, _) = model.weights, prompts_of(model, random_pairs(3, (6, 4), steps=3), whole_answers=True)
     trimmed, whole = (run(weights, prompts, trim=trim).final for trim in (True, False))
     assert trimmed.shape == (3, 3, weights.d_model)
     torch.testing.assert_close(trimmed, whole, atol=1e-12, rtol=1e-12)
@@ -39,7 +38,7 @@ def test_a_last_block_computed_where_it_is_read_alone_gives_the_same(arch: str) 
 
 def test_embeddings_that_are_fed_are_what_is_run() -> None:
     model = small_model("gpt2")
-    weights, (prompts, other) = weights_of(model), prompts_of(model, random_pairs(2, 5))
+    weights, (prompts, other) = model.weights, prompts_of(model, random_pairs(2, 5))
     fed = run(weights, prompts, embeds=embedded(weights, other.ids)).final
     torch.testing.assert_close(fed, run(weights, other).final)
 

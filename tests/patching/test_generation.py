@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.patching.generation import Mirrored, patched_generation
 from memcirc.patching.literal import patched_logits, recorded
@@ -38,12 +37,10 @@ def test_values_of_another_prompt_in_one_model_and_at_the_prompt_alone(prompt_on
     model = small_model("gpt_neox")
     clean, corrupt, *_ = prompts(n=2, length=5)
     for where in component_sites(model):
-        fast = patched_generation(
-            weights_of(model), corrupt, STEPS, Mirrored(weights_of(model), [where], clean, prompt_only)
-        )
+        fast = patched_generation(model.weights, corrupt, STEPS, Mirrored(model.weights, [where], clean, prompt_only))
         assert torch.equal(fast, recomputed(model, model, corrupt, [where], clean, prompt_only)), where.hook
     with pytest.raises(ValueError, match="the source reads 4 tokens and the base 5"):
-        patched_generation(weights_of(model), corrupt, 1, Mirrored(weights_of(model), [Site("embed")], clean[:, 1:]))
+        patched_generation(model.weights, corrupt, 1, Mirrored(model.weights, [Site("embed")], clean[:, 1:]))
 
 
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "llama_grouped"])
@@ -51,24 +48,24 @@ def test_lockstep_equals_full_recompute_for_every_site(arch: str) -> None:
     base, source = small_model(arch, seed=0), small_model(arch, seed=1)
     ids = prompts(n=2, length=5)[0]
     for where in component_sites(base):
-        fast = patched_generation(weights_of(base), ids, STEPS, Mirrored(weights_of(source), [where]))
+        fast = patched_generation(base.weights, ids, STEPS, Mirrored(source.weights, [where]))
         assert torch.equal(fast, recomputed(base, source, ids, [where])), where.hook
 
 
 def test_several_sites_at_once_and_none() -> None:
     base, source = small_model("gpt_neox", seed=0), small_model("gpt_neox", seed=1)
     ids, sites = prompts()[0], [Site("embed"), Site("mlp_out", 1), Site("pattern", 2)]
-    fast = patched_generation(weights_of(base), ids, STEPS, Mirrored(weights_of(source), sites))
+    fast = patched_generation(base.weights, ids, STEPS, Mirrored(source.weights, sites))
     assert torch.equal(fast, recomputed(base, source, ids, sites))
-    own = patched_generation(weights_of(base), ids, STEPS, Mirrored(weights_of(source), []))
-    everything = patched_generation(weights_of(base), ids, STEPS, Mirrored(weights_of(base), [Site("resid_post", 2)]))
+    own = patched_generation(base.weights, ids, STEPS, Mirrored(source.weights, []))
+    everything = patched_generation(base.weights, ids, STEPS, Mirrored(base.weights, [Site("resid_post", 2)]))
     assert torch.equal(own, everything)
 
 
 def test_teacher_forced_exact_match_is_what_generation_says() -> None:
     base, source = small_model("gpt_neox", seed=0), small_model("gpt_neox", seed=1)
     ids, where = prompts(n=6)[0], Site("resid_post", 2)
-    written = patched_generation(weights_of(base), ids, 3, Mirrored(weights_of(source), [where])).tolist()
+    written = patched_generation(base.weights, ids, 3, Mirrored(source.weights, [where])).tolist()
     wrong = [[*answer[:-1], (answer[-1] + 1) % 31] for answer in written]
     for answers, expected in ((written, 1.0), (wrong, 0.0)):
         sweep = patch_sweep(

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.patching import program_runs
 from memcirc.patching.engine import patched_finals
@@ -100,17 +99,17 @@ class Slow:
 @pytest.mark.parametrize("feed", ["projection", "identity", "pause"])
 def test_a_program_equals_the_loop_without_cache(arch: str, feed: str) -> None:
     model = small_model(arch)
-    feeds = {"projection": projection(), "identity": identity, "pause": pause(weights_of(model), 9)}
+    feeds = {"projection": projection(), "identity": identity, "pause": pause(model.weights, 9)}
     given = program(feeds[feed], 1)
     tokens, _, _ = Slow(model).run(given)
-    assert torch.equal(run_program(weights_of(model), given).generated, tokens)
+    assert torch.equal(run_program(model.weights, given).generated, tokens)
 
 
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "llama_grouped"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_patch_at_every_step_equals_the_loop_without_cache(arch: str, policy: str) -> None:
     model, feed = small_model(arch), projection()
-    weights, base, source = weights_of(model), program(feed, 1), program(feed, 2)
+    weights, base, source = model.weights, program(feed, 1), program(feed, 2)
     kinds = ["q", "k", "v", "pattern", "z", "attn_out", "mlp_out", "resid_post", "resid_pre", "mlp_post"]
     patches = [Patch((at_step(base, "latent_in", k),)) for k in range(K)]
     patches += [Patch((at_step(base, kind, k, k % 3),)) for kind in kinds for k in range(K)]
@@ -126,7 +125,7 @@ def test_every_patch_at_every_step_equals_the_loop_without_cache(arch: str, poli
 
 def test_freezing_equals_the_suffix_of_the_sweeps_engine() -> None:
     model, feed = small_model("gpt2"), projection()
-    weights, base, source = weights_of(model), program(feed, 1), program(feed, 2)
+    weights, base, source = model.weights, program(feed, 1), program(feed, 2)
     kinds = ["attn_out", "resid_post", "resid_pre"]
     patches = [Patch((at_step(base, kind, k, layer),)) for kind in kinds for k in range(K) for layer in range(3)]
     runs = [run_program(weights, p, kinds) for p in (base, source)]
@@ -144,7 +143,7 @@ def test_freezing_equals_the_suffix_of_the_sweeps_engine() -> None:
 def test_a_latent_input_is_a_vector_like_any_other(operation: str) -> None:
     """What an operation leaves at the fed vector, worked out by hand, gives the same run."""
     model, feed = small_model("gpt_neox"), projection()
-    weights, base, source = weights_of(model), program(feed, 1), program(feed, 2)
+    weights, base, source = model.weights, program(feed, 1), program(feed, 2)
     runs = [run_program(weights, p) for p in (base, source)]
     patch = Patch((at_step(base, "latent_in", 1),), operation=operation, amount=0.5)
     found = run_patched(*runs, [patch], "freeze_latents")
@@ -161,7 +160,7 @@ def test_a_latent_input_is_a_vector_like_any_other(operation: str) -> None:
 
 @pytest.mark.parametrize("arch", ["gpt2", "gpt_neox"])
 def test_the_self_tests_pass_and_catch_an_engine_that_loses_a_write(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights, given = weights_of(small_model(arch)), program(projection(), 1)
+    weights, given = small_model(arch).weights, program(projection(), 1)
     kinds = ["q", "pattern", "z", "mlp_out", "resid_post"]
     base = run_program(weights, given, kinds)
     assert check_places(base, kinds) < 1e-9
@@ -175,7 +174,7 @@ def test_the_self_tests_pass_and_catch_an_engine_that_loses_a_write(arch: str, m
 
 def test_mistakes_are_refused_in_one_line() -> None:
     model, feed = small_model("gpt2"), projection()
-    weights, given = weights_of(model), program(feed, 1)
+    weights, given = model.weights, program(feed, 1)
     runs = run_program(weights, given, ["z"])
     with pytest.raises(ValueError, match="a site names its steps"):
         run_patched(runs, runs, [Patch((Site("z", 0),))], "freeze_latents")

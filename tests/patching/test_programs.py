@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.patching.programs import (
     LATENT_IN,
     Generate,
@@ -56,13 +55,13 @@ def test_the_first_example_alone() -> None:
 
 
 def test_a_pause_is_its_tokens_embedding_whatever_was_thought() -> None:
-    weights = weights_of(small_model("gpt2"))
+    weights = small_model("gpt2").weights
     fed = pause(weights, 9)(torch.randn(3, weights.d_model, dtype=torch.float64))
     assert torch.equal(fed, weights.embedding[9].expand(3, -1))
 
 
 def test_programs_that_are_none_are_refused() -> None:
-    weights = weights_of(small_model("gpt2"))
+    weights = small_model("gpt2").weights
     with pytest.raises(ValueError, match="begins with Tokens"):
         Program((Latent(2, identity), Generate(1)))
     with pytest.raises(ValueError, match="ends with Generate"):

@@ -30,7 +30,7 @@ def test_every_hook_is_a_site_that_finds_its_way_back(arch: str) -> None:
     for hook in hooks_of(model):
         assert site(hook, model).hook == hook
     left_out = set(model.hooked.hook_dict) - set(hooks_of(model))
-    assert {name.split(".")[-1] for name in left_out} <= {"hook_attn_in", "hook_mlp_in"}
+    assert {name.split(".")[-1] for name in left_out} <= {"hook_attn_in", "hook_mlp_in", "hook_mlp_out"}
 
 
 def test_aliases_keep_single_heads_and_positions_apart() -> None:

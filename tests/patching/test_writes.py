@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.patching.patches import Patch
 from memcirc.patching.prompts import Prompts
 from memcirc.patching.runs import Activations, RecordedRun, RunPair
@@ -20,7 +19,7 @@ def runs(source: Activations, shared: tuple[int, int] = (0, 0)) -> RunPair:
     final = torch.zeros(2, 1, 16, dtype=torch.float64)
     base = {key: torch.zeros_like(value) for key, value in source.items()}
     return RunPair(
-        weights_of(small_model("gpt2")),
+        small_model("gpt2").weights,
         prompts,
         RecordedRun(base, final),
         RecordedRun(source, final),

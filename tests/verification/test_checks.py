@@ -168,7 +168,7 @@ def test_another_tokenizer_is_named_with_both_fingerprints() -> None:
             return {"a": 0}
 
     model = small_model("gpt2")
-    spoken = type(model)(model.name, model.hooked, model.hf, Tokenizer())
+    spoken = type(model)(model.name, model.source, Tokenizer())
     with pytest.raises(ValueError, match=r"pairs of tokenizer feed .*the model at hand has"):
         check_origin(spoken, {"tokenizer_fingerprint": "feed"}, "pairs")
     check_origin(spoken, {}, "pairs")

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import weights_of
 from memcirc.metrics import Answers, Metric
 from memcirc.models import Model, load_model
 from memcirc.pairs.file import load_pairs
@@ -79,7 +78,7 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
     }  # fmt: skip
     say("direct effects, attention, screened sites")
-    weights = weights_of(model)
+    weights = model.weights
     clean, corrupt = prompts_of(model, pairs)
     answer, wrong = Answers.of(pairs, model.d_vocab, model.device).columns.unbind(1)
     logits = {"clean": model.logits(clean.ids)[:, -1], "corrupt": model.logits(corrupt.ids)[:, -1]}
@@ -152,7 +151,7 @@ def _attention(model: Model, pairs: Pairs, heads: Sweep, config: IoiConfig) -> d
     Raises:
         ValueError: a head that the model does not have.
     """
-    found = run(weights_of(model), prompts_of(model, pairs)[0], ["pattern"]).found
+    found = run(model.weights, prompts_of(model, pairs)[0], ["pattern"]).found
     effects = heads.matrix(METRIC)
     order, top = np.argsort(-effects, axis=None), config.top_heads
     for where in config.chosen_heads():

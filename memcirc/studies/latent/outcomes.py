@@ -64,7 +64,7 @@ def targets_of(task: LatentTask, program: Program) -> list[Target]:
     known = set(hooks_of(task.model))
     found = [Target(LATENT_IN, None, step, at_step(program, LATENT_IN, step)) for step in range(task.steps)]
     for kind in COMPONENTS:
-        for layer in range(task.model.hooked.cfg.n_layers):
+        for layer in range(len(task.model.weights.blocks)):
             if Site(kind, layer).hook in known:
                 found += [Target(kind, layer, step, at_step(program, kind, step, layer)) for step in range(task.steps)]
     return found

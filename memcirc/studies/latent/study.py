@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.models import load_model
 from memcirc.patching.program_runs import POLICIES, ProgramRun, run_program
 from memcirc.patching.program_selftests import check_places
@@ -69,7 +68,7 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
         half_width: of an interval to which sample sizes are computed.
         known: the task is the small one, of which the right effects are known.
     """
-    weights, program = weights_of(task.model), task.program(task.corrupt)
+    weights, program = task.model.weights, task.program(task.corrupt)
     targets = targets_of(task, program)
     kinds = sorted({target.site.kind for target in targets})
     base, source = (run_program(weights, p, kinds) for p in (program, task.program(task.clean)))
@@ -102,7 +101,7 @@ def study(task: LatentTask, half_width: float, known: bool) -> tuple[LatentResul
 
 def _accuracy(task: LatentTask, judged: Judged) -> dict[int, float]:
     """The share of clean questions answered right, by the number of latent steps."""
-    weights = weights_of(task.model)
+    weights = task.model.weights
     return {
         k: float(says(run_program(weights, task.program(task.clean, k)).generated, judged.answers).double().mean())
         for k in range(task.steps + 1)

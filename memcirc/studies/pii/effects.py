@@ -61,7 +61,7 @@ def token_effects(sweep: Sweep, rows: Sequence[int]) -> dict[str, list[float]]:
 
 def head_effects(two: TwoModels, samples: Sequence[Sample]) -> np.ndarray:
     """float [2, layer, head]: mean effect of each head's output and pattern."""
-    cfg = two.control.hooked.cfg
+    cfg = two.control.weights.graph.shape
     patches = [
         Patch((Site(kind, layer, None, (head,)),))
         for kind in ("z", "pattern")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.patching.direct import direct_effects
 from memcirc.patching.prompts import prompts_of
@@ -26,7 +25,7 @@ def attention_patterns(two: TwoModels, sample: Sample, heads: np.ndarray) -> tup
     runs = {}
     for name, model in two.by_name.items():
         prompts, _ = prompts_of(model, pairs_of([sample]), whole_answers=True)
-        runs[name] = run(weights_of(model), prompts, ["pattern"]).found
+        runs[name] = run(model.weights, prompts, ["pattern"]).found
         ids = prompts.ids[0].tolist()
     for flat in order:
         layer, head = (int(i) for i in np.unravel_index(flat, heads[0].shape))
@@ -40,7 +39,7 @@ def direct_parts(model: Model, samples: Sequence[Sample]) -> dict[str, np.ndarra
     """Mean direct effect on the logit of the answer's tokens (against the mean logit), every token of every answer."""
     pairs = tokens_of(samples)
     tokens = torch.tensor([pair.answer_ids[0] for pair in pairs], device=model.device)
-    found = direct_effects(weights_of(model), prompts_of(model, pairs)[0], tokens, against_mean=True)
+    found = direct_effects(model.weights, prompts_of(model, pairs)[0], tokens, against_mean=True)
     parts = {"embed": found.embed, "heads": found.heads, "mlps": found.mlps, "biases": found.biases}
     return {name: value.double().mean(0).cpu().numpy() for name, value in parts.items()}
 
@@ -54,10 +53,10 @@ def separation(two: TwoModels, analysed: Sequence[Sample]) -> Separation | None:
     points: dict[str, list[np.ndarray]] = {}
     for name, model in two.by_name.items():
         prompts, _ = prompts_of(model, pairs_of(samples))
-        found = run(weights_of(model), prompts, ["resid_pre"])
+        found = run(model.weights, prompts, ["resid_pre"])
         rows = torch.arange(len(samples), device=model.device)
         layers = [
-            found.found["resid_pre", layer][rows, prompts.read[:, 0]] for layer in range(1, model.hooked.cfg.n_layers)
+            found.found["resid_pre", layer][rows, prompts.read[:, 0]] for layer in range(1, len(model.weights.blocks))
         ]
         points[name] = [x.double().cpu().numpy() for x in (*layers, found.final[:, 0])]
     scores = {name: tuple(silhouette(p, groups) for p in layers) for name, layers in points.items()}

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcirc.engine.weights import weights_of
 from memcirc.models import Model
 from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.generation import Mirrored, patched_generation
@@ -63,7 +62,7 @@ def variants(two: TwoModels, samples: Sequence[Sample]) -> list[dict[str, Any]]:
 
 
 def _generated(two: TwoModels, ids: Tensor, n: int, sites: Sequence[Site], into: Model) -> str:
-    tokens = patched_generation(weights_of(into), ids, n, Mirrored(weights_of(two.target), sites))
+    tokens = patched_generation(into.weights, ids, n, Mirrored(two.target.weights, sites))
     return into.decode(tokens[0].tolist())
 
 
@@ -79,7 +78,7 @@ def generations(
     for sample, exact in zip(samples, forced, strict=True):
         ids = torch.tensor([sample.prompt_ids], device=two.control.device)
         n = len(sample.answer_ids)
-        tokens = patched_generation(weights_of(two.control), ids, n, Mirrored(weights_of(two.target), sites))
+        tokens = patched_generation(two.control.weights, ids, n, Mirrored(two.target.weights, sites))
         same += (tuple(tokens[0].tolist()) == sample.answer_ids) == bool(exact)
         if len(rows) < GENERATED:
             rows.append(

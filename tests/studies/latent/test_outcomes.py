@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from memcirc.engine.weights import weights_of
 from memcirc.patching.program_runs import ProgramRun, run_program
 from memcirc.patching.programs import identity
 from memcirc.patching.sites import Site
@@ -76,7 +75,7 @@ def task(answers: list[list[int]]) -> LatentTask:
 
 
 def runs(given: LatentTask) -> tuple[ProgramRun, ProgramRun]:
-    weights = weights_of(given.model)
+    weights = given.model.weights
     base, source = (run_program(weights, given.program(ids), ["z"]) for ids in (given.corrupt, given.clean))
     return base, source
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from memcirc.cli import main
-from memcirc.engine.weights import weights_of
 from memcirc.patching.patches import Patch
 from memcirc.patching.program_runs import run_patched, run_program
 from memcirc.patching.programs import at_step
@@ -16,7 +15,6 @@ from memcirc.studies.latent.task import OPERATIONS, adapted
 
 ADAPTER = """
 import torch
-from memcirc.engine.weights import weights_of
 from memcirc.patching.program_runs import run_program
 from memcirc.patching.programs import identity
 from memcirc.studies.latent.task import LatentTask
@@ -28,8 +26,8 @@ def make():
     clean, corrupt = torch.randint(0, 31, (2, 12, 4), generator=generator).tolist()
     shared = dict(model=model, feed=identity, steps=3, after=(1,), clean=clean, corrupt=corrupt)
     guess = LatentTask(**shared, answers=[[0]] * 12, corrupt_answers=[[0]] * 12)
-    said = run_program(weights_of(model), guess.program(clean)).generated.tolist()
-    other = run_program(weights_of(model), guess.program(corrupt)).generated.tolist()
+    said = run_program(model.weights, guess.program(clean)).generated.tolist()
+    other = run_program(model.weights, guess.program(corrupt)).generated.tolist()
     return LatentTask(**shared, answers=said, corrupt_answers=other)
 """
 
@@ -47,7 +45,7 @@ def test_a_model_of_ones_own_runs_through_an_adapter(tmp_path: Path) -> None:
     assert all(c["switched"] + c["stayed"] + c["third"] == c["n"] for c in results["cells"])
     assert "<script" not in (tmp_path / "run" / "report" / "report.html").read_text()
     task = adapted(f"{tmp_path / 'mine.py'}:make")
-    weights, program = weights_of(task.model), task.program(task.corrupt)
+    weights, program = task.model.weights, task.program(task.corrupt)
     base, source = (run_program(weights, given, ["resid_post"]) for given in (program, task.program(task.clean)))
     patch = Patch((at_step(program, "resid_post", 1, 2),))
     switched = (run_patched(base, source, [patch], "propagate").generated[0] == source.generated).all(-1)

@@ -1,8 +1,7 @@
-"""Rotary position embedding: queries and keys turn by angles that grow with their position (Su et al. 2021)."""
+"""How attention knows where a token stands: rotary embeddings (Su et al. 2021) and ALiBi (Press et al. 2022)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +10,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Rotary:
-    """Rotary position embedding: the first ``dim`` dimensions of a head turn, in adjacent pairs or across halves."""
+    """Queries and keys turn by angles that grow with their position: the first dimensions of a head, in adjacent pairs
+    or across halves. ``table`` gives cos and sin of the positions below a length, each [length, dim]."""
 
     adjacent: bool
     table: Callable[[int], tuple[Tensor, Tensor]]
@@ -44,17 +44,12 @@ class Rotation:
         return torch.cat([-second, first], dim=-1)
 
 
-def rotary_of(hooked: Any) -> Rotary:
-    """The model's own table of angles, extended where prompts are longer."""
-    attn = hooked.blocks[0].attn
-    cfg = hooked.cfg
+@dataclass(frozen=True, eq=False)
+class Alibi:
+    """A number for each head and position of a key, added to every score with that key. ``table`` gives them for the
+    positions below a length, [head, length]."""
 
-    def table(length: int) -> tuple[Tensor, Tensor]:
-        if length > len(attn.rotary_cos):
-            sin, cos = attn.calculate_sin_cos_rotary(
-                cfg.rotary_dim, length, base=attn._rotary_base(), dtype=attn.rotary_cos.dtype
-            )
-            return cos.to(attn.rotary_cos.device), sin.to(attn.rotary_sin.device)
-        return attn.rotary_cos, attn.rotary_sin
+    table: Callable[[int], Float[Tensor, "head length"]]
 
-    return Rotary(cfg.rotary_adjacent_pairs, table)
+    def at(self, position: Int[Tensor, "batch key"]) -> Float[Tensor, "batch head key"]:
+        return self.table(int(position.max()) + 1)[:, position].transpose(0, 1)

@@ -1,0 +1,212 @@
+"""What transformers loads by name: a model's weights and a tokenizer, from the hub or from a folder, a folder being
+looked through first (:mod:`memcirc.checkpoints`). A ``.gguf`` file is unpacked, a PEFT adapter is merged into its
+base."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from memcirc.artifacts import content_hash, file_hash
+from memcirc.checkpoints import (
+    ADAPTER_CONFIG,
+    CONFIGS,
+    TOKENIZER_CONFIGS,
+    VOCABULARIES,
+    check_adapter,
+    check_fit,
+    check_folder,
+    check_tokenizer_files,
+    check_whole_gguf,
+    gguf_of,
+    read_object,
+    vocabulary_files,
+)
+from memcirc.config import in_one_line
+from memcirc.hub import only_cached
+
+
+def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
+    """transformers' model of a hub name, a folder, a ``.gguf`` file or the folder of an adapter.
+
+    Args:
+        dtype: of the weights; None: as they are stored.
+
+    Raises:
+        FileNotFoundError: a folder without weights, or a name that is neither a folder nor on the hub.
+        ValueError: what :func:`memcirc.models.load_model` says of files.
+    """
+    path = Path(name)
+    gguf = gguf_of(path)
+    if gguf is not None:
+        return _from_gguf(gguf, dtype)
+    if (path / ADAPTER_CONFIG).is_file():
+        return _with_adapter(path, dtype)
+    local = path.is_dir()
+    if local:
+        check_folder(path)
+    try:
+        cached = local or only_cached(name)
+        adapter = None if local else find_adapter_config_file(name, local_files_only=cached)
+        if adapter is None:
+            hf, info = _read(name, dtype=dtype or "auto", local_files_only=cached)
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises what the files make it raise
+        if isinstance(error, OSError) and not local:
+            raise FileNotFoundError(
+                f"model {name!r} is neither a local folder nor to be had from the hub ({in_one_line(error)})"
+            ) from None
+        raise ValueError(f"model {name!r} cannot be loaded ({in_one_line(error)})") from None
+    if adapter is not None:
+        raise ValueError(f"model {name!r} holds an adapter on the hub; download its folder and give that")
+    check_fit(name, info)
+    if getattr(hf.config, "alibi", False):  # transformers' eager attention would add Falcon's biases twice
+        hf.set_attn_implementation("sdpa")
+    return hf
+
+
+def _read(name: str, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model, and what transformers says of the weights that fit or do not."""
+    with _without_report():
+        hf, info = AutoModelForCausalLM.from_pretrained(
+            name,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    return hf, info
+
+
+def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
+    """The model of a GGUF file, its weights unpacked."""
+    _needs("gguf", path)
+    check_whole_gguf(path)
+    try:
+        hf, info = _read(str(path.parent), gguf_file=path.name, dtype=dtype or torch.float32, local_files_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises what the file makes it raise
+        raise ValueError(f"{path}: no model can be read from it ({in_one_line(error)})") from None
+    check_fit(str(path), info)
+    if hasattr(hf.config, "quantization_config"):  # the weights are plain now, and can be saved as such
+        del hf.config.quantization_config
+    return hf
+
+
+def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
+    """An adapter's base with the adapter merged into it."""
+    check_adapter(folder)
+    _needs("peft", folder / ADAPTER_CONFIG)
+    from peft import PeftModel
+
+    named = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise ValueError(f"{folder / ADAPTER_CONFIG}: names no base model (base_model_name_or_path)")
+    base = load_pretrained(named, dtype)
+    try:
+        merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    except MemoryError:
+        raise
+    except Exception as error:  # peft raises what the files make it raise
+        raise ValueError(f"{folder}: the adapter does not fit its base {named!r} ({in_one_line(error)})") from None
+    return merged
+
+
+def _needs(package: str, path: Path) -> None:
+    if find_spec(package) is None:
+        raise ValueError(f"{path}: the package {package} is needed to read it; pip install 'memcirc[{package}]'")
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from printing a table of the weights that do not fit; :func:`check_fit` names them."""
+    report = logging.getLogger("transformers.utils.loading_report")
+    level = report.level
+    report.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        report.setLevel(level)
+
+
+def load_quietly() -> None:
+    """Keep the hub's client from telling of its retries and, where stderr is no terminal, bars from being drawn."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+
+
+def load_tokenizer(source: Any, optional: bool = False) -> Any:
+    """A tokenizer object as it is, or the one of a hub name or local folder.
+
+    Args:
+        optional: None where there is none.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file of it cannot be read.
+    """
+    if not isinstance(source, str | Path):
+        return source
+    path = Path(source)
+    if path.is_dir() or path.is_file():
+        return _tokenizer_of_folder(path if path.is_dir() else path.parent, optional)
+    name = str(source)
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=only_cached(name))
+    except (OSError, ValueError, KeyError) as error:
+        if optional:
+            return None
+        raise FileNotFoundError(
+            f"{name!r} is neither a local folder with a tokenizer nor a model to be had from the hub "
+            f"({in_one_line(error)})"
+        ) from None
+
+
+def _tokenizer_of_folder(folder: Path, optional: bool) -> Any:
+    files = vocabulary_files(folder)
+    if not files:
+        if optional:
+            return None
+        raise FileNotFoundError(f"folder {str(folder)!r} has no tokenizer (tokenizer.json, vocab.json or the like)")
+    check_tokenizer_files(folder)
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # tokenizers raises Exception itself
+        raise ValueError(f"{files[0]}: no tokenizer can be read from it ({in_one_line(error)})") from None
+
+
+def weights_stamp(name: str) -> str | None:
+    """A cheap identity of what a local folder's model computes: hashes of weights and configurations
+    (:func:`memcirc.artifacts.file_hash`), of an adapter also its base's; None for a hub name."""
+    folder = Path(name)
+    if (folder / ADAPTER_CONFIG).is_file():
+        base = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+        return content_hash({"adapter": _stamp(folder, "adapter*"), "base": weights_stamp(str(base))})
+    if gguf_of(folder) is not None:
+        return content_hash({"gguf": file_hash(gguf_of(folder) or folder)})
+    return _stamp(folder, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGS)
+
+
+def tokenizer_stamp(name: str) -> str | None:
+    """A cheap identity of a local folder's tokenizer: hashes of its files; None for a hub name."""
+    path = Path(name)
+    return _stamp(path.parent if path.is_file() else path, *VOCABULARIES, *TOKENIZER_CONFIGS)
+
+
+def _stamp(folder: Path, *patterns: str) -> str | None:
+    if not folder.is_dir():
+        return None
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    return content_hash({path.name: file_hash(path) for path in paths})

@@ -1,0 +1,103 @@
+"""Every model type: the same logits as transformers, and what is refused."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from memcirc.decoder.families import FAMILIES
+from memcirc.graph import graph_of
+from memcirc.models import load_model
+from tests.decoder.families import BASE, CONTEXT, D_VOCAB, MODELS, loaded, nothing_in_float32
+
+IDS = torch.randint(0, D_VOCAB, (2, 14), generator=torch.Generator().manual_seed(3))
+
+
+def test_every_type_has_a_model_here() -> None:
+    assert {kind for kind, _ in MODELS.values()} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_those_of_transformers(name: str) -> None:
+    for dtype, tolerance, computed in (("float64", 1e-10, nothing_in_float32), ("float32", 1e-5, nullcontext)):
+        model = loaded(name, dtype=dtype)
+        assert model.hf is not None
+        with computed(), torch.no_grad():
+            expected, found = model.hf(input_ids=IDS, use_cache=False).logits, model.logits(IDS)
+        if name == "bloom":  # whose GELU has a constant of eight digits in transformers
+            tolerance = max(tolerance, 1e-8)
+        torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_graph_of_a_configuration_is_that_of_the_model(name: str) -> None:
+    for grouped in (False, True):
+        model = loaded(name, grouped)
+        assert model.hf is not None
+        assert graph_of(model.hf.config, grouped_kv=grouped) == graph_of(model)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_matrices_are_the_parameters_themselves(name: str) -> None:
+    """Whatever is read from a parameter lies in its memory, so that a model is held once."""
+    model = loaded(name, dtype="float32")
+    own = {p.untyped_storage().data_ptr() for p in model.source.parameters()}
+    for block in model.weights.blocks:
+        read = [block.attention.out, block.attention.query, block.attention.key, block.attention.value]
+        if block.mlp is not None:
+            read += [block.mlp.up, block.mlp.down] + [block.mlp.gate] * (block.mlp.gate is not None)
+        copied = [each for each in read if each.weight.untyped_storage().data_ptr() not in own]
+        assert not copied or name == "falcon_grouped"
+
+
+def test_a_window_hides_what_came_before() -> None:
+    """The first token is out of sight of all that is read from the last one, in a model whose layers all see two."""
+    facts = {**BASE, "sliding_window": 2, "num_hidden_layers": 2, "num_key_value_heads": 2}
+    hf = AutoModelForCausalLM.from_config(AutoConfig.for_model("mistral", **facts), attn_implementation="eager")
+    model, ids = load_model(hf.eval(), device="cpu"), torch.tensor([[1, 2, 3, 4, 5], [9, 2, 3, 4, 5]])
+    assert model.n_ctx == CONTEXT
+    logits = model.logits(ids)
+    torch.testing.assert_close(logits[0, 3:], logits[1, 3:])
+    assert (logits[0, 1] - logits[1, 1]).abs().max() > 1e-6
+
+
+def test_rotary_scaling_that_depends_on_the_length_ends_the_context() -> None:
+    assert loaded("phi3_long").n_ctx == 16
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "message"),
+    [
+        ("mixtral", {"num_local_experts": 2}, r"'mixtral' is not supported: experts \(num_local_experts\)"),
+        ("qwen3_moe", {"num_experts": 2, "moe_intermediate_size": 8, "num_experts_per_tok": 1}, "experts"),
+        ("mamba", {"state_size": 4}, r"state-space layers \(state_size\)"),
+        ("xglm", {"d_model": 16, "num_layers": 1, "attention_heads": 2}, "'xglm' is not supported; supported: bloom, "),
+        (
+            "opt",
+            {"do_layer_norm_before": False, "ffn_dim": 24, "word_embed_proj_dim": 16},
+            "do_layer_norm_before=False",
+        ),
+        ("opt", {"ffn_dim": 24, "word_embed_proj_dim": 8}, "word_embed_proj_dim=8"),
+        ("olmo", {"clip_qkv": 1.0}, "clip_qkv=1.0"),
+        ("bloom", {"apply_residual_connection_post_layernorm": True, "n_head": 4, "n_layer": 1}, "residual_connection"),
+        ("gemma3_text", {"use_bidirectional_attention": True}, "use_bidirectional_attention=True"),
+        ("olmo2", {"attention_bias": True}, "output bias under a norm"),
+        ("llama", {"hidden_act": "quick_gelu"}, "activation function 'quick_gelu' is not supported"),
+    ],
+)
+def test_what_is_not_computed_is_refused_by_name(kind: str, facts: dict[str, object], message: str) -> None:
+    hf = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**BASE, **facts}))
+    with pytest.raises(ValueError, match=message):
+        load_model(hf, device="cpu")
+
+
+def test_weights_that_are_changed_are_read_anew() -> None:
+    model = loaded("gemma")
+    assert model.hf is not None
+    before = model.weights
+    assert model.weights is before
+    with torch.no_grad():
+        model.hf.model.norm.weight.add_(1)
+    with torch.no_grad():
+        torch.testing.assert_close(model.logits(IDS), model.hf(input_ids=IDS).logits, atol=1e-6, rtol=1e-6)

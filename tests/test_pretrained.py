@@ -1,0 +1,159 @@
+"""Adapters merged into their base, GGUF files unpacked, and what is refused of them."""
+
+import json
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from memcirc.models import load_model
+from memcirc.pretrained import weights_stamp
+
+IDS = torch.tensor([[1, 5, 2, 8, 3]])
+CONFIG = LlamaConfig(
+    vocab_size=11,
+    hidden_size=64,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=16,
+    tie_word_embeddings=False,
+)
+
+
+def llama(seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(CONFIG).eval()
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A folder with a base, and beside it one with an adapter that changes it much."""
+    llama().save_pretrained(tmp_path / "base")
+    base = LlamaForCausalLM.from_pretrained(tmp_path / "base")
+    tuned = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    tuned.save_pretrained(tmp_path / "adapter")
+    torch.save(tuned.eval()(input_ids=IDS).logits.detach(), tmp_path / "logits.pt")
+    return tmp_path / "adapter"
+
+
+def test_an_adapter_is_merged_into_its_base(adapter: Path) -> None:
+    model = load_model(adapter, device="cpu")
+    expected = torch.load(adapter.parent / "logits.pt")
+    torch.testing.assert_close(model.logits(IDS), expected, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(load_model(adapter.parent / "base", device="cpu").logits(IDS), expected, atol=1e-2)
+
+
+def test_the_stamp_of_an_adapter_is_of_both(adapter: Path) -> None:
+    before = weights_stamp(str(adapter))
+    llama(1).save_pretrained(adapter.parent / "base")
+    assert weights_stamp(str(adapter)) != before
+
+
+def changed(adapter: Path, **values: object) -> Path:
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}), encoding="utf-8")
+    return adapter
+
+
+def test_an_adapter_for_another_base_is_refused(adapter: Path) -> None:
+    other = LlamaConfig(**{**CONFIG.to_dict(), "hidden_size": 32, "head_dim": 8})
+    LlamaForCausalLM(other).save_pretrained(adapter.parent / "base")
+    with pytest.raises(ValueError, match=r"the adapter does not fit its base .*base'"):
+        load_model(adapter, device="cpu")
+
+
+def test_an_adapter_without_a_base_or_weights_is_refused(adapter: Path) -> None:
+    with pytest.raises(ValueError, match="names no base model"):
+        load_model(changed(adapter, base_model_name_or_path=None), device="cpu")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_model(changed(adapter, base_model_name_or_path="./nowhere"), device="cpu")
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="has no weights"):
+        load_model(adapter, device="cpu")
+
+
+NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+
+def write_gguf(hf: PreTrainedModel, path: Path) -> None:
+    """The weights as llama.cpp lays them out: queries and keys with each head's halves interleaved."""
+    config, writer = hf.config, gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    outer = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    for name, weight in hf.state_dict().items():
+        name = name.removesuffix(".weight")
+        array = weight.numpy()
+        if name not in outer:
+            _, _, layer, part = name.split(".", 3)
+            for which, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
+                if part.endswith(which):
+                    array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+            outer[name] = f"blk.{layer}.{NAMES[part]}"
+        writer.add_tensor(f"{outer[name]}.weight", array.copy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_a_gguf_file_is_the_model_that_was_written(by_folder: bool, tmp_path: Path) -> None:
+    hf = llama()
+    write_gguf(hf, tmp_path / "small.gguf")
+    model = load_model(tmp_path if by_folder else tmp_path / "small.gguf", device="cpu")
+    torch.testing.assert_close(model.logits(IDS), hf(input_ids=IDS).logits, atol=1e-5, rtol=1e-4)
+
+
+def test_files_that_are_no_single_gguf_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_model(tmp_path / "absent.gguf", device="cpu")
+    (tmp_path / "a.gguf").write_bytes(b"GGU")
+    with pytest.raises(ValueError, match="not a GGUF file"):
+        load_model(tmp_path, device="cpu")
+    (tmp_path / "a.gguf").write_bytes(b"GGUF" + bytes(40))
+    with pytest.raises(ValueError, match="no model can be read from it"):
+        load_model(tmp_path, device="cpu")
+    (tmp_path / "b.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ValueError, match=r"holds a\.gguf, b\.gguf; name one of them"):
+        load_model(tmp_path, device="cpu")
+
+
+def test_auto_keeps_the_stored_precision(tmp_path: Path) -> None:
+    llama().bfloat16().save_pretrained(tmp_path)
+    assert load_model(tmp_path, device="cpu", dtype="auto").dtype_name == "bfloat16"
+    assert load_model(tmp_path, device="cpu").dtype_name == "float32"
+    assert load_model(llama().double(), device="cpu", dtype="auto").dtype_name == "float64"
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    llama().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    settings |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "mine.py").write_text("raise SystemExit('this was run')", encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_model(tmp_path, device="cpu")
