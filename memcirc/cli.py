@@ -106,7 +106,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
     export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
     _add_studies(commands)
-    commands.add_parser("doctor", help="versions, devices, what is missing and how to get it")
+    doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
+    doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
     return top
 
 

@@ -105,9 +105,14 @@ def _patch(options: dict[str, Any], argv: list[str]) -> None:
 
 
 def _doctor(options: dict[str, Any], argv: list[str]) -> None:
-    from memcirc.doctor import diagnosis
+    if options["model"] is None:
+        from memcirc.doctor import diagnosis
 
-    print(diagnosis())
+        print(diagnosis())
+        return
+    from memcirc.examining import examine, operations_a_second
+
+    print("\n".join(examine(options["model"]).lines(operations_a_second())))
 
 
 COMMANDS: dict[str, Command] = {

@@ -17,7 +17,7 @@ ROOMS = [
     ("work",),
     ("graph", "decoder"),
     ("architectures", "checkpoints", "hub", "ids"),
-    ("pretrained",),
+    ("pretrained", "examining"),
     ("models",),
     ("small_models",),
     ("demo",),

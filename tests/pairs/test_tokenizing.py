@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.tokenizing import answer_id, answer_ids, is_one_token, prompt_ids
 from memcirc.studies.ioi import prompts as ioi
-from memcirc.studies.ioi.study import _encoded
+from memcirc.studies.ioi.study import encoded
 from memcirc.studies.pii.samples import _encoded as sample
 from tests.models import llama_style_tokenizer, small_model
 
@@ -68,9 +68,10 @@ def test_pairs_prompts_and_samples_read_answers_alike(tokenizer: PreTrainedToken
     assert texts(tokenizer, sample(model, "Rose gave it to", " Mary to").answer_ids) == ["▁Mary", "▁to"]
     words = ioi.words_for(tokenizer)
     assert words == ioi.Words()
-    data = _encoded(model, ioi.drawn(words, 4, 0))
-    assert {len(ids) for ids in (*data.clean, *data.corrupt)} == {len(ioi.ROLES)}
-    assert all(name.startswith("▁") for name in texts(tokenizer, (*data.answers, *data.wrong)))
+    pairs = encoded(model, ioi.drawn(words, 4, 0))
+    assert {len(ids) for pair in pairs for ids in (pair.clean_ids, pair.corrupt_ids)} == {len(ioi.ROLES)}
+    answers = [answer for pair in pairs for answer in (*pair.answer_ids, *pair.wrong_answer_ids)]
+    assert all(name.startswith("▁") for name in texts(tokenizer, tuple(answers)))
 
 
 def test_bos_of_a_tokenizer_without_one_is_one_line() -> None:

@@ -1,0 +1,121 @@
+"""What is to be expected of a model before it is loaded: whether it is computed, how many edges it has, what it takes.
+
+Estimates count operations and bytes. A forward and a backward pass take six operations a parameter and token (two and
+four); the score products two a pair of source and destination, number of d_model and token; the speed is that of one
+matrix product here and now.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, read_object, weight_files
+from memcirc.config import in_one_line
+from memcirc.decoder.families import family_of
+from memcirc.graph import Graph, graph_of
+from memcirc.hub import only_cached
+
+TOKENS, STEPS = 50, 5
+STREAM_BYTES = 4
+PRODUCT = 1024
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model by its configuration.
+
+    Attributes:
+        grouped: the graph with one key and value input for each group, where the model has groups.
+        stored: bytes of its weights' files; None where they are not at hand.
+        parameters: of its blocks and its unembedding: what a token is multiplied with.
+    """
+
+    name: str
+    kind: str
+    graph: Graph
+    grouped: Graph
+    stored: int | None
+    parameters: int
+    d_model: int
+
+    def difference_bytes(self, tokens: int = TOKENS) -> int:
+        """Memory of the source differences of one pair."""
+        return len(self.graph.sources) * tokens * self.d_model * STREAM_BYTES
+
+    def operations(self, tokens: int = TOKENS) -> float:
+        """Of mask-ig with ``STEPS`` steps on one pair whose prompts differ everywhere."""
+        products = 2 * len(self.graph.sources) * len(self.graph.destinations) * self.d_model
+        return STEPS * tokens * (6 * self.parameters + products)
+
+    def lines(self, speed: float) -> list[str]:
+        """What a person wants to know, given operations a second."""
+        edges = f"{self.graph.n_edges:,} edges"
+        if self.grouped != self.graph:
+            edges += f" ({self.grouped.n_edges:,} with grouped_kv=True)"
+        size = "weights not at hand" if self.stored is None else f"{_gigabytes(self.stored)} of weights"
+        pair, seconds = _gigabytes(self.difference_bytes()), self.operations() / speed
+        return [
+            f"{self.name}: {self.kind} can be run",
+            f"{self.graph.shape.n_layers} layers of {self.graph.shape.n_heads} heads, {edges}",
+            f"memory: {size}, held once; {pair} a pair of {TOKENS} tokens for attribution",
+            f"time: about {seconds:.2g} s a pair of {TOKENS} tokens (mask-ig, {STEPS} steps) on this processor, less "
+            "where prompts share a prefix",
+        ]
+
+
+def examine(name: str) -> Examined:
+    """A model by its name, folder or file, without loading its weights.
+
+    Raises:
+        FileNotFoundError: there is no such model at hand.
+        ValueError: it cannot be run; the message says which part is missing.
+    """
+    path = Path(name)
+    if (path / ADAPTER_CONFIG).is_file():
+        return examine(str(read_object(path / ADAPTER_CONFIG).get("base_model_name_or_path")))
+    gguf = gguf_of(path)
+    where = {"gguf_file": gguf.name} if gguf is not None else {}
+    folder = str(gguf.parent) if gguf is not None else name
+    try:
+        config = AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=path.exists() or only_cached(name), **where
+        )
+    except Exception as error:  # transformers raises what the files make it raise
+        raise FileNotFoundError(f"model {name!r}: no configuration can be read ({in_one_line(error)})") from None
+    family_of(config)
+    files = [gguf] if gguf is not None else weight_files(path) if path.is_dir() else []
+    graph = graph_of(config)
+    return Examined(
+        name=name,
+        kind=config.model_type,
+        graph=graph,
+        grouped=graph_of(config, grouped_kv=True),
+        stored=sum(file.stat().st_size for file in files) or None,
+        parameters=_parameters(config, graph),
+        d_model=config.hidden_size,
+    )
+
+
+def _parameters(config: Any, graph: Graph) -> int:
+    """Numbers of the matrices that every token meets: of each block 4 d^2 and those of its MLP, and the unembedding."""
+    width = config.hidden_size
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "ffn_dim", None) or 4 * width
+    gated = 3 if hasattr(config, "rms_norm_eps") else 2
+    return int(graph.shape.n_layers * (4 * width**2 + gated * width * inner) + width * config.vocab_size)
+
+
+def operations_a_second() -> float:
+    """Of one float32 matrix product here."""
+    x = torch.rand(PRODUCT, PRODUCT)
+    x @ x
+    start = time.perf_counter()
+    x @ x
+    return 2 * PRODUCT**3 / (time.perf_counter() - start)
+
+
+def _gigabytes(n: int) -> str:
+    return f"{n / 1e9:.2f} GB"
