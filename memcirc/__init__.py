@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from memcirc.circuits.minimal import find_minimal as find_minimal
     from memcirc.circuits.runner import circuit_runner as circuit_runner
     from memcirc.circuits.runner import run_circuit as run_circuit
+    from memcirc.decoder.families import supported_types as supported_types
     from memcirc.graph import graph_of as graph_of
     from memcirc.interop.mib import load_circuit as load_circuit
     from memcirc.memorization.divergence import divergence_points as divergence_points
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "load_model": "memcirc.models",
     "graph_of": "memcirc.graph",
+    "supported_types": "memcirc.decoder.families",
     "score": "memcirc.memorization.scores",
     "divergence_points": "memcirc.memorization.divergence",
     "make_pairs": "memcirc.pairs.make",

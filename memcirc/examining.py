@@ -46,7 +46,7 @@ class Examined:
         """Memory of the source differences of one pair."""
         return len(self.graph.sources) * tokens * self.d_model * STREAM_BYTES
 
-    def operations(self, tokens: int = TOKENS) -> float:
+    def operations(self, tokens: int = TOKENS) -> int:
         """Of mask-ig with ``STEPS`` steps on one pair whose prompts differ everywhere."""
         products = 2 * len(self.graph.sources) * len(self.graph.destinations) * self.d_model
         return STEPS * tokens * (6 * self.parameters + products)
@@ -103,7 +103,8 @@ def examine(name: str) -> Examined:
 def _parameters(config: Any, graph: Graph) -> int:
     """Numbers of the matrices that every token meets: of each block 4 d^2 and those of its MLP, and the unembedding."""
     width = config.hidden_size
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "ffn_dim", None) or 4 * width
+    names = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
+    inner = next((getattr(config, name) for name in names if getattr(config, name, None)), 4 * width)
     gated = 3 if hasattr(config, "rms_norm_eps") else 2
     return int(graph.shape.n_layers * (4 * width**2 + gated * width * inner) + width * config.vocab_size)
 

@@ -25,8 +25,8 @@ def test_edges_and_bytes_are_those_of_the_loaded_model(name: str, tmp_path: Path
 
 
 def test_operations_are_counted_by_hand(tmp_path: Path) -> None:
-    """One layer of two heads, width 8, MLP of 16: blocks of 4 * 64 + 2 * 8 * 16 numbers, unembedding of 8 * 9; 4 sources,
-    8 destinations."""
+    """One layer of two heads, width 8, MLP of 16: a block of 4 * 64 + 2 * 8 * 16 numbers, an unembedding of 8 * 9; 4
+    sources, 8 destinations."""
     facts = {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_inner": 16, "vocab_size": 9}
     AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **facts)).save_pretrained(tmp_path)
     parameters, products = 4 * 64 + 2 * 8 * 16 + 8 * 9, 2 * 4 * 8 * 8
