@@ -68,22 +68,24 @@ class ScoredBatch:
 
     def differences(self, outputs: Outputs) -> Differences:
         """p_s - c_s for the given c; they last until the next call."""
-        return Differences(self.weights, self.frame, self.values.outputs, outputs, self.batch.workspace)
+        return Differences(self.batch, self.values.outputs, outputs)
 
     def add(
         self, tape: Tape, differences: Differences, relevance: bool = False, replaced: Replaced | None = None
     ) -> None:
         """Add <gradient at x_d, difference of s> for all edges, summed over the tape's variants."""
-        whole = self._sheet("gradients", differences.whole, tape)
-        read = whole if self.frame.reads_everything else self._sheet("read gradients", differences.read, tape)
+        whole = self._sheet("gradients", differences, tape, at_read=False)
+        read = whole if self.frame.reads_everything else self._sheet("read gradients", differences, tape, at_read=True)
         gradient = self.loss_gradient(tape.final, relevance)
         backward(self.batch, tape, gradient, (whole, read), relevance, replaced)
 
-    def _sheet(self, name: str, differences: Tensor, tape: Tape) -> Sheet:
-        shape = self.weights.graph.shape
+    def _sheet(self, name: str, differences: Differences, tape: Tape, at_read: bool) -> Sheet:
+        shape, weights = self.weights.graph.shape, self.weights
         rows = shape.n_heads + 2 * shape.n_kv_heads + 2
-        size = (rows, len(self.frame), tape.own.shape[1], *differences.shape[3:])
-        return Sheet(differences, self.scores, self.batch.workspace.take(name, size, differences.dtype))
+        steps = (self.frame.read if at_read else self.frame.clean).shape[1]
+        size = (rows, len(self.frame), tape.own.shape[1], steps, weights.d_model)
+        buffer = self.batch.workspace.take(name, size, weights.stream_dtype)
+        return Sheet(differences, at_read, self.scores, buffer)
 
 
 class Scoring:

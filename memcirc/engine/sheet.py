@@ -1,10 +1,16 @@
 """Edge scores as products of destination gradients with source differences.
 
-The score of s -> d is <gradient at x_d, p_s - c_s>, summed over positions. With all sources' differences in one
-buffer [src, batch, rows * d_model], and the gradients of the destinations that read (nearly) the same sources in
-another, the scores of a layer are one matrix product against a prefix of the sources. Entries where there is no edge
-are computed and never read.
+The score of s -> d is <gradient at x_d, p_s - c_s>, summed over positions. With the sources' differences in a buffer
+[src, batch, rows * d_model], and the gradients of the destinations that read (nearly) the same sources in another, the
+scores of a layer are one matrix product against a prefix of the sources. Entries where there is no edge are computed
+and never read.
+
+Where the differences of all sources of a batch take more than :func:`memcirc.engine.frame.batch_bytes` (a single pair
+that is long, or a large model), they are made layer by layer for each product: heads are kept as d_head numbers, so
+that memory is that of one layer, at the price of making each layer's differences once for every layer above it.
 """
+
+from collections.abc import Iterator
 
 import torch
 from einops import rearrange
@@ -13,40 +19,74 @@ from torch import Tensor
 
 from memcirc.decoder.block import head_outputs
 from memcirc.decoder.weights import Weights
-from memcirc.decoder.workspace import Workspace
-from memcirc.engine.frame import Frame
+from memcirc.engine.batch import EngineBatch
+from memcirc.engine.frame import batch_bytes
 from memcirc.engine.plain import Outputs
+
+Chunk = Float[Tensor, "src batch variant pos d_model"]
 
 
 class Differences:
-    """p_s - c_s of all sources: ``whole`` at all positions for sources before the last block, ``read`` at the read
-    positions for all."""
+    """p_s - c_s of all sources, at all positions for those before the last block, at the read positions for all; they
+    last until the next ones with the same workspace."""
 
-    def __init__(self, weights: Weights, frame: Frame, values: Outputs, outputs: Outputs, workspace: Workspace) -> None:
-        shape = weights.graph.shape
-        batch, pos = frame.clean.shape
-        variants = max(x.shape[1] for x in (outputs.embed, *outputs.z, *outputs.mlp))
-        n_sources, width = len(weights.graph.sources), shape.n_heads + shape.has_mlp
-        n_whole = n_sources if frame.reads_everything else n_sources - width * (shape.n_layers > 0)
-        self.whole = workspace.take(
-            "whole", (_padded(n_whole), batch, variants, pos, weights.d_model), weights.stream_dtype
-        )
-        if frame.reads_everything:
-            self.read = self.whole
-        else:
-            steps = frame.read.shape[1]
-            self.read = workspace.take(
-                "read", (_padded(n_sources), batch, variants, steps, weights.d_model), weights.stream_dtype
-            )
-        self.whole[0] = values.embed - outputs.embed
-        for layer in range(shape.n_layers):
-            target = self.read if layer == shape.n_layers - 1 else self.whole
-            first = 1 + layer * width
-            _heads_into(weights, layer, values.z[layer] - outputs.z[layer], target[first : first + shape.n_heads])
-            if shape.has_mlp:
-                torch.sub(values.mlp[layer], outputs.mlp[layer], out=target[first + shape.n_heads])
-        if not frame.reads_everything:
-            self.read[:n_whole] = frame.at_read(self.whole[:n_whole].transpose(0, 1), 3).transpose(0, 1)
+    def __init__(self, batch: EngineBatch, values: Outputs, outputs: Outputs) -> None:
+        self._batch, self._values, self._outputs = batch, values, outputs
+        weights, graph = batch.weights, batch.weights.graph
+        self.variants = max(x.shape[1] for x in (outputs.embed, *outputs.z, *outputs.mlp))
+        self._width = graph.shape.n_heads + graph.shape.has_mlp
+        everything = batch.frame.reads_everything
+        n_whole = len(graph.sources) - (0 if everything or not graph.shape.n_layers else self._width)
+        one = batch.frame.clean.numel() * self.variants * weights.d_model * weights.stream_dtype.itemsize
+        self.streamed = n_whole * one > batch_bytes(weights.device)
+        if not self.streamed:
+            self._whole = self._buffer("whole", n_whole, batch.frame.clean.shape[1])
+            self._fill(self._whole, n_whole, at_read=False)
+            self._read = self._whole
+            if not everything:
+                self._read = self._buffer("read", len(graph.sources), batch.frame.read.shape[1])
+                self._read[:n_whole] = batch.frame.at_read(self._whole[:n_whole].transpose(0, 1), 3).transpose(0, 1)
+                if n_whole < len(graph.sources):
+                    self._layer_into(graph.shape.n_layers - 1, self._read[n_whole : len(graph.sources)], at_read=True)
+
+    def chunks(self, at_read: bool, n_visible: int) -> Iterator[tuple[int, Chunk]]:
+        """The first ``n_visible`` sources, maybe more: each chunk with its first source's index; in a stream each lasts
+        until the next."""
+        if not self.streamed:
+            yield 0, (self._read if at_read else self._whole)[: _padded(n_visible)]
+            return
+        steps = self._batch.frame.read.shape[1] if at_read else self._batch.frame.clean.shape[1]
+        yield 0, self._embed(at_read).expand(len(self._batch.frame), self.variants, steps, -1)[None]
+        for layer, first in enumerate(range(1, n_visible, self._width)):
+            room = self._buffer("streamed", self._width, steps)[: self._width]
+            self._layer_into(layer, room, at_read)
+            yield first, room
+
+    def _buffer(self, name: str, n_sources: int, steps: int) -> Tensor:
+        weights, pairs = self._batch.weights, len(self._batch.frame)
+        size = _padded(n_sources), pairs, self.variants, steps, weights.d_model
+        return self._batch.workspace.take(name, size, weights.stream_dtype)
+
+    def _fill(self, buffer: Tensor, n_sources: int, at_read: bool) -> None:
+        buffer[0] = self._embed(at_read)
+        for layer, first in enumerate(range(1, n_sources, self._width)):
+            self._layer_into(layer, buffer[first : first + self._width], at_read)
+
+    def _embed(self, at_read: bool) -> Tensor:
+        return self._selected(self._values.embed - self._outputs.embed, at_read)
+
+    def _layer_into(self, layer: int, target: Tensor, at_read: bool) -> None:
+        """The differences of a layer's heads and MLP; those of the last block are at the read positions anyway."""
+        weights, selects = self._batch.weights, at_read and layer < self._batch.last
+        n_heads = weights.n_heads
+        z = self._selected(self._values.z[layer] - self._outputs.z[layer], selects)
+        _heads_into(weights, layer, z, target[:n_heads])
+        if weights.graph.shape.has_mlp:
+            ablated, own = (self._selected(x.mlp[layer], selects) for x in (self._values, self._outputs))
+            torch.sub(ablated, own, out=target[n_heads])
+
+    def _selected(self, x: Tensor, at_read: bool) -> Tensor:
+        return self._batch.frame.at_read(x, 2) if at_read else x
 
 
 def _padded(n_sources: int) -> int:
@@ -55,26 +95,25 @@ def _padded(n_sources: int) -> int:
 
 
 def _heads_into(weights: Weights, layer: int, z: Tensor, target: Tensor) -> None:
-    """z [batch, variant, pos, columns] through each head's output matrix, into [head, batch, variant, pos, d_model]."""
+    """z' [batch, variant, pos, columns] through each head's matrix, into [head, batch, variant, pos, d_model]."""
     z = z.expand(*target.shape[1:4], -1)
     per_head = rearrange(z, "b v p (head d_head) -> head (b v p) d_head", head=weights.n_heads).to(weights.dtype)
     flat = target.view(len(target), -1, weights.d_model)
-    if flat.dtype == per_head.dtype:
-        torch.bmm(per_head, head_outputs(weights, layer), out=flat)
+    matrices = head_outputs(weights, layer)
+    if flat.dtype == per_head.dtype == matrices.dtype:
+        torch.bmm(per_head, matrices, out=flat)
     else:
-        flat.copy_(torch.bmm(per_head, head_outputs(weights, layer)))
+        flat.copy_(torch.bmm(per_head.to(matrices.dtype), matrices))
 
 
 class Sheet:
-    """Accumulates the scores [dst, src] (or [batch, dst, src]) of one batch against one buffer of differences.
+    """Accumulates the scores [dst, src] (or [batch, dst, src]) of one batch against its differences.
 
     ``room`` hands out space for gradients; ``flush`` multiplies all that was written since the last one.
     """
 
-    def __init__(
-        self, differences: Float[Tensor, "src batch variant pos d_model"], scores: Tensor, buffer: Tensor
-    ) -> None:
-        self._differences = differences
+    def __init__(self, differences: Differences, at_read: bool, scores: Tensor, buffer: Tensor) -> None:
+        self._differences, self._at_read = differences, at_read
         self._scores = scores
         self._buffer = buffer
         self._pending: list[tuple[int, int]] = []
@@ -92,16 +131,21 @@ class Sheet:
         used = sum(n for _, n in self._pending)
         if not used:
             return
-        gradients, sources = self._buffer[:used], self._differences[: _padded(self._n_visible)]
-        if gradients.shape[2] != sources.shape[2]:
+        gradients = self._buffer[:used]
+        if gradients.shape[2] != self._differences.variants:
             gradients = gradients.sum(2, keepdim=True)
+        for first, sources in self._differences.chunks(self._at_read, self._n_visible):
+            self._add(gradients, sources, first)
+        self._pending, self._n_visible = [], 0
+
+    def _add(self, gradients: Tensor, sources: Tensor, first: int) -> None:
+        """The products with a chunk of sources, ``first`` being the index of its first one."""
         if self._scores.ndim == 2:
             product = gradients.flatten(1) @ sources.flatten(1).T
         else:
             product = gradients.flatten(2).transpose(0, 1) @ sources.flatten(2).permute(1, 2, 0)
-        row = 0
+        stop, row = min(first + len(sources), self._n_visible), 0
         for destination, count in self._pending:
-            part = product[..., row : row + count, : self._n_visible]
-            self._scores[..., destination : destination + count, : self._n_visible] += part
+            part = product[..., row : row + count, : stop - first]
+            self._scores[..., destination : destination + count, first:stop] += part
             row += count
-        self._pending, self._n_visible = [], 0
