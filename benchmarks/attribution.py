@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, forward_backward
-from benchmarks.timing import Row, interleaved, options, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, print_table, result_name, write_result
 from memcirc.engine import Request, mask_gradients
 from memcirc.models import Model
 
@@ -27,7 +27,7 @@ def measure(model: Model, branch: bool, repeats: int, peer_repeats: int, clock: 
         calls["peer"] = partial(peer.mask_ig, 5)
     taken = interleaved(calls, {name: peer_repeats if name == "peer" else repeats for name in calls}, clock)
     work = f"mask-ig k=5, pairs that differ {'in the last token' if branch else 'everywhere'}"
-    rows = [] if branch else [Row(work, taken["ours"], taken["passes"], "5 fwd-bwd", 1.75, True)]
+    rows = [] if branch else [Row(work, taken["ours"], taken["passes"], "5 fwd-bwd", 1.35, True)]
     if peer_repeats:
         rows.append(Row(work, taken["ours"], taken["peer"], "AutoCircuit", 120.0 if branch else 15.0))
     return rows
@@ -40,7 +40,7 @@ def main() -> None:
     for branch in (False, True):
         rows += measure(model, branch, chosen.repeats, chosen.peer_repeats, chosen.clock)
     print_table(f"Attribution, {chosen.shape}, 8 pairs of 50 tokens", rows)
-    write_result("attribution", rows, shape=chosen.shape, clock=chosen.clock)
+    write_result(result_name("attribution", chosen.shape), rows, shape=chosen.shape, clock=chosen.clock)
 
 
 if __name__ == "__main__":

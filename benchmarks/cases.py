@@ -1,7 +1,7 @@
 """The models and pairs that are measured: random weights of known shapes, random tokens."""
 
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
@@ -10,6 +10,24 @@ SHAPES: dict[str, PretrainedConfig] = {
     "gpt2-tiny": GPT2Config(n_embd=128, n_layer=4, n_head=4),
     "gpt2-half": GPT2Config(n_embd=384, n_layer=6, n_head=6),
     "gpt2-small": GPT2Config(),
+    "smollm2-135m": LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    ),
+    "pythia-160m": GPTNeoXConfig(
+        vocab_size=50304,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        max_position_embeddings=2048,
+    ),
     "gpt2-medium": GPT2Config(n_embd=1024, n_layer=24, n_head=16),
     "pythia-1.4b": GPTNeoXConfig(
         vocab_size=50304,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, plain_forward
-from benchmarks.timing import Row, interleaved, options, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, print_table, result_name, write_result
 from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
@@ -37,8 +37,6 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
     scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.0, 0.5])
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
     few, many = top(scores, small), drawn(graph.n_edges, half)
-    peer = AutoCircuit(model, pairs)
-    peer_scores = peer.as_scores(graph, scores)
     settings = RunSettings(mode)  # type: ignore[arg-type]
     runner = prepare(model, pairs, settings)
     calls: dict[str, Callable[[], Any]] = {
@@ -47,10 +45,19 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
         "columns": lambda: runner.logits(few, answers_only=True),
         "half": lambda: runner.logits(many),
         "whole": lambda: prepare(model, pairs, settings).logits(few),
-        "peer": lambda: peer.run(peer_scores, small, mode),
     }
+    if peer_repeats:
+        peer = AutoCircuit(model, pairs)
+        peer_scores = peer.as_scores(graph, scores)
+        calls["peer"] = lambda: peer.run(peer_scores, small, mode)
     taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls}, clock)
     work = f"{mode}, differ {'branch' if branch else 'everywhere'}, {small} edges"
+    plain = [
+        Row(f"{work}, full logits", taken["full"], taken["plain"], "plain forward", 1.0, True),
+        Row(f"{mode}, {half} random edges", taken["half"], taken["plain"], "plain forward", 2.5, True),
+    ]
+    if not peer_repeats:
+        return plain
     if branch:
         return [
             Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", 70.0),
@@ -59,9 +66,8 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
     floor = 12.0 if mode == "tree" else 10.0
     return [
         Row(f"{work}, full logits", taken["full"], taken["peer"], "run_circuits", floor),
-        Row(f"{work}, full logits", taken["full"], taken["plain"], "plain forward", 1.0, True),
         Row(f"{work}, preparation counted", taken["whole"], taken["peer"], "run_circuits", 5.0),
-        Row(f"{mode}, {half} random edges", taken["half"], taken["plain"], "plain forward", 2.5, True),
+        *plain,
     ]
 
 
@@ -75,7 +81,7 @@ def main() -> None:
         for row in measure(model, branch, mode, chosen.repeats, chosen.peer_repeats, chosen.clock)
     ]
     print_table(f"One circuit, {chosen.shape}, 8 pairs of 50 tokens", rows)
-    write_result("circuits", rows, shape=chosen.shape, clock=chosen.clock)
+    write_result(result_name("circuits", chosen.shape), rows, shape=chosen.shape, clock=chosen.clock)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python -m benchmarks.memory [--shape gpt2-small] [--no-peer]
 """
 
 import argparse
+import gc
 import json
 import random
 import subprocess
@@ -11,7 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.cases import model_of, random_pairs
+from transformers import AutoModelForCausalLM
+
+from benchmarks.cases import SHAPES, model_of, random_pairs
 from benchmarks.peers import AutoCircuit
 from benchmarks.timing import RESULTS, peak_growth
 from memcirc.cli import main as main_of_memcirc
@@ -19,8 +22,10 @@ from memcirc.demo import ensure
 from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
+from memcirc.models import load_model
 
 CASES = (
+    ("loading", 0, False),
     ("attribution", 8, False),
     ("attribution", 100, True),
     ("attribution", 1000, True),
@@ -40,6 +45,8 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
 
     if engine == "windows":
         return scoring_growth(n_pairs)
+    if engine == "loading":
+        return loading_growth()
     model = model_of(shape)
     pairs = random_pairs(n_pairs, 50, branch, model.d_vocab)
     if engine == "attribution":
@@ -49,6 +56,17 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
         kept = torch.rand(1, graph_of(model).n_edges, generator=generator) < 0.01
         return peak_growth(lambda: prepare(model, pairs, RunSettings("edge")).logits(kept, answers_only=True))
     return peak_growth(lambda: AutoCircuit(model, pairs).mask_ig(5))
+
+
+def loading_growth() -> int:
+    """The same for loading SmolLM2-135M's shape (0.54 GB of weights in float32) from its files, fingerprint included."""
+    with tempfile.TemporaryDirectory() as folder:
+        hf = AutoModelForCausalLM.from_config(SHAPES["smollm2-135m"])
+        hf.save_pretrained(folder)
+        load_model(hf.eval(), device="cpu")  # what is imported on the way is not the weights'
+        del hf
+        gc.collect()
+        return peak_growth(lambda: load_model(folder, device="cpu").fingerprint)
 
 
 def scoring_growth(n_windows: int) -> int:
@@ -80,6 +98,7 @@ def main() -> None:
         return
     found = []
     print(f"Peak memory growth, {options.shape}, pairs of 50 tokens (target for attribution of 8 pairs: at most 1 GB),")
+    print("of loading SmolLM2-135M's shape (target: 0.68 GB),")
     print("and of preparing and scoring windows (target: 200,000 within 0.2 GB of 20,000)")
     for index, (engine, n_pairs, branch) in enumerate(CASES):
         if engine == "auto-circuit" and options.no_peer:

@@ -114,6 +114,11 @@ def print_table(title: str, rows: list[Row]) -> None:
         print(f"{row.work:58} {row.ours:8.3f}s {row.peer:8.3f}s {row.ratio:8.2f} {target:>8}  {row.peer_name}{mark}")
 
 
+def result_name(name: str, shape: str) -> str:
+    """The file of a result: that of the default shape has no more to its name."""
+    return name if shape == "gpt2-small" else f"{name}-{shape}"
+
+
 def write_result(name: str, rows: list[Row], **facts: Any) -> None:
     RESULTS.mkdir(exist_ok=True)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
