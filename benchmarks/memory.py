@@ -59,7 +59,7 @@ def measure(engine: str, shape: str, n_pairs: int, branch: bool) -> int:
 
 
 def loading_growth() -> int:
-    """The same for loading SmolLM2-135M's shape (0.54 GB of weights in float32) from its files, fingerprint included."""
+    """The same for loading SmolLM2-135M's shape (0.54 GB of float32 weights) from its files, fingerprint included."""
     with tempfile.TemporaryDirectory() as folder:
         hf = AutoModelForCausalLM.from_config(SHAPES["smollm2-135m"])
         hf.save_pretrained(folder)

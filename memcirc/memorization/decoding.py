@@ -46,8 +46,7 @@ def states_of(model: Model, ids: Tensor, cache: DynamicCache | None, **where: Te
 
 def unembedded(model: Model, states: Tensor) -> Tensor:
     """float32 (or 64) logits of states; never more positions than the caller reads."""
-    logits = states if model.hf is None else model.hf.get_output_embeddings()(states)
-    return logits if logits.dtype == torch.float64 else logits.float()
+    return states if model.hf is None else model.weights.read_out(model.hf.get_output_embeddings()(states))
 
 
 class _Slots(DynamicLayer):  # type: ignore[misc]
