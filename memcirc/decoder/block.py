@@ -198,7 +198,7 @@ def attend(
         before = flat @ spread(prefix.key, n_heads).transpose(-1, -2)
         scores = torch.cat([before.view(*query.shape[:-1], -1), scores], dim=-1)
     bias = None if sight.bias is None else sight.bias[:, :, None, None]
-    pattern = pattern_of(attention, scores, bias, sight.visible[:, None, None]).to(query.dtype)
+    pattern = final_scores(attention, scores, bias, sight.visible[:, None, None]).softmax(-1).to(query.dtype)
     n_prefix = 0 if prefix is None else prefix.key.shape[2]
     z = pattern[..., n_prefix:] @ spread(value, n_heads)
     if prefix is not None:
@@ -215,11 +215,6 @@ def final_scores(attention: Attention, products: Tensor, bias: Tensor | None, vi
     if bias is not None:
         scores = scores + bias
     return scores.masked_fill(~visible, -torch.inf)
-
-
-def pattern_of(attention: Attention, products: Tensor, bias: Tensor | None, visible: Tensor) -> Tensor:
-    """Attention patterns from products of queries and keys."""
-    return final_scores(attention, products, bias, visible).softmax(-1)
 
 
 def written(attention: Attention, z: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
