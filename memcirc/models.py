@@ -8,8 +8,9 @@ A ``HookedTransformer`` is made only where somebody asks for one.
 import copy
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from memcirc.ids import Ids, id_rows
 from memcirc.pretrained import load_pretrained, load_tokenizer
 
 Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
+Made = TypeVar("Made")
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _AGREEMENT = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
@@ -54,29 +56,36 @@ class Model:
         """transformers' model; None for a micro-model."""
         return self.source if isinstance(self.source, PreTrainedModel) else None
 
-    @cached_property
+    @property
     def hooked(self) -> HookedTransformer:
-        """The model as TransformerLens has it, made when it is asked for: the weights are then held twice.
+        """The model as TransformerLens has it, made when it is asked for: the weights are then held twice. What is
+        changed in it does not change the model.
 
         Raises:
             ValueError: a model type that TransformerLens' converters, or ours around them, do not know.
         """
-        return self.source if isinstance(self.source, HookedTransformer) else hooked_twin(self.source, self.grouped_kv)
+        if isinstance(self.source, HookedTransformer):
+            return self.source
+        return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
 
     @property
     def weights(self) -> Weights:
-        """The parameters as the engine reads them, read anew when they were changed."""
+        """The parameters as the engine reads them."""
+        return self._made("weights", self._read)
+
+    def _made(self, name: str, make: Callable[[], Made]) -> Made:
+        """What is made from the parameters, and anew when they were changed."""
         state = tuple((p.data_ptr(), p._version) for p in self.source.parameters())
-        if self._read[0] != state:
-            self._read[:] = [state, self._reading()]
-        return self._read[1]  # type: ignore[no-any-return]
+        if name not in self._kept or self._kept[name][0] != state:
+            self._kept[name] = state, make()
+        return self._kept[name][1]  # type: ignore[no-any-return]
 
     @cached_property
-    def _read(self) -> list[Any]:
-        """The state of the parameters when they were read, and what was read."""
-        return [None, None]
+    def _kept(self) -> dict[str, tuple[Any, Any]]:
+        """What was made, with the state of the parameters then."""
+        return {}
 
-    def _reading(self) -> Weights:
+    def _read(self) -> Weights:
         with torch.inference_mode(False), torch.no_grad():  # the record outlives the caller's mode
             if isinstance(self.source, HookedTransformer):
                 return read_hooked(self.source)
@@ -112,9 +121,12 @@ class Model:
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) over names, shapes and values of all weights."""
+        return self._made("fingerprint", self._hashed)
+
+    def _hashed(self) -> str:
         digest = hashlib.sha256()
         for name, weight in sorted(self.source.named_parameters()):
             digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())

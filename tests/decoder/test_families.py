@@ -101,3 +101,14 @@ def test_weights_that_are_changed_are_read_anew() -> None:
         model.hf.model.norm.weight.add_(1)
     with torch.no_grad():
         torch.testing.assert_close(model.logits(IDS), model.hf(input_ids=IDS).logits, atol=1e-6, rtol=1e-6)
+
+
+def test_all_that_is_made_of_weights_is_made_anew_when_they_change() -> None:
+    model = loaded("gpt_neox", dtype="float32")
+    assert model.hf is not None
+    before, fingerprint = model.hooked, model.fingerprint
+    assert model.hooked is before
+    with torch.no_grad():
+        model.hf.gpt_neox.layers[0].mlp.dense_4h_to_h.weight.mul_(2)
+    assert model.fingerprint != fingerprint
+    torch.testing.assert_close(model.hooked(IDS, prepend_bos=False), model.logits(IDS), atol=1e-4, rtol=1e-4)
