@@ -30,8 +30,8 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
     kind = hf.config.model_type
     if kind not in _ARCHITECTURES:
         raise ValueError(
-            f"architecture {kind!r} is not supported; supported: {', '.join(_ARCHITECTURES)} "
-            "(post-norm models such as gemma2, gemma3 and olmo2 are not: their residual is not the sum of head outputs)"
+            f"a {kind} has no form in TransformerLens here, which engine auto-circuit and hooks beyond the fast engine "
+            f"need; types that have one: {', '.join(_ARCHITECTURES)}"
         )
     read_config, convert = _ARCHITECTURES[kind]
     cfg = HookedTransformerConfig.from_dict(

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, read_object, weight_files
+from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, weight_files
 from memcirc.config import in_one_line
 from memcirc.decoder.families import family_of
 from memcirc.graph import Graph, graph_of
 from memcirc.hub import only_cached
+from memcirc.pretrained import base_of
 
 TOKENS, STEPS = 50, 5
 STREAM_BYTES = 4
@@ -76,7 +77,7 @@ def examine(name: str) -> Examined:
     """
     path = Path(name)
     if (path / ADAPTER_CONFIG).is_file():
-        return examine(str(read_object(path / ADAPTER_CONFIG).get("base_model_name_or_path")))
+        return examine(base_of(path))
     gguf = gguf_of(path)
     where = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent) if gguf is not None else name

@@ -146,7 +146,8 @@ class Model:
         [batch, pos, d_vocab], in float32 or above.
 
         Raises:
-            ValueError: prompts of several lengths, ids that are not whole numbers or outside the vocabulary.
+            ValueError: prompts of several lengths or beyond the context, ids that are not whole numbers or outside the
+                vocabulary.
         """
         rows = id_rows(ids)
         if len({len(row) for row in rows}) != 1:
@@ -155,6 +156,8 @@ class Model:
         outside = tokens[(tokens < 0) | (tokens >= self.d_vocab)]
         if len(outside):
             raise ValueError(f"token id {int(outside[0])} is outside the vocabulary 0..{self.d_vocab - 1}")
+        if tokens.shape[1] > self.n_ctx:
+            raise ValueError(f"a prompt has {tokens.shape[1]} positions; the model reads at most {self.n_ctx}")
         with torch.inference_mode():
             return logits(self.weights, tokens)
 

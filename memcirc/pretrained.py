@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -31,6 +31,7 @@ from memcirc.checkpoints import (
     vocabulary_files,
 )
 from memcirc.config import in_one_line
+from memcirc.decoder.families import family_of
 from memcirc.hub import only_cached
 
 
@@ -57,7 +58,11 @@ def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
         cached = local or only_cached(name)
         adapter = None if local else find_adapter_config_file(name, local_files_only=cached)
         if adapter is None:
-            hf, info = _read(name, dtype=dtype or "auto", local_files_only=cached)
+            config = AutoConfig.from_pretrained(name, local_files_only=cached, trust_remote_code=False)
+            family_of(config)
+            # transformers' eager attention would add Falcon's biases twice
+            kernel = "sdpa" if getattr(config, "alibi", False) else "eager"
+            hf, info = _read(name, kernel, dtype=dtype or "auto", local_files_only=cached)
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what the files make it raise
@@ -69,17 +74,15 @@ def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
     if adapter is not None:
         raise ValueError(f"model {name!r} holds an adapter on the hub; download its folder and give that")
     check_fit(name, info)
-    if getattr(hf.config, "alibi", False):  # transformers' eager attention would add Falcon's biases twice
-        hf.set_attn_implementation("sdpa")
     return hf
 
 
-def _read(name: str, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+def _read(name: str, kernel: str = "eager", **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model, and what transformers says of the weights that fit or do not."""
     with _without_report():
         hf, info = AutoModelForCausalLM.from_pretrained(
             name,
-            attn_implementation="eager",
+            attn_implementation=kernel,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
@@ -97,7 +100,7 @@ def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what the file makes it raise
-        raise ValueError(f"{path}: no model can be read from it ({in_one_line(error)})") from None
+        raise ValueError(f"{path}: no model can be read from it, it may be cut off ({in_one_line(error)})") from None
     check_fit(str(path), info)
     if hasattr(hf.config, "quantization_config"):  # the weights are plain now, and can be saved as such
         del hf.config.quantization_config
@@ -110,10 +113,11 @@ def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     _needs("peft", folder / ADAPTER_CONFIG)
     from peft import PeftModel
 
-    named = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
-        raise ValueError(f"{folder / ADAPTER_CONFIG}: names no base model (base_model_name_or_path)")
-    base = load_pretrained(named, dtype)
+    named = base_of(folder)
+    try:
+        base = load_pretrained(named, dtype)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{folder / ADAPTER_CONFIG}: its base cannot be loaded: {error}") from None
     try:
         merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
     except MemoryError:
@@ -121,6 +125,23 @@ def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     except Exception as error:  # peft raises what the files make it raise
         raise ValueError(f"{folder}: the adapter does not fit its base {named!r} ({in_one_line(error)})") from None
     return merged
+
+
+def base_of(folder: Path) -> str:
+    """The base that an adapter names: a hub name, or a folder, looked for from here and from the adapter's own folder.
+
+    Raises:
+        ValueError: none is named, or the adapter itself.
+    """
+    path = folder / ADAPTER_CONFIG
+    named = read_object(path).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise ValueError(f"{path}: names no base model (base_model_name_or_path)")
+    if not Path(named).exists() and (folder / named).exists():
+        named = str(folder / named)
+    if Path(named).resolve() == folder.resolve():
+        raise ValueError(f"{path}: names itself as its base (base_model_name_or_path)")
+    return named
 
 
 def _needs(package: str, path: Path) -> None:
@@ -176,6 +197,8 @@ def load_tokenizer(source: Any, optional: bool = False) -> Any:
 
 def _tokenizer_of_folder(folder: Path, optional: bool) -> Any:
     files = vocabulary_files(folder)
+    if not files and (folder / ADAPTER_CONFIG).is_file():
+        return load_tokenizer(base_of(folder), optional)
     if not files:
         if optional:
             return None
@@ -192,8 +215,7 @@ def weights_stamp(name: str) -> str | None:
     (:func:`memcirc.artifacts.file_hash`), of an adapter also its base's; None for a hub name."""
     folder = Path(name)
     if (folder / ADAPTER_CONFIG).is_file():
-        base = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-        return content_hash({"adapter": _stamp(folder, "adapter*"), "base": weights_stamp(str(base))})
+        return content_hash({"adapter": _stamp(folder, "adapter*"), "base": weights_stamp(base_of(folder))})
     if gguf_of(folder) is not None:
         return content_hash({"gguf": file_hash(gguf_of(folder) or folder)})
     return _stamp(folder, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGS)

@@ -51,3 +51,9 @@ def test_a_model_that_cannot_be_run_is_named_with_what_is_missing(
     assert "'mixtral' is not supported: experts (num_local_experts)" in capsys.readouterr().err
     assert main(["doctor", str(tmp_path / "nowhere")]) == MISTAKE
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_not_computed_is_named_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    AutoConfig.for_model("olmo", clip_qkv=1.0).save_pretrained(tmp_path)
+    assert main(["doctor", str(tmp_path)]) == MISTAKE
+    assert "olmo with clip_qkv=1.0 is not supported" in capsys.readouterr().err

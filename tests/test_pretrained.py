@@ -11,6 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from memcirc.models import load_model
 from memcirc.pretrained import weights_stamp
+from tests.decoder.families import small
+from tests.models import llama_style_tokenizer
 
 IDS = torch.tensor([[1, 5, 2, 8, 3]])
 CONFIG = LlamaConfig(
@@ -70,8 +72,10 @@ def test_an_adapter_for_another_base_is_refused(adapter: Path) -> None:
 def test_an_adapter_without_a_base_or_weights_is_refused(adapter: Path) -> None:
     with pytest.raises(ValueError, match="names no base model"):
         load_model(changed(adapter, base_model_name_or_path=None), device="cpu")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"adapter_config.json: its base cannot be loaded: .*nowhere"):
         load_model(changed(adapter, base_model_name_or_path="./nowhere"), device="cpu")
+    with pytest.raises(ValueError, match="names itself"):
+        load_model(changed(adapter, base_model_name_or_path=str(adapter)), device="cpu")
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="has no weights"):
         load_model(adapter, device="cpu")
@@ -157,3 +161,17 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("raise SystemExit('this was run')", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_model(tmp_path, device="cpu")
+
+
+def test_a_base_is_looked_for_beside_the_adapter_and_lends_it_its_tokenizer(adapter: Path) -> None:
+    llama_style_tokenizer(["a", "b"]).save_pretrained(adapter.parent / "base")
+    model = load_model(changed(adapter, base_model_name_or_path="../base"), device="cpu")
+    assert model.tokenizer.get_vocab().keys() >= {"a", "b"}
+
+
+def test_biases_that_transformers_would_add_twice_are_added_once(tmp_path: Path) -> None:
+    hf = small("falcon_alibi", torch.float32)
+    hf.save_pretrained(tmp_path)
+    torch.testing.assert_close(
+        load_model(tmp_path, device="cpu").logits(IDS), hf(input_ids=IDS).logits, atol=1e-5, rtol=1e-4
+    )

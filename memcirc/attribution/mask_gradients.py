@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from memcirc.attribution.method import Method
+from memcirc.attribution.method import Method, check_slope
 from memcirc.engine.request import Request
 from memcirc.engines import engine_module
 
@@ -20,6 +20,12 @@ def _summed(request: Request, alphas: Sequence[float]) -> Tensor:
     return engine_module(request.engine).mask_gradients(request, alphas)
 
 
-EAP = Method(lambda request: _summed(request, [0.0]))
+def _at_clean(request: Request) -> Tensor:
+    """The gradients of the clean run."""
+    check_slope("eap", request.objective)
+    return _summed(request, [0.0])
+
+
+EAP = Method(_at_clean)
 MASK_IG = Method(lambda request: _summed(request, [i / request.steps for i in range(request.steps + 1)]))
 CLEAN_CORRUPTED = Method(lambda request: _summed(request, [0.0, 1.0]) / 2)

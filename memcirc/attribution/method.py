@@ -7,6 +7,7 @@ from torch import Tensor
 
 from memcirc.engine.request import Request
 from memcirc.interventions import Ablation
+from memcirc.metrics import DIFFERENTIABLE, Metric
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,13 @@ class Method:
     run: Callable[[Request], Tensor]
     engines: tuple[str, ...] | None = None
     defined_for: Callable[[Ablation], bool] = lambda ablation: True
+
+
+def check_slope(method: str, objective: str) -> None:
+    """Raises ValueError where a method reads slopes at the clean run alone and the objective compares with that very
+    run, so that it has none there."""
+    if Metric.parse(objective, DIFFERENTIABLE).compares:
+        raise ValueError(
+            f"method {method!r} reads the slope of {objective!r} at the clean run, which it compares with: there is "
+            "none; take mask-ig, or another objective"
+        )

@@ -16,6 +16,7 @@ from memcirc.engine.scoring import Scoring
 
 def relevance(request: Request) -> Tensor:
     """Edge scores, float [n_edges] or [pairs, n_edges], as the request asks."""
+    check_slope("relp", request.objective)
     with torch.inference_mode(False), torch.no_grad():
         scoring = Scoring(request)
         for batch in scoring:

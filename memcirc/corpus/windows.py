@@ -80,14 +80,14 @@ class WindowsFile:
         return _windows(table.slice(start - int(self._starts[first]), stop - start), self.origin)
 
 
-def read_windows(path: Path) -> Windows:
+def read_windows(path: str | Path) -> Windows:
     """All rows of a file of windows.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a parquet file of windows.
     """
-    file, origin = _opened(path)
+    file, origin = _opened(Path(path))
     return _windows(file.read(), origin)
 
 

@@ -251,7 +251,7 @@ def head_outputs(weights: Weights, layer: int) -> Float[Tensor, "head d_head d_m
     matrices = attention.out.weight.unflatten(0, (weights.n_heads, weights.d_head))
     if attention.post is None or attention.post.gain is None:
         return matrices
-    return matrices * attention.post.gain
+    return (matrices * attention.post.gain).to(matrices.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ class Family:
             :class:`memcirc.decoder.readers.parts.Parts`.
         parallel: whether attention and MLP read the same residual.
         kv_heads: how many keys and values it has.
+        needs: settings that are computed in one form alone, with that form.
     """
 
     reader: str
@@ -22,6 +23,7 @@ class Family:
     kv_heads: Callable[[Any], int] = lambda config: (
         getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     )
+    needs: Callable[[Any], dict[str, Any]] = lambda config: {}
 
 
 def _falcon_kv_heads(config: Any) -> int:
@@ -31,24 +33,27 @@ def _falcon_kv_heads(config: Any) -> int:
 
 
 FAMILIES = {
-    "bloom": Family("bloom:read"),
+    "bloom": Family("bloom:read", needs=lambda config: {"apply_residual_connection_post_layernorm": False}),
     "cohere": Family("cohere:read", lambda config: True),
     "falcon": Family(
         "falcon:read", lambda config: config.parallel_attn or config.new_decoder_architecture, _falcon_kv_heads
     ),
     "gemma": Family("gemma:read"),
     "gemma2": Family("gemma:read"),
-    "gemma3_text": Family("gemma:read"),
-    "gpt2": Family("gpt2:read"),
+    "gemma3_text": Family("gemma:read", needs=lambda config: {"use_bidirectional_attention": False}),
+    "gpt2": Family("gpt2:read", needs=lambda config: {"add_cross_attention": False}),
     "gpt_neo": Family("gpt_neo:read"),
     "gpt_neox": Family("gpt_neox:read", lambda config: config.use_parallel_residual),
     "gptj": Family("gptj:read", lambda config: True),
     "granite": Family("granite:read"),
     "llama": Family("llama:read"),
     "mistral": Family("llama:read"),
-    "olmo": Family("llama:read"),
+    "olmo": Family("llama:read", needs=lambda config: {"clip_qkv": None}),
     "olmo2": Family("olmo2:read"),
-    "opt": Family("opt:read"),
+    "opt": Family(
+        "opt:read",
+        needs=lambda config: {"do_layer_norm_before": True, "word_embed_proj_dim": config.hidden_size},
+    ),
     "phi": Family("phi:read", lambda config: True),
     "phi3": Family("phi3:read"),
     "qwen2": Family("llama:read"),
@@ -68,10 +73,15 @@ def family_of(config: Any) -> Family:
     """The family of a transformers configuration.
 
     Raises:
-        ValueError: a model type that is not computed; the message says what is missing, or which types are.
+        ValueError: a model type that is not computed, or a setting of it; the message says what is missing, or which
+            types are.
     """
     kind = config.model_type
     if kind in FAMILIES:
+        for name, value in FAMILIES[kind].needs(config).items():
+            found = getattr(config, name, value)
+            if found != value:
+                raise ValueError(f"{kind} with {name}={found!r} is not supported; supported: {value!r}")
         return FAMILIES[kind]
     supported = f"supported: {', '.join(FAMILIES)}"
     missing = _missing(config)

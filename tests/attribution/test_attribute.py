@@ -166,3 +166,9 @@ def test_answers_that_are_the_wrong_ones_have_no_difference_to_attribute() -> No
     ):
         attribute(model, same, "eap", objective="neg_prob_diff")
     assert attribute(model, same, "eap", objective="answer_logit").values.any()
+
+
+@pytest.mark.parametrize("method", ["eap", "relp"])
+def test_an_objective_without_a_slope_at_the_clean_run_is_refused(method: str) -> None:
+    with pytest.raises(ValueError, match=f"'{method}' reads the slope of 'kl' at the clean run"):
+        attribute(small_model("gpt2"), random_pairs(2), method, objective="kl")

@@ -6,10 +6,14 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from memcirc.attribution.attribute import attribute
 from memcirc.decoder.families import FAMILIES
+from memcirc.engine.prepared import prepare
 from memcirc.graph import graph_of
+from memcirc.interventions import RunSettings
 from memcirc.models import load_model
-from tests.decoder.families import BASE, CONTEXT, D_VOCAB, MODELS, loaded, nothing_in_float32
+from tests.decoder.families import BASE, CONTEXT, D_VOCAB, MODELS, loaded, nothing_in_float32, small
+from tests.models import random_pairs
 
 IDS = torch.randint(0, D_VOCAB, (2, 14), generator=torch.Generator().manual_seed(3))
 
@@ -112,3 +116,24 @@ def test_all_that_is_made_of_weights_is_made_anew_when_they_change() -> None:
         model.hf.gpt_neox.layers[0].mlp.dense_4h_to_h.weight.mul_(2)
     assert model.fingerprint != fingerprint
     torch.testing.assert_close(model.hooked(IDS, prepend_bos=False), model.logits(IDS), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [17, 24])
+def test_logits_beyond_the_context_are_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=f"a prompt has {length} positions; the model reads at most 16"):
+        loaded("phi3_long").logits([[1] * length])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_half_precision_runs_and_is_near(name: str) -> None:
+    """Scores and circuits in bfloat16, against those of the same rounded weights in float32."""
+    hf, pairs = small(name, torch.bfloat16), random_pairs(2, 6, shared=1)
+    half, exact = load_model(hf, device="cpu", dtype="auto"), load_model(hf, device="cpu", dtype="float32")
+    found, expected = (attribute(model, pairs, "mask-ig", steps=2).values for model in (half, exact))
+    assert torch.corrcoef(torch.stack([found.float(), expected.float()]))[0, 1] > 0.97
+    kept = torch.rand(1, half.weights.graph.n_edges, generator=torch.Generator().manual_seed(1)) < 0.5
+    for mode in ("tree", "edge"):
+        found, expected = (
+            prepare(model, pairs, RunSettings(mode, "zero")).logits(kept).float() for model in (half, exact)
+        )
+        assert (found - expected).square().mean().sqrt() < 0.2 * expected.std()

@@ -7,12 +7,11 @@ from torch import Tensor
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
 from memcirc.decoder.positions import Alibi
-from memcirc.decoder.readers.parts import UNLIMITED, Parts, fused, linear, norm, refuse
+from memcirc.decoder.readers.parts import UNLIMITED, Parts, fused, linear, norm
 from memcirc.decoder.weights import Attention, Block, Mlp
 
 
 def read(hf: Any) -> Parts:
-    refuse(hf.config, apply_residual_connection_post_layernorm=False)
     base = hf.transformer
     like = base.word_embeddings.weight.detach()
 

@@ -6,12 +6,11 @@ from typing import Any
 import torch
 
 from memcirc.decoder.readers import llama
-from memcirc.decoder.readers.parts import Parts, norm, refuse, rotary, separate
+from memcirc.decoder.readers.parts import Parts, norm, rotary, separate
 from memcirc.decoder.weights import Attention, Block, Norm
 
 
 def read(hf: Any) -> Parts:
-    refuse(hf.config, use_bidirectional_attention=False if hf.config.model_type == "gemma3_text" else None)
     base = hf.model
     like = base.embed_tokens.weight.detach()
     rotaries: dict[str, dict[str, Any]] = {"all": {}}
@@ -32,6 +31,7 @@ def _block(config: Any, layer: Any) -> Block:
     facts = llama.attention_facts(config, module)
     if config.model_type == "gemma3_text":
         facts |= {"query_norm": _norm(module.q_norm), "key_norm": _norm(module.k_norm), "rotary": module.layer_type}
+        facts["cap"] = None  # transformers' Gemma-3 does not read what its configuration says of one
     return Block(
         Attention(
             norm=_norm(layer.input_layernorm),

@@ -3,12 +3,11 @@
 from typing import Any
 
 from memcirc.decoder.readers.llama import activation
-from memcirc.decoder.readers.parts import Parts, fused, linear, norm, refuse
+from memcirc.decoder.readers.parts import Parts, fused, linear, norm
 from memcirc.decoder.weights import Attention, Block, Mlp
 
 
 def read(hf: Any) -> Parts:
-    refuse(hf.config, add_cross_attention=False)
     base = hf.transformer
     return Parts(
         blocks=tuple(_block(hf.config, layer, number) for number, layer in enumerate(base.h)),

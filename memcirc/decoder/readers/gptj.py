@@ -7,14 +7,13 @@ from torch import Tensor
 
 from memcirc.decoder.positions import Rotary
 from memcirc.decoder.readers.llama import activation
-from memcirc.decoder.readers.parts import Parts, linear, norm, refuse, separate
+from memcirc.decoder.readers.parts import Parts, linear, norm, separate
 from memcirc.decoder.weights import Attention, Block, Mlp
 
 
 def read(hf: Any) -> Parts:
     if hf.config.rotary_dim is None:
         raise ValueError("gptj with rotary_dim=None is not supported; supported: a number")
-    refuse(hf.config, add_cross_attention=False)
     base = hf.transformer
     return Parts(
         blocks=tuple(_block(hf.config, layer) for layer in base.h),

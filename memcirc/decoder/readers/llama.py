@@ -3,14 +3,13 @@ without parameters), SmolLM3 (layers without positions)."""
 
 from typing import Any
 
-from memcirc.decoder.readers.parts import Parts, linear, norm, refuse, rotary, rotary_context, separate
+from memcirc.decoder.readers.parts import Parts, linear, norm, rotary, rotary_context, separate
 from memcirc.decoder.weights import Attention, Block, Mlp
 
 WINDOWED_BY_CONFIG = ("mistral", "phi3", "starcoder2")
 
 
 def read(hf: Any) -> Parts:
-    refuse(hf.config, clip_qkv=None)
     return parts(hf, tuple(block(hf.config, layer) for layer in hf.model.layers))
 
 

@@ -3,13 +3,12 @@
 from typing import Any
 
 from memcirc.decoder.readers.llama import activation
-from memcirc.decoder.readers.parts import Parts, linear, norm, refuse, separate
+from memcirc.decoder.readers.parts import Parts, linear, norm, separate
 from memcirc.decoder.weights import Attention, Block, Mlp
 
 
 def read(hf: Any) -> Parts:
     config, base = hf.config, hf.model.decoder
-    refuse(config, do_layer_norm_before=True, word_embed_proj_dim=config.hidden_size)
     return Parts(
         blocks=tuple(_block(config, layer) for layer in base.layers),
         final_norm=norm(base.final_layer_norm),

@@ -30,14 +30,6 @@ class Parts:
     alibi: Alibi | None = None
 
 
-def refuse(config: Any, **expected: Any) -> None:
-    """Raises ValueError where a setting of the configuration is not what is computed."""
-    for name, value in expected.items():
-        found = getattr(config, name, value)
-        if found != value:
-            raise ValueError(f"{config.model_type} with {name}={found!r} is not supported; supported: {value!r}")
-
-
 def linear(module: Any) -> Linear:
     """A ``torch.nn.Linear`` or transformers' ``Conv1D``."""
     weight = module.weight.detach()
