@@ -58,7 +58,7 @@ class Subject:
     ablations: Sequence[str] = ("resample",)
     directions: Sequence[bool] = (False, True)
     engine: str = "native"
-    _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict)
+    _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict, init=False)
 
     @cached_property
     def memory(self) -> Memory:
