@@ -88,9 +88,7 @@ def sees(weights, found: Frame, window: int | None) -> list[list[list[int]]]:  #
     return out
 
 
-@given(
-    lengths=st.lists(st.integers(3, 8), min_size=1, max_size=3), shared=st.integers(0, 7), seed=st.integers(0, 99)
-)
+@given(lengths=st.lists(st.integers(3, 8), min_size=1, max_size=3), shared=st.integers(0, 7), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_a_query_sees_every_token_up_to_its_own_within_its_window(lengths: list[int], shared: int, seed: int) -> None:
     found = only(random_pairs(len(lengths), tuple(lengths), shared, seed), weights=NEO)

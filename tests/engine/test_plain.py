@@ -17,7 +17,9 @@ NAMES = ["gpt2", "gpt_neo", "gpt_neox", "llama_ungrouped", "attention_only"]
 PAIRS = random_pairs(2, (7, 6), shared=3)
 
 
-def run_of(model: Model, pairs: Pairs, share_prefix: bool, whole: bool, prompt: str = "clean") -> tuple[Frame, PlainRun]:
+def run_of(
+    model: Model, pairs: Pairs, share_prefix: bool, whole: bool, prompt: str = "clean"
+) -> tuple[Frame, PlainRun]:
     weights = model.weights
     (frame,) = frames(weights, pairs, None, share_prefix, False)
     work = Workspace(torch.device("cpu"))

@@ -2,7 +2,8 @@
 
     python -m tests.mutation [--count 300] [--seed 0] [--first 0] [--last 300] [--rooms engine pairs]
 
-1. The tests of all rooms run once; :mod:`tests.mutation.reach` writes down which functions each of them calls.
+1. The tests of all rooms run once (again, where a file changed since); :mod:`tests.mutation.reach` writes down which
+   functions each of them calls.
 2. Every mutant gets a forked process in which torch and its friends are loaded and memcirc is not. It reads the faulty
    source in place of the file, and runs the tests that call the function, the mirror's first, then the fastest, up to
    ``SECONDS`` of them. A failure, a crash or no end in time is a kill.
@@ -38,7 +39,7 @@ TESTS = {
     "engine": ("tests/engine",),
     "decoder": ("tests/decoder", "tests/engine"),
 }
-SECONDS = 30.0
+SECONDS = 6.0
 FOLDER = ROOT / "runs" / "mutation"
 
 
@@ -49,18 +50,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
     parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS))
-    parser.add_argument("--keep_reach", action="store_true", help="use what the last run wrote of the tests")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in HEAVY:
         importlib.import_module(name)
-    reach = FOLDER / "reach.json"
-    if not (options.keep_reach and reach.exists()):
-        places = sorted({place for room in options.rooms for place in TESTS[room]})
-        _in_child(lambda: _observed(places, reach), limit=3600)
-    tests = json.loads(reach.read_text(encoding="utf-8"))
+    tests = _observed(sorted({place for room in options.rooms for place in TESTS[room]}))
     mutants = sample(options.count, options.seed, options.rooms)[options.first : options.last]
     with (FOLDER / "report.txt").open("w", encoding="utf-8", buffering=1) as report:
         _report(mutants, tests, report.write)
@@ -72,7 +68,7 @@ def _report(mutants: list[Mutant], tests: dict[str, Any], write: Callable[[str],
     for mutant in mutants:
         began = time.perf_counter()
         names = _tests_of(mutant, tests)
-        dead = bool(names) and _in_child(lambda mutant=mutant, names=names: _run(mutant, names), 3 * SECONDS) != 0
+        dead = bool(names) and _in_child(lambda mutant=mutant, names=names: _run(mutant, names), 10 * SECONDS) != 0
         killed[mutant.room] += dead
         seconds = time.perf_counter() - began
         write(f"{'killed' if dead else 'SURVIVED'} {seconds:.0f} s, {len(names)} tests: {mutant}\n")
@@ -84,13 +80,12 @@ def _report(mutants: list[Mutant], tests: dict[str, Any], write: Callable[[str],
 def _tests_of(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
     """The tests of the mutant's room that call its function, in the order in which they are run."""
     function, mirror = f"{mutant.path}:{mutant.function}", f"test_{mutant.path.name}"
-    found = [
-        (mirror not in name, about["fixtures"] + about["seconds"], name)
-        for name, about in tests.items()
-        if about.get("passed")
-        and name.startswith(TESTS[mutant.room])
-        and (function in about["functions"] or not mutant.function)
-    ]
+    passed = {
+        name: about for name, about in tests.items() if about.get("passed") and name.startswith(TESTS[mutant.room])
+    }
+    reached = {name: about for name, about in passed.items() if function in about["functions"]}
+    chosen = reached or passed  # what runs at import is called by no test
+    found = [(mirror not in name, about["fixtures"] + about["seconds"], name) for name, about in chosen.items()]
     spent, names = 0.0, []
     for _, seconds, name in sorted(found):
         if spent + seconds <= SECONDS:
@@ -99,12 +94,30 @@ def _tests_of(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
     return names
 
 
-def _observed(places: list[str], path: Path) -> int:
+def _observed(places: list[str]) -> dict[str, Any]:
+    """What is known of the tests; files that changed since they were last observed are run."""
+    known, new = FOLDER / "reach.json", FOLDER / "new.json"
+    tests = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+    since = known.stat().st_mtime if tests else 0.0
+    files = [file for place in places for file in sorted((ROOT / place).rglob("test_*.py") if (ROOT / place).is_dir()
+             else [ROOT / place])]  # fmt: skip
+    names = [str(file.relative_to(ROOT)) for file in files]
+    seen = {name.partition("::")[0] for name in tests}
+    changed = [name for name in names if name not in seen or (ROOT / name).stat().st_mtime > since]
+    if changed:
+        _in_child(lambda: _observe(changed, new), limit=3600)
+        tests = {name: about for name, about in tests.items() if name.partition("::")[0] not in changed}
+        tests |= json.loads(new.read_text(encoding="utf-8"))
+        known.write_text(json.dumps(tests), encoding="utf-8")
+    return tests
+
+
+def _observe(files: list[str], path: Path) -> int:
     import pytest
 
     from tests.mutation.reach import Reach
 
-    return int(pytest.main(["-q", "--continue-on-collection-errors", *places], plugins=[Reach(path)]) not in (0, 1))
+    return int(pytest.main(["-q", "--continue-on-collection-errors", *files], plugins=[Reach(path)]))
 
 
 class InOrder:

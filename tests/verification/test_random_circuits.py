@@ -1,23 +1,11 @@
-from collections import Counter
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from memcirc.attribution.attribute import attribute
-from memcirc.attribution.scores import EdgeScores, Ranking
-from memcirc.circuit import Circuit, connected
 from memcirc.circuits.runner import circuit_runner
-from memcirc.graph import Graph, GraphShape
 from memcirc.verification.drawing import (
-    KINDS,
-    connected_circuits,
     disconnected_share,
-    edge_classes,
-    matched_circuits,
-    random_circuits,
     uniform_circuits,
 )
 from memcirc.verification.random_circuits import (
@@ -30,90 +18,9 @@ from memcirc.verification.random_circuits import (
 )
 from tests.models import random_pairs, small_model
 
-GRAPH = Graph(GraphShape(2, 2, 2))
-
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@given(n=st.integers(1, GRAPH.n_edges), seed=st.integers(0, 5))
-@settings(max_examples=25)
-def test_random_circuits_have_exactly_n_edges_and_follow_the_seed(kind: str, n: int, seed: int) -> None:
-    scores = EdgeScores(GRAPH, torch.randn(GRAPH.n_edges, generator=seeded(1)))
-    mask = scores.top(n).mask(GRAPH)
-    first, again = (random_circuits(kind, GRAPH, mask, 4, seeded(seed), Ranking(scores)) for _ in range(2))
-    assert first.sum(1).tolist() == [n] * 4
-    assert torch.equal(first, again)
-
-
-def test_every_edge_is_drawn_equally_often() -> None:
-    masks = uniform_circuits(GRAPH, 5, 4000, seeded()).double()
-    expected = 5 / GRAPH.n_edges
-    deviation = (masks.mean(0) - expected).abs() / (expected * (1 - expected) / 4000) ** 0.5
-    assert deviation.max() < 4.5
-
-
-@given(n=st.integers(1, GRAPH.n_edges), seed=st.integers(0, 9))
-@settings(max_examples=40)
-def test_every_edge_of_a_connected_circuit_lies_on_a_path(n: int, seed: int) -> None:
-    for mask in connected_circuits(GRAPH, n, 3, seeded(seed)):
-        assert torch.equal(connected(GRAPH, mask), mask)
-
-
-def test_a_connected_circuit_of_one_edge_is_the_direct_one() -> None:
-    masks = connected_circuits(GRAPH, 1, 5, seeded())
-    assert masks.nonzero()[:, 1].tolist() == [GRAPH.index("input->logits")] * 5
-
-
-def test_two_connected_edges_are_one_path_through_one_node() -> None:
-    for mask in connected_circuits(GRAPH, 2, 20, seeded()):
-        first, second = (GRAPH.edges[i] for i in mask.nonzero()[:, 0].tolist())
-        assert first.startswith("input->")
-        assert second == f"{first.removeprefix('input->').split('<')[0]}->logits"
-
-
-def test_matched_circuits_have_the_same_edges_between_layers_and_types() -> None:
-    mask = uniform_circuits(GRAPH, 12, 1, seeded(3))[0]
-    classes = edge_classes(GRAPH)
-    for other in matched_circuits(GRAPH, mask, 10, seeded()):
-        assert Counter(classes[other].tolist()) == Counter(classes[mask].tolist())
-
-
-def test_edge_classes_are_layers_and_types() -> None:
-    """Graph of 2 layers of 2 heads, by hand: both heads' queries are one class, another than the keys."""
-    classes = edge_classes(GRAPH)
-    same = [classes[GRAPH.index(name)] for name in ("a0.h0->a1.h0<q>", "a0.h1->a1.h0<q>", "a0.h0->a1.h1<q>")]
-    assert len(set(map(int, same))) == 1
-    others = [
-        classes[GRAPH.index(name)] for name in ("a0.h0->a1.h0<k>", "m0->a1.h0<q>", "input->a1.h0<q>", "a0.h0->m1")
-    ]
-    assert len({*map(int, others), int(same[0])}) == 5
-
-
-def test_shuffled_scores_stay_with_their_destination() -> None:
-    """Scores that single out one destination: its edges are all taken, whatever the shuffle."""
-    into = GRAPH.edge_destination == GRAPH.destinations.index("m1")
-    scores = EdgeScores(GRAPH, into.double())
-    n = int(into.sum())
-    for mask in random_circuits("shuffled", GRAPH, into, 5, seeded(), Ranking(scores)):
-        assert torch.equal(mask, into)
-    some = random_circuits("shuffled", GRAPH, scores.top(n + 3).mask(GRAPH), 5, seeded(), Ranking(scores))
-    assert all(int((mask & into).sum()) == n for mask in some)
-
-
-def test_shuffled_circuits_without_scores_and_unknown_kinds_are_refused() -> None:
-    mask = uniform_circuits(GRAPH, 3, 1, seeded())[0]
-    with pytest.raises(ValueError, match="'shuffled' need the scores"):
-        random_circuits("shuffled", GRAPH, mask, 2, seeded())
-    with pytest.raises(ValueError, match="kind of random circuits 'fancy' is not known; accepted: uniform, connected"):
-        random_circuits("fancy", GRAPH, mask, 2, seeded())
-
-
-def test_the_disconnected_share_counts_circuits_without_a_path() -> None:
-    with_path, without = (Circuit.from_edges(e).mask(GRAPH) for e in (["input->logits"], ["input->m0", "m1->logits"]))
-    assert disconnected_share(GRAPH, torch.stack([with_path, without])) == 0.5
 
 
 def test_a_disconnected_circuit_keeps_exactly_nothing_in_tree_mode() -> None:
