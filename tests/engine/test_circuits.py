@@ -1,0 +1,111 @@
+"""Runs of planned circuits: stretches of heads, columns at rest, and circuits against the decoder of single edges."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from memcirc.decoder.weights import Projection
+from memcirc.engine import circuits as circuits_module
+from memcirc.engine.circuits import Columns, _runs
+from memcirc.engine.plan import Inputs
+from memcirc.engine.prepared import prepare
+from memcirc.interventions import RunSettings
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+from tests.decoder.families import loaded
+from tests.decoder.test_against_naive import naive_circuit
+from tests.models import random_pairs
+
+
+@pytest.mark.parametrize(
+    ("blocks", "stretches"),
+    [
+        ([], []),
+        ([(0, 1)], [(0, 1)]),
+        ([(0, 1), (1, 1), (2, 1)], [(0, 3)]),
+        ([(0, 1), (0, 1), (1, 1)], [(0, 3)]),
+        ([(0, 1), (2, 1)], [(0, 1), (1, 2)]),
+        ([(1, 1), (0, 1)], [(0, 1), (1, 2)]),
+        ([(0, 1), (1, 2), (2, 2)], [(0, 1), (1, 3)]),
+        ([(0, None), (1, None), (2, 0)], [(0, 2), (2, 3)]),
+    ],
+)
+def test_heads_run_together_where_they_read_one_input_through_neighbouring_matrices(
+    blocks: list[tuple[int, int | None]], stretches: list[tuple[int, int]]
+) -> None:
+    assert _runs(blocks) == stretches
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 1)), max_size=8))
+def test_stretches_follow_each_other_and_cover_every_head(blocks: list[tuple[int, int | None]]) -> None:
+    covered = [i for start, stop in _runs(blocks) for i in range(start, stop)]
+    assert covered == list(range(len(blocks)))
+
+
+@pytest.mark.parametrize(("matrices", "expected"), [(4, [0, 1, 3]), (2, [0, 0, 1]), (1, [0, 0, 0])])
+def test_heads_of_a_group_share_a_matrix(matrices: int, expected: list[int]) -> None:
+    group = Inputs({11: 0, 13: 2}, torch.zeros(1, 3, 1, dtype=torch.int8).numpy(), (False,) * 3)
+    columns = Columns(Projection(torch.zeros(matrices, 2, 3)), slice(10, 14), group, torch.zeros(1))
+    assert columns.stored([0, 1, 3]) == expected
+    assert [columns.input_of(head) for head in range(4)] == [None, 0, None, 2]
+
+
+def circuits(model: Model, shares: list[float], seed: int) -> Tensor:
+    draw = torch.rand(len(shares), model.weights.graph.n_edges, generator=torch.Generator().manual_seed(seed))
+    return draw < torch.tensor(shares)[:, None]
+
+
+@given(
+    seed=st.integers(0, 999),
+    share=st.floats(0, 1),
+    name=st.sampled_from(["gpt2", "gpt_neox", "llama_tied", "gemma2", "olmo2", "phi_normed"]),
+    ablation=st.sampled_from(["resample", "zero"]),
+)
+@settings(max_examples=12, deadline=None)
+def test_a_circuit_is_what_single_edges_make_of_it(seed: int, share: float, name: str, ablation: str) -> None:
+    model, pairs = loaded(name), random_pairs(1, 5, shared=1, seed=seed)
+    kept = circuits(model, [share], seed)
+    found = prepare(model, pairs, RunSettings("tree", ablation)).logits(kept)[0, 0]
+    torch.testing.assert_close(found, naive_circuit(model, pairs[0], kept[0], ablation), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "llama"])
+@pytest.mark.parametrize("few", [0, 4, 1000])
+def test_few_terms_by_adds_and_many_by_a_product_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, name: str, few: int
+) -> None:
+    model, pairs = loaded(name), random_pairs(2, (6, 5), shared=2)
+    kept = circuits(model, [0.1, 0.5, 0.9], 3)
+    runner = prepare(model, pairs, RunSettings("tree"))
+    expected = runner.logits(kept)
+    monkeypatch.setattr(circuits_module, "FEW", few)
+    singly = torch.cat([runner.logits(row[None]) for row in kept])
+    torch.testing.assert_close(singly, expected)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox"])
+def test_a_circuit_that_leaves_nothing_at_work_gives_the_ablation_totals(name: str) -> None:
+    model, pairs = loaded(name), random_pairs(2, 5)
+    nothing = torch.zeros(3, model.weights.graph.n_edges, dtype=torch.bool)
+    found = prepare(model, pairs, RunSettings("tree")).logits(nothing)
+    for row in found:
+        for logits, pair in zip(row, pairs, strict=True):
+            torch.testing.assert_close(logits, model.logits(torch.tensor([pair.corrupt_ids]))[0, -1])
+
+
+def test_circuits_in_one_plan_do_not_touch_each_other() -> None:
+    """The same circuit beside others, at any place among them."""
+    model, pairs = loaded("llama"), random_pairs(2, 5)
+    kept = circuits(model, [0.3, 0.02, 0.7, 0.98], 5)
+    runner = prepare(model, pairs, RunSettings("tree", "zero"))
+    alone = runner.logits(kept[:1])[0]
+    for order in ([0, 1, 2, 3], [3, 0, 1], [2, 1, 3, 0], [0, 0]):
+        torch.testing.assert_close(runner.logits(kept[order])[order.index(0)], alone)
+
+
+def test_no_circuit_gives_no_logits() -> None:
+    model = loaded("gpt2")
+    none = torch.zeros(0, model.weights.graph.n_edges, dtype=torch.bool)
+    assert prepare(model, Pairs(random_pairs(2).items), RunSettings("tree")).logits(none).shape == (0, 2, 31)
