@@ -181,3 +181,40 @@ def test_a_folder_of_the_same_name_does_not_hide_the_library(tmp_path: Path) -> 
     (tmp_path / "memcirc").mkdir()
     code = "import memcirc; memcirc.load_pairs"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+LONG = 100
+WITHOUT_MIRROR = {
+    "texts that are drawn: tests/demo/test_grammar.py and test_planting.py hold what must be true of them": (
+        "demo/encyclopedia", "demo/source_code", "demo/court_opinions", "demo/office_mail"),
+    "words of the command: tests/test_cli.py and tests/run/test_mistakes.py run them": (
+        "commands", "run/command", "run/config", "run/presets", "run/process"),
+    "stages of a run: tests/run/test_pipeline.py, test_units.py and test_reading.py run them in turn": (
+        "run/scoring", "run/stages", "run/transfer", "run/sizes", "work/executors"),
+    "the page: tests/report/test_report.py and test_verification.py read what it says": (
+        "report/figures", "report/page", "report/view", "report/checks/specificity", "report/checks/curve"),
+    "one model type after another: tests/decoder/test_families.py loads them all": (
+        "architectures", "decoder/readers/parts"),
+    "text said under a cache: tests/memorization/test_generation.py and test_extraction.py": ("memorization/decoding",),
+}  # fmt: skip
+
+
+def mirror_of(module: str) -> Path:
+    folder, _, name = module.rpartition("/")
+    return ROOT / "tests" / folder / f"test_{name}.py"
+
+
+def test_every_module_above_a_hundred_lines_has_a_mirror_among_the_tests() -> None:
+    modules = {
+        path.relative_to(ROOT / "memcirc").with_suffix("").as_posix()
+        for path in (ROOT / "memcirc").rglob("*.py")
+        if len(path.read_text(encoding="utf-8").splitlines()) > LONG
+    }
+    without = {module for module in modules if not mirror_of(module).is_file()}
+    assert without == {module for modules in WITHOUT_MIRROR.values() for module in modules}
+
+
+def test_what_is_said_to_test_a_module_without_a_mirror_is_there() -> None:
+    for reason in WITHOUT_MIRROR:
+        for name in re.findall(r"test_\w+\.py", reason):
+            assert list((ROOT / "tests").rglob(name)), name

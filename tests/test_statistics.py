@@ -15,13 +15,17 @@ from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import (
     Ends,
+    Interval,
     area_under_roc,
     coincide,
+    drawn_counts,
     grouped,
     normalised,
+    percentile_interval,
     resample_counts,
     resampled_means,
     resampled_ratios,
+    wilson,
 )
 from memcirc.verification.verify import verify
 from tests.models import WIDTH, random_pairs, small_hf_model, small_model
@@ -138,6 +142,57 @@ def test_a_resample_is_the_statistic_of_the_members_drawn() -> None:
         assert ratio == pytest.approx(
             float(normalised(values[drawn].mean(), nothing[drawn].mean(), everything[drawn].mean()))
         )
+
+
+def test_several_values_are_resampled_row_by_row() -> None:
+    counts = drawn_counts(grouped("aabc"), 7, 3)
+    values, nothing, everything = np.random.default_rng(4).normal(size=(5, 4)), np.zeros(4), np.arange(4.0) + 1
+    ratios = resampled_ratios(counts, values, nothing, everything)
+    assert ratios.shape == (7, 5)
+    for i, row in enumerate(values):
+        assert ratios[:, i] == pytest.approx(resampled_ratios(counts, row, nothing, everything))
+
+
+def test_ends_of_a_resample_that_coincide_have_no_ratio() -> None:
+    counts = np.array([[2.0, 0.0], [0.0, 2.0]])
+    ratios = resampled_ratios(counts, np.array([1.0, 1.0]), np.zeros(2), np.array([1e-3, 4.0]), resolution=0.01)
+    assert np.isnan(ratios[0])
+    assert ratios[1] == 0.25
+
+
+def test_an_interval_leaves_out_half_of_what_its_level_leaves_on_each_side() -> None:
+    draws = np.random.default_rng(0).permutation(np.arange(1001.0))
+    assert percentile_interval(draws, 9) == Interval(25, 975, 0.95, 9, 1001)
+    assert percentile_interval(draws, 9, level=0.5) == Interval(250, 750, 0.5, 9, 1001)
+
+
+def test_one_resample_in_ten_may_be_without_a_number_and_no_more() -> None:
+    draws = np.arange(10.0)
+    draws[0] = np.nan
+    assert percentile_interval(draws, 5).n_resamples == 9
+    draws[1] = np.inf
+    with pytest.raises(ValueError, match="2 of 10 resamples have no faithfulness: their ends coincide"):
+        percentile_interval(draws, 5)
+
+
+def test_four_groups_are_too_few_for_a_bootstrap_and_five_are_enough() -> None:
+    assert resample_counts(grouped(range(5)), 3, 0).shape == (3, 5)
+    with pytest.raises(ValueError, match=r"6 pairs form 4 unrelated groups of documents; .* needs at least 5"):
+        resample_counts([[0, 1], [2], [3, 4], [5]], 3, 0)
+
+
+def test_a_draw_follows_its_seed() -> None:
+    groups = grouped(range(8))
+    assert (drawn_counts(groups, 4, 1) == drawn_counts(groups, 4, 1)).all()
+    assert (drawn_counts(groups, 4, 1) != drawn_counts(groups, 4, 2)).any()
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (1, 40)])
+def test_wilsons_interval_is_its_formula(successes: int, n: int) -> None:
+    z, share = 1.959963984540054, successes / n
+    centre, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    expected = [max(0, (centre - half) / (1 + z**2 / n)), min(1, (centre + half) / (1 + z**2 / n))]
+    assert wilson(successes, n) == pytest.approx(expected, abs=1e-9)
 
 
 def test_logits_far_from_0_do_not_hide_a_contrast_in_bfloat16() -> None:

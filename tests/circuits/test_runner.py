@@ -153,3 +153,87 @@ def test_settings_name_base_and_direction() -> None:
     assert [s.base for s in settings] == ["clean", "corrupt", "corrupt", "clean"]
     assert [s.direction for s in settings] == ["noising", "denoising", "denoising", "noising"]
     assert RunSettings("edge", "zero").caveat == "ablates the circuit on the corrupt run"
+
+
+def test_a_mean_over_many_pairs_resolves_finer_by_their_root() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(4)
+    runner = circuit_runner(model, pairs, mode="tree")
+    one = runner.resolution("logit_diff")
+    assert one > 0
+    assert runner.resolution("logit_diff", 4) == pytest.approx(one / 2)
+    assert runner.ends().resolution == pytest.approx(one / 2)
+
+
+def test_ends_are_the_means_of_no_edge_and_of_all_and_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pairs = small_model("gpt2"), random_pairs(3)
+    runner = circuit_runner(model, pairs, mode="tree")
+    clean, corrupt = (
+        model.logits(torch.tensor([getattr(pair, f"{prompt}_ids") for pair in pairs]))[:, -1]
+        for prompt in ("clean", "corrupt")
+    )
+
+    def difference(logits: torch.Tensor) -> list[float]:
+        return [float(row[p.answer_ids[0]] - row[p.wrong_answer_ids[0]]) for row, p in zip(logits, pairs, strict=True)]
+
+    nothing, everything = runner.end_values().tolist()
+    assert nothing == pytest.approx(difference(corrupt))
+    assert everything == pytest.approx(difference(clean))
+    assert (runner.ends().nothing, runner.ends().everything) == pytest.approx((sum(nothing) / 3, sum(everything) / 3))
+    monkeypatch.setattr(runner, "_run", None)
+    assert runner.ends().nothing == pytest.approx(sum(nothing) / 3)
+
+
+@pytest.mark.parametrize("n", [0, 1, 32, 33, 70])
+def test_any_number_of_circuits_is_measured_in_order(n: int) -> None:
+    model, pairs = m1()
+    graph = graph_of(model)
+    masks = torch.rand(n, graph.n_edges, generator=torch.Generator().manual_seed(n)) < 0.5
+    runner = circuit_runner(model, pairs, mode="tree")
+    found = runner.per_pair(masks)
+    assert found.shape == (n, 1)
+    singly = [runner.per_pair([[name for name, kept in zip(graph.edges, row, strict=True) if kept]]) for row in masks]
+    assert found.flatten().tolist() == pytest.approx([float(value) for value in singly])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_kl_is_taken_from_the_clean_runs_own_logits_in_every_mode_and_direction(mode: str, reverse: bool) -> None:
+    """One end of every way is the clean run, where the divergence is 0; at the other it is that of the corrupt run."""
+    model, pairs = small_model("gpt2"), random_pairs(34, (4, 5))
+    runner = circuit_runner(model, pairs, mode=mode, reverse=reverse)
+    nothing, everything = runner.end_values("kl")
+    clean, corrupt = (everything, nothing) if not reverse else (nothing, everything)
+    assert clean.abs().max() < 1e-12
+    for pair, value in zip(pairs, corrupt, strict=True):
+        own, other = (model.logits(torch.tensor([ids]))[0, -1].log_softmax(-1) for ids in (pair.clean_ids,
+                                                                                       pair.corrupt_ids))  # fmt: skip
+        assert float(value) == pytest.approx(float((own.exp() * (own - other)).sum()))
+
+
+def test_no_pairs_and_no_circuits_are_told_apart() -> None:
+    model, pairs = m1()
+    with pytest.raises(ValueError, match="the pair set is empty; a circuit is run on at least one pair"):
+        circuit_runner(model, Pairs(()), mode="tree")
+    runner = circuit_runner(model, pairs, mode="tree")
+    assert runner.masks([]).shape == (0, runner.graph.n_edges)
+    assert runner.per_pair([]).shape == (0, 1)
+
+
+def test_a_runner_says_how_its_numbers_are_measured() -> None:
+    model, pairs = m1()
+    way = circuit_runner(model, pairs, mode="tree", ablation="zero", reverse=True, dangling="prune").way("prob_diff")
+    assert (way.mode, way.ablation, way.reverse, way.dangling, way.metric) == (
+        "tree",
+        "zero",
+        True,
+        "prune",
+        "prob_diff",
+    )
+
+
+def test_a_reference_is_passed_over_where_no_mean_is_taken() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(2)
+    with_one = circuit_runner(model, pairs, mode="tree", reference=random_pairs(3, seed=5))
+    assert with_one.ends() == circuit_runner(model, pairs, mode="tree").ends()
+    mean = circuit_runner(model, pairs, mode="tree", ablation="mean-clean", reference=random_pairs(3, seed=5))
+    assert mean.ends().nothing != circuit_runner(model, pairs, mode="tree", ablation="mean-clean").ends().nothing

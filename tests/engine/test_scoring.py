@@ -63,7 +63,9 @@ def test_kl_compares_with_the_clean_runs_own_logits_and_other_objectives_with_no
     pairs = random_pairs(2, 5, shared=2)
     _, (batch,) = batches(pairs, objective="kl")
     assert batch.compared is not None
-    expected = torch.stack([MODEL.logits(torch.tensor([pairs[i].clean_ids]))[0, -1] for i in batch.frame.index.tolist()])
+    expected = torch.stack(
+        [MODEL.logits(torch.tensor([pairs[i].clean_ids]))[0, -1] for i in batch.frame.index.tolist()]
+    )
     torch.testing.assert_close(batch.compared, expected)
     assert batches(pairs)[1][0].compared is None
 

@@ -1,6 +1,7 @@
 """Mutation testing: which of a sample of faults do the tests of their own room find?
 
     python -m tests.mutation [--count 300] [--seed 0] [--first 0] [--last 300] [--rooms engine pairs]
+                            [--again]
 
 1. The tests of all rooms run once (again, where a file changed since); :mod:`tests.mutation.reach` writes down which
    functions each of them calls.
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
     parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS))
+    parser.add_argument("--again", action="store_true", help="only the survivors of the last report")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -58,7 +60,11 @@ def main() -> None:
         importlib.import_module(name)
     tests = _observed(sorted({place for room in options.rooms for place in TESTS[room]}))
     mutants = sample(options.count, options.seed, options.rooms)[options.first : options.last]
-    with (FOLDER / "report.txt").open("w", encoding="utf-8", buffering=1) as report:
+    if options.again:
+        last = (FOLDER / "report.txt").read_text(encoding="utf-8").splitlines()
+        survived = {line.partition(" tests: ")[2] for line in last if line.startswith("SURVIVED")}
+        mutants = [mutant for mutant in mutants if str(mutant) in survived]
+    with (FOLDER / ("again.txt" if options.again else "report.txt")).open("w", encoding="utf-8", buffering=1) as report:
         _report(mutants, tests, report.write)
 
 

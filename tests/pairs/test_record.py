@@ -282,3 +282,82 @@ def test_a_whole_answer_is_teacher_forced_behind_both_prompts() -> None:
 def test_joined_sets_hold_all_pairs_and_no_split() -> None:
     first, second = Pairs((PAIR,), {"split": "train", "bos": False}), Pairs((PAIR, PAIR), {"split": "test"})
     assert joined(first, second) == Pairs((PAIR, PAIR, PAIR), {"bos": False})
+
+
+@pytest.mark.parametrize("missing", ["answer_ids", "wrong_answer_ids"])
+def test_a_pair_without_one_of_its_answers_is_refused(missing: str) -> None:
+    with pytest.raises(ValueError, match="pair 'd': needs at least one answer and one wrong answer"):
+        replace(PAIR, **{missing: ()})
+
+
+@pytest.mark.parametrize("ids", [{"clean_ids": ()}, {"clean_ids": (), "corrupt_ids": ()}, {"corrupt_ids": (1,)}])
+def test_prompts_of_a_pair_are_of_one_length_and_not_empty(ids: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match="both need the same number, at least one"):
+        replace(PAIR, **ids)
+
+
+def test_an_answer_is_read_behind_the_last_token_or_at_a_position_within_the_prompt() -> None:
+    assert (PAIR.read_at, replace(PAIR, position=0).read_at, replace(PAIR, position=1).read_at) == (1, 0, 1)
+    with pytest.raises(ValueError, match="position 2 is outside its 2 tokens"):
+        replace(PAIR, position=2)
+
+
+def unrelated(n: int) -> Pairs:
+    return Pairs(tuple(Pair((i, 1), (i, 2), (3,), (4,), doc_id=f"d{i}") for i in range(n)), {"mode": "x"})
+
+
+def test_a_split_is_by_seed_0_in_halves_and_quarters_unless_told_otherwise() -> None:
+    pairs = unrelated(40)
+    usual = pairs.split()
+    assert usual == pairs.split((0.5, 0.25, 0.25), seed=0)
+    assert [len(part) for part in usual] == [20, 10, 10]
+    assert pairs.split(seed=1) != usual
+    assert [part.header for part in usual] == [{"mode": "x", "split": name} for name in ("train", "validation", "test")]
+    assert sorted(pair.doc_id for part in usual for pair in part) == sorted(pair.doc_id for pair in pairs)
+
+
+def test_three_unrelated_groups_are_enough_for_a_split_and_two_are_not() -> None:
+    assert [len(part) for part in unrelated(3).split()] == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"2 pairs form 2 unrelated group\(s\); train, validation and test need at"):
+        unrelated(2).split()
+
+
+def test_pairs_that_share_a_document_a_prompt_a_family_or_a_context_are_of_one_group() -> None:
+    a = Pair((1, 2), (1, 3), (4,), (5,), doc_id="a")
+    related = [
+        Pair((7, 2), (7, 3), (4,), (5,), corrupt_doc_id="a"),
+        Pair((8, 2), (1, 2), (4,), (5,)),
+    ]
+    for other in related:
+        assert Pairs((a, other)).components() == [[0, 1]]
+    apart = Pair((9, 2), (9, 3), (4,), (5,), doc_id="b")
+    assert Pairs((a, apart)).components() == [[0], [1]]
+    assert Pairs((replace(a, family="f"), replace(apart, family="f"))).components() == [[0, 1]]
+    context = (replace(a, divergence=1), replace(apart, clean_ids=(1, 9), corrupt_ids=(1, 8), divergence=1))
+    assert Pairs(context).components() == [[0, 1]]
+    assert Pairs((context[0], replace(context[1], divergence=None))).components() == [[0], [1]]
+
+
+def test_a_fingerprint_is_of_every_token_the_position_and_the_whole_answer() -> None:
+    whole = Pairs((replace(PAIR, position=0, answer_sequence_ids=(4, 6)), PAIR))
+    changed = [
+        Pairs(whole.items[::-1]), whole[:1], Pairs((replace(whole[0], position=1), PAIR)),
+        Pairs((replace(whole[0], answer_sequence_ids=(4, 7)), PAIR)), Pairs((whole[0], replace(PAIR, answer_ids=(6,)))),
+        Pairs((whole[0], replace(PAIR, corrupt_ids=(1, 6)))), Pairs((whole[0], replace(PAIR, wrong_answer_ids=(6,)))),
+    ]  # fmt: skip
+    assert len({whole.fingerprint, *(pairs.fingerprint for pairs in changed)}) == 8
+    assert Pairs((whole[0], replace(PAIR, doc_id="e"))).fingerprint == whole.fingerprint
+    assert len(whole.fingerprint) == 16
+
+
+def test_joined_pairs_have_the_first_ones_header_without_its_split() -> None:
+    first, *rest = unrelated(6).split()
+    both = joined(first, *rest)
+    assert both.header == {"mode": "x"}
+    assert both.items == tuple(pair for part in (first, *rest) for pair in part)
+    assert joined(Pairs((PAIR,))).header == {}
+
+
+def test_pairs_are_told_in_short_with_what_was_dropped() -> None:
+    assert repr(Pairs((PAIR,), {"mode": "x"}, {"a": 2, "b": 3})) == "Pairs(1 pairs, mode='x', dropped=5)"
+    assert repr(Pairs((PAIR, PAIR))) == "Pairs(2 pairs)"
