@@ -27,6 +27,7 @@ tests: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+	$(BIN)/python -m tests.mutation
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -162,8 +162,8 @@ def test_ends_of_a_resample_that_coincide_have_no_ratio() -> None:
 
 def test_an_interval_leaves_out_half_of_what_its_level_leaves_on_each_side() -> None:
     draws = np.random.default_rng(0).permutation(np.arange(1001.0))
-    assert percentile_interval(draws, 9) == Interval(25, 975, 0.95, 9, 1001)
-    assert percentile_interval(draws, 9, level=0.5) == Interval(250, 750, 0.5, 9, 1001)
+    assert percentile_interval(draws, 9) == Interval(25.0, 975.0, 0.95, 9, 1001)
+    assert percentile_interval(draws, 9, level=0.5) == Interval(250.0, 750.0, 0.5, 9, 1001)
 
 
 def test_one_resample_in_ten_may_be_without_a_number_and_no_more() -> None:

@@ -113,10 +113,11 @@ def test_a_fused_matrix_gives_the_queries_keys_and_values_of_its_parts(groups: i
     weight = torch.cat([w.flatten(0, 1) for w, _ in rows])
     fused = Linear(weight.T, torch.cat([b.flatten() for _, b in rows]))
     x = drawn(2, 1, 4, D_MODEL, seed=20)
-    together = project(attention(**parts, fused=fused, groups=groups), x, x)
+    told = {} if groups == 1 else {"groups": groups}
+    together = project(attention(**parts, fused=fused, **told), x, x)
     for whole, part in zip(together, project(attention(**parts), x, x), strict=True):
         torch.testing.assert_close(whole, part)
-    fewer = project(attention(**parts, fused=fused, groups=groups), x, x[:, :, -1:])
+    fewer = project(attention(**parts, fused=fused, **told), x, x[:, :, -1:])
     torch.testing.assert_close(fewer[0], together[0][:, :, :, -1:])
     torch.testing.assert_close(fewer[1], together[1])
 

@@ -178,6 +178,7 @@ def test_means_stand_at_the_positions_of_the_suffix_and_in_the_last_block_at_tho
             where = last if layer == 2 else [3, 4, 5]
             torch.testing.assert_close(found, mean[where][None, None].expand(2, -1, -1, -1))
     assert values.totals.final.shape[2] == len(last)
+    assert mean_values(model.weights, frame, means).totals.final.shape[2] == 1
 
 
 def test_one_mean_over_all_positions_is_the_same_everywhere() -> None:

@@ -11,6 +11,7 @@ from memcirc.engine.scoring import Scoring
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from tests.decoder.families import MODELS, loaded
+from tests.decoder.test_against_naive import naive_gradients
 from tests.models import random_pairs, small_model
 
 PLAIN = ["bloom", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "falcon_grouped", "granite", "gemma2", "olmo2"]
@@ -23,6 +24,14 @@ def test_attention_by_hand_is_attention_differentiated(monkeypatch: pytest.Monke
     by_hand = mask_gradients(Request(model, pairs, per_example=True), [0.0, 0.6])
     monkeypatch.setattr(Attention, "plain", property(lambda self: False))
     torch.testing.assert_close(mask_gradients(Request(model, pairs, per_example=True), [0.0, 0.6]), by_hand)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "llama", "gemma2", "olmo2", "granite"])
+@pytest.mark.parametrize("shared", [0, 3])
+def test_gradients_of_all_edges_are_autograds(name: str, shared: int) -> None:
+    model, pairs = loaded(name), random_pairs(1, 6, shared)
+    found = mask_gradients(Request(model, pairs), [0.3])
+    torch.testing.assert_close(found, naive_gradients(model, pairs[0], 0.3, "resample"), atol=1e-10, rtol=1e-8)
 
 
 def scores(model: Model, pairs: Pairs, alphas: list[float], relevance: bool = False, **replaced: Tensor) -> Tensor:

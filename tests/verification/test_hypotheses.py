@@ -9,7 +9,12 @@ from memcirc.circuit import Circuit
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.hypotheses import (
     WORK,
+    Hypothesis,
     HypothesisTest,
+    _distances,
+    _inflated,
+    _references,
+    _result,
     equivalence,
     independence,
     minimality,
@@ -109,3 +114,56 @@ def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
         assert 0 <= result.p_value <= 1
         assert result.n > 0
     assert names == ["equivalence", "sufficiency", "partial necessity", "minimality", "independence"]
+
+
+@pytest.mark.parametrize(
+    ("p", "hoped", "rejected", "supports"),
+    [(0.05, False, True, True), (0.051, False, False, False), (0.05, True, True, False), (0.051, True, False, None)],
+)
+def test_a_null_that_is_hoped_for_speaks_against_a_circuit_or_not_at_all(
+    made: Subject, p: float, hoped: bool, rejected: bool, supports: bool | None
+) -> None:
+    row = _result(made, Hypothesis("a test", "a null", "an effect", hoped), 0.5, p, 12, {"more": 1})
+    assert (row.rejected, row.supports) == (rejected, supports)
+    assert (row.test, row.null, row.effect_is, row.effect, row.p_value, row.n) == (
+        "a test", "a null", "an effect", 0.5, p, 12,
+    )  # fmt: skip
+    assert (row.n_edges, row.detail, row.way) == (len(made.circuit), {"more": 1}, made.runner().way())
+
+
+def test_equivalence_counts_the_pairs_on_which_the_circuit_is_higher(made: Subject) -> None:
+    found = made.runner().per_pair([made.circuit])[0].double()
+    whole = made.runner().end_values()[1].double()
+    row = equivalence(made)
+    assert row.effect == pytest.approx(float((found > whole).double().mean()))
+    assert (row.n, row.detail) == (len(made.pairs), {"ties": 0})
+
+
+def test_distances_to_the_model_are_those_of_one_less_faithfulness(made: Subject) -> None:
+    masks = torch.stack([made.mask, ~made.mask])
+    expected = (1 - made.runner().faithfulness(masks)).abs()
+    torch.testing.assert_close(_distances(made, masks), expected)
+
+
+def test_sufficiency_and_necessity_count_random_circuits_on_either_side(made: Subject) -> None:
+    random = _references(made)
+    assert random.sum(1).tolist() == [len(made.circuit)] * made.settings.n_random
+    own, others = float(_distances(made, made.mask[None])[0]), _distances(made, random)
+    row = sufficiency(made)
+    assert row.effect == pytest.approx(float((others > own).double().mean()))
+    assert row.detail == pytest.approx({"distance": own, "reference_median": float(others.median())})
+    own, others = float(_distances(made, ~made.mask[None])[0]), _distances(made, ~random)
+    row = partial_necessity(made)
+    assert row.effect == pytest.approx(float((others < own).double().mean()))
+    assert row.detail == pytest.approx({"distance": own, "reference_median": float(others.median())})
+
+
+def test_an_inflated_circuit_has_a_path_more_and_is_tried_without_one_of_its_edges(made: Subject) -> None:
+    inflated, without = _inflated(made, 12)
+    for more, less in zip(inflated, without, strict=True):
+        assert bool((more & made.mask).sum() == made.mask.sum())
+        assert bool((more & ~made.mask).any())
+        gone = more & ~less
+        assert int(gone.sum()) == 1
+        assert not bool((gone & made.mask).any())
+        assert not bool((less & ~more).any())
