@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.mutation.mutants import ROOMS, ROOT, Mutant, sample
+from tests.mutation.mutants import ROOMS, ROOT, Mutant, everything, sample
 
 HEAVY = (
     "torch", "transformers", "transformer_lens", "pyarrow.parquet", "hypothesis", "datasets", "scipy.stats", "nltk",
@@ -40,7 +40,7 @@ TESTS = {
     "engine": ("tests/engine",),
     "decoder": ("tests/decoder", "tests/engine"),
 }
-SECONDS = 6.0
+SECONDS = 12.0
 FOLDER = ROOT / "runs" / "mutation"
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     if options.again:
         last = (FOLDER / "report.txt").read_text(encoding="utf-8").splitlines()
         survived = {line.partition(" tests: ")[2] for line in last if line.startswith("SURVIVED")}
-        mutants = [mutant for mutant in mutants if str(mutant) in survived]
+        mutants = [mutant for mutant in everything(options.rooms) if str(mutant) in survived]
     with (FOLDER / ("again.txt" if options.again else "report.txt")).open("w", encoding="utf-8", buffering=1) as report:
         _report(mutants, tests, report.write)
 
@@ -74,7 +74,7 @@ def _report(mutants: list[Mutant], tests: dict[str, Any], write: Callable[[str],
     for mutant in mutants:
         began = time.perf_counter()
         names = _tests_of(mutant, tests)
-        dead = bool(names) and _in_child(lambda mutant=mutant, names=names: _run(mutant, names), 10 * SECONDS) != 0
+        dead = bool(names) and _in_child(lambda mutant=mutant, names=names: _run(mutant, names), 5 * SECONDS) != 0
         killed[mutant.room] += dead
         seconds = time.perf_counter() - began
         write(f"{'killed' if dead else 'SURVIVED'} {seconds:.0f} s, {len(names)} tests: {mutant}\n")

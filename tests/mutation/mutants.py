@@ -147,11 +147,16 @@ def files_of(room: str) -> list[Path]:
     return sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*.py")))
 
 
+def everything(rooms: Sequence[str] = tuple(ROOMS)) -> list[Mutant]:
+    """All mutants of some rooms."""
+    return [mutant for room in rooms for path in files_of(room) for mutant in mutants_of(path, room)]
+
+
 def sample(count: int, seed: int, rooms: Sequence[str] = tuple(ROOMS)) -> list[Mutant]:
     """About ``count`` of all mutants, shuffled; a room's share goes with the root of how many it has, so that a small
     one is not passed over."""
     rng = random.Random(seed)
-    every = {room: [mutant for path in files_of(room) for mutant in mutants_of(path, room)] for room in rooms}
+    every = {room: everything([room]) for room in rooms}
     whole = sum(len(own) ** 0.5 for own in every.values())
     drawn = []
     for own in every.values():
