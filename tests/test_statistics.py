@@ -15,7 +15,6 @@ from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import (
     Ends,
-    Interval,
     area_under_roc,
     coincide,
     drawn_counts,
@@ -162,8 +161,11 @@ def test_ends_of_a_resample_that_coincide_have_no_ratio() -> None:
 
 def test_an_interval_leaves_out_half_of_what_its_level_leaves_on_each_side() -> None:
     draws = np.random.default_rng(0).permutation(np.arange(1001.0))
-    assert percentile_interval(draws, 9) == Interval(25.0, 975.0, 0.95, 9, 1001)
-    assert percentile_interval(draws, 9, level=0.5) == Interval(250.0, 750.0, 0.5, 9, 1001)
+    for level, low, high in ((0.95, 25, 975), (0.5, 250, 750)):
+        found = percentile_interval(draws, 9, level)
+        assert (found.low, found.high) == pytest.approx((low, high))
+        assert (found.level, found.n_groups, found.n_resamples) == (level, 9, 1001)
+    assert percentile_interval(draws, 9).level == 0.95
 
 
 def test_one_resample_in_ten_may_be_without_a_number_and_no_more() -> None:
