@@ -160,8 +160,8 @@ def test_a_mean_over_many_pairs_resolves_finer_by_their_root() -> None:
     runner = circuit_runner(model, pairs, mode="tree")
     one = runner.resolution("logit_diff")
     assert one > 0
-    assert runner.resolution("logit_diff", 4) == pytest.approx(one / 2)
-    assert runner.ends().resolution == pytest.approx(one / 2)
+    assert runner.resolution("logit_diff", 4) / one == pytest.approx(0.5)
+    assert runner.ends().resolution / one == pytest.approx(0.5)
 
 
 def test_ends_are_the_means_of_no_edge_and_of_all_and_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
