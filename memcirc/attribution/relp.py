@@ -9,7 +9,7 @@ activation f(x) = x * f(x)/x passes its factor f(x)/x (:mod:`memcirc.engine.back
 import torch
 from torch import Tensor
 
-from memcirc.attribution.method import Method
+from memcirc.attribution.method import Method, check_slope
 from memcirc.engine.request import Request
 from memcirc.engine.scoring import Scoring
 
