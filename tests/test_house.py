@@ -194,7 +194,7 @@ WITHOUT_MIRROR = {
     "the page: tests/report/test_report.py and test_verification.py read what it says": (
         "report/figures", "report/page", "report/view", "report/checks/specificity", "report/checks/curve"),
     "one model type after another: tests/decoder/test_families.py loads them all": (
-        "architectures", "decoder/readers/parts"),
+        "architectures",),
     "text said under a cache: tests/memorization/test_generation.py and test_extraction.py": ("memorization/decoding",),
 }  # fmt: skip
 
