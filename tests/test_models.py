@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers import (
 import memcirc
 from memcirc.graph import graph_of
 from memcirc.models import load_model
+from memcirc.pairs.record import Pair, Pairs
 from memcirc.pretrained import tokenizer_stamp, weights_stamp
 from tests.models import HF_MODELS, config, random_pairs
 
@@ -134,6 +136,18 @@ def test_a_sliding_window_ends_what_the_hooked_form_reads(
     assert (model.n_ctx, model.hooked.cfg.n_ctx) == (context, read)
     ids = torch.randint(0, model.d_vocab, (2, read), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(model.hooked(ids, prepend_bos=False), model.logits(ids), atol=1e-5, rtol=1e-4)
+    if read < context:
+        clean, corrupt = [[1, 2] * 6], [[3, 2] * 6]
+        with pytest.raises(ValueError, match=f"12 positions; TransformerLens' form of this model reads at most {read}"):
+            memcirc.patch_sweep(model, clean, corrupt, [1], [2], sites="blocks.1.ln1.hook_scale")
+        pairs = Pairs((Pair(tuple(clean[0]), tuple(corrupt[0]), (1,), (2,)),))
+        runner = memcirc.circuit_runner(model, pairs, mode="tree", engine="auto-circuit")
+        for refused in (
+            partial(memcirc.attribute, model, pairs, engine="auto-circuit"),
+            partial(runner.logits, [set()]),
+        ):
+            with pytest.raises(ValueError, match=f"12 positions; TransformerLens' form .* at most {read}"):
+                refused()
     longer = [[1] * (context + 1)]
     with pytest.raises(ValueError, match=f"context of {context}"):
         memcirc.score(model, longer, context, 1)

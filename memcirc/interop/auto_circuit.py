@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcirc.architectures import check_context
 from memcirc.circuit import connected
 from memcirc.engine.memory import Memory
 from memcirc.engine.request import Request
@@ -60,6 +61,7 @@ def mask_gradients(request: Request, alphas: Sequence[float]) -> Tensor:
     """
     model, pairs, ablation = request.model, request.pairs, request.ablation
     tools, asked = _peer_tools(), Metric.parse(request.objective, DIFFERENTIABLE)
+    _check_lengths(model, pairs, asked.reads == SEQUENCE)
     peer, graph = _Peer(model), graph_of(model)
     means = peer.means(ablation, request.reference or pairs, request.batch_size)
     size = 1 if request.per_example else request.batch_size or DEFAULT_BATCH
@@ -131,6 +133,7 @@ def prepare(
     memory: Memory | None = None,
 ) -> Prepared:
     """Compute once what all circuits share; the peer keeps all of it, whatever the ``memory`` of native runners."""
+    _check_lengths(model, pairs, sequence)
     peer = _Peer(model)
     means = peer.means(settings.ablation, reference or pairs, batch_size)
     other = "corrupt" if settings.base == "clean" else "clean"
@@ -140,6 +143,11 @@ def prepare(
     )
     answers = Answers.of(pairs, model.d_vocab, model.device)
     return Prepared(peer, graph_of(model), settings, ready, answers)
+
+
+def _check_lengths(model: Model, pairs: Pairs, sequence: bool) -> None:
+    answers = (max(len(pair.answer_sequence_ids), 1) - 1 if sequence else 0 for pair in pairs)
+    check_context(model.hooked, max(len(pair) + more for pair, more in zip(pairs, answers, strict=True)))
 
 
 class _Peer:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedTransformer
 
+from memcirc.architectures import check_context
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site
 from memcirc.patching.writes import combined, mean_over_examples
@@ -38,6 +39,7 @@ def recorded(
     hooked: HookedTransformer, ids: Int[Tensor, "batch pos"], hooks: Sequence[str]
 ) -> tuple[Float[Tensor, "batch pos d_vocab"], dict[str, Tensor]]:
     """Logits of a run, and what stood at the given hooks."""
+    check_context(hooked, ids.shape[1])
     found: dict[str, Tensor] = {}
 
     def keep(value: Tensor, hook: Any) -> None:
@@ -61,6 +63,7 @@ def patched_logits(
         source: what the source run had at each hook.
         lengths: tokens of each example before its padding, which no mean counts; default: there is none.
     """
+    check_context(hooked, ids.shape[1])
     lengths = torch.full((len(ids),), ids.shape[1], device=ids.device) if lengths is None else lengths
     hooks = [
         (where.hook, partial(_write, where=where, source=source[where.hook], patch=patch, lengths=lengths))

@@ -96,12 +96,6 @@ def _measured_slowly(
 ) -> Tensor:
     hooked, prompts = group.base.model.hooked, group.base.prompts
     source_hooked = group.source.model.hooked
-    longest = prompts.ids.shape[1]
-    if longest > hooked.cfg.n_ctx:
-        raise ValueError(
-            f"a prompt has {longest} positions; TransformerLens, which some of these sites need, reads at most "
-            f"{hooked.cfg.n_ctx} of this model"
-        )
     found: dict[str, Tensor] = {}
     for _, patch in numbered:
         missing = [where.hook for where in patch.sites if where.hook not in found]
