@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memcirc.patching.result import Sweep as Sweep
     from memcirc.patching.sweep import patch_sweep as patch_sweep
     from memcirc.run.reading import Run as Run
+    from memcirc.twins import beside as beside
     from memcirc.verification.areas import areas as areas
     from memcirc.verification.passages import passages_of as passages_of
     from memcirc.verification.result import Verification as Verification
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "load_model": "memcirc.models",
+    "beside": "memcirc.twins",
     "graph_of": "memcirc.graph",
     "supported_types": "memcirc.decoder.families",
     "score": "memcirc.memorization.scores",

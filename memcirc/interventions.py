@@ -11,10 +11,13 @@ edge   no        corrupt       every edge of C takes its ablation value (denoisi
 edge   yes       clean         the same (noising)
 =====  ========  ============  ==========================================================
 
-Under ``resample`` the ablation value is the source's activation in the other prompt. Identity: edge mode of C is tree
-mode of its complement in the other direction.
+Under ``resample`` the ablation value is the source's activation in the other prompt. Under ``twin`` (the same model
+without the memory, :attr:`memcirc.models.Model.twin`) both runs read the clean prompt, and the model runs where the
+table says clean, its twin where it says corrupt. Identity: edge mode of C is tree mode of its complement in the other
+direction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MODES = ("tree", "edge")
@@ -26,14 +29,16 @@ class Ablation:
     """What an ablated edge carries in place of its source's output.
 
     Attributes:
-        other_prompt: the source's activation in the pair's other prompt; else values that all pairs share.
+        other_prompt: the source's activation in the pair's other prompt.
+        other_model: the source's activation in the other of a model and its twin, on the same prompt.
         means_of: the prompts, ``clean`` or ``corrupt``, of reference pairs whose activations are averaged.
-        by_position: whether such a mean is taken at each position, or one over all.
+        by_position: whether such a mean is taken at each position, or one over all. Without any of these: nothing.
         verified: whether verification runs it unless told otherwise.
     """
 
     name: str
     other_prompt: bool = False
+    other_model: bool = False
     means_of: tuple[str, ...] = ()
     by_position: bool = True
     verified: bool = False
@@ -44,6 +49,11 @@ class Ablation:
         if name not in ABLATIONS:
             raise ValueError(f"ablation {name!r} is not known; accepted: {', '.join(ABLATIONS)}")
         return ABLATIONS[name]
+
+    @property
+    def has_other_run(self) -> bool:
+        """Whether the values are those of another run, so that base and source may exchange their roles."""
+        return self.other_prompt or self.other_model
 
     @property
     def needs_contrast(self) -> bool:
@@ -71,8 +81,16 @@ ABLATIONS = {
         Ablation("mean-corrupt", means_of=("corrupt",), verified=True),
         Ablation("mean-both", means_of=("clean", "corrupt")),
         Ablation("mean-all", means_of=("clean", "corrupt"), by_position=False),
+        Ablation("twin", other_model=True),
     )
 }
+
+
+def principal(ablations: Sequence[str]) -> str:
+    """Of several ablations the one that is asked where a single one is: resample, or the first."""
+    return "resample" if "resample" in ablations or not ablations else ablations[0]
+
+
 VERIFIED = tuple(name for name, ablation in ABLATIONS.items() if ablation.verified)
 
 
@@ -109,8 +127,13 @@ class RunSettings:
 
     @property
     def base(self) -> str:
-        """The prompt that runs; the other one gives the values under resample."""
+        """The run that is patched, ``clean`` or ``corrupt``; the other one gives the values under resample."""
         return "clean" if (self.mode == "tree") != self.reverse else "corrupt"
+
+    @property
+    def prompt(self) -> str:
+        """The prompt that the base run reads."""
+        return "clean" if self.ablated.other_model else self.base
 
     @property
     def direction(self) -> str:
@@ -120,7 +143,7 @@ class RunSettings:
     @property
     def caveat(self) -> str:
         """What a reader must be told about this combination; empty where the name says it all."""
-        if self.mode == "edge" and not self.reverse and not self.ablated.other_prompt:
+        if self.base == "corrupt" and self.mode == "edge" and not self.ablated.has_other_run:
             return "ablates the circuit on the corrupt run"
         return ""
 

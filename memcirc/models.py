@@ -9,7 +9,7 @@ import copy
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,13 +38,18 @@ _AGREEMENT = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 1e-1, to
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model, as transformers' object or, a micro-model, as a ``HookedTransformer``."""
+    """A loaded model, as transformers' object or, a micro-model, as a ``HookedTransformer``.
+
+    ``twin`` is the same model without the memory, of which ablation ``twin`` takes its values
+    (:func:`memcirc.twins.beside`).
+    """
 
     name: str
     source: PreTrainedModel | HookedTransformer
     tokenizer: Any
     revision: str | None = None
     grouped_kv: bool = False
+    twin: "Model | None" = None
 
     def __repr__(self) -> str:
         shape = self.weights.graph.shape
@@ -84,6 +89,12 @@ class Model:
     def _kept(self) -> dict[str, tuple[Any, Any]]:
         """What was made, with the state of the parameters then."""
         return {}
+
+    def with_twin(self, twin: "Model | None") -> "Model":
+        """The model with another twin; what was made of its parameters is shared."""
+        other = replace(self, twin=twin)
+        other.__dict__["_kept"] = self._kept
+        return other
 
     def _read(self) -> Weights:
         with torch.inference_mode(False), torch.no_grad():  # the record outlives the caller's mode
@@ -169,8 +180,8 @@ class Model:
         return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def statement(self) -> dict[str, Any]:
-        """What a result must carry to name the model it was measured on."""
-        return {
+        """What a result must carry to name the model it was measured on, and its twin where it has one."""
+        own = {
             "model": self.name,
             "revision": self.revision,
             "model_fingerprint": self.fingerprint,
@@ -178,6 +189,14 @@ class Model:
             "dtype": self.dtype_name,
             "device": str(self.device),
         }
+        if self.twin is None:
+            return own
+        twin = {
+            "twin": self.twin.name,
+            "twin_revision": self.twin.revision,
+            "twin_fingerprint": self.twin.fingerprint,
+        }
+        return own | twin
 
 
 def load_model(

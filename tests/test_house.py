@@ -19,6 +19,7 @@ ROOMS = [
     ("architectures", "checkpoints", "hub", "ids"),
     ("pretrained", "examining"),
     ("models",),
+    ("twins",),
     ("small_models",),
     ("demo",),
     ("corpus",),

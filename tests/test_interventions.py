@@ -21,6 +21,13 @@ def test_modes_and_directions_run_the_prompts_of_the_table(mode: str, reverse: b
     assert (settings.base, settings.direction) == (base, direction)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_twin_reads_the_prompt_that_the_model_reads(mode: str, reverse: bool) -> None:
+    assert RunSettings(mode, "twin", reverse).prompt == "clean"
+    assert RunSettings(mode, "resample", reverse).prompt == RunSettings(mode, "resample", reverse).base
+
+
 def test_only_resample_needs_a_contrast_keeps_the_prefix_and_lets_nodes_rest() -> None:
     for name, ablation in ABLATIONS.items():
         expected = name == "resample"
@@ -31,7 +38,7 @@ def test_only_resample_needs_a_contrast_keeps_the_prefix_and_lets_nodes_rest() -
 def test_means_are_of_the_prompts_in_their_names_position_by_position_but_for_one() -> None:
     assert {name: ablation.means_of for name, ablation in ABLATIONS.items()} == {
         "resample": (), "zero": (), "mean-clean": ("clean",), "mean-corrupt": ("corrupt",),
-        "mean-both": ("clean", "corrupt"), "mean-all": ("clean", "corrupt"),
+        "mean-both": ("clean", "corrupt"), "mean-all": ("clean", "corrupt"), "twin": (),
     }  # fmt: skip
     assert [ABLATIONS[name].by_position for name in MEANS] == [True, True, True, False]
 
@@ -64,7 +71,7 @@ def test_a_circuits_connected_part_is_not_run_in_edge_mode() -> None:
 
 def test_a_reader_is_warned_of_one_kind_of_combination() -> None:
     for mode, ablation, reverse in product(MODES, ABLATIONS, (False, True)):
-        warned = (mode, reverse) == ("edge", False) and ablation != "resample"
+        warned = (mode, reverse) == ("edge", False) and ablation not in ("resample", "twin")
         assert bool(RunSettings(mode, ablation, reverse).caveat) == warned
 
 

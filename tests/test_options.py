@@ -50,8 +50,8 @@ def test_a_mistyped_keyword_is_blamed_on_the_function_that_was_called(call: str)
 
 
 RECORDS = [
-    (AttributionOptions, AttributionSettings, {"method"}, {"reference", "reverse", "per_example"}),
-    (RunnerOptions, RunSettings, {"mode"}, {"reference", "engine", "batch_size", "memory"}),
+    (AttributionOptions, AttributionSettings, {"method"}, {"reference", "twin", "reverse", "per_example"}),
+    (RunnerOptions, RunSettings, {"mode"}, {"reference", "twin", "engine", "batch_size", "memory"}),
     (PairsOptions, PairsConfig, {"contrastive_mode"}, set()),
     (ChoiceOptions, Choice, {"prompt_tokens", "documents"}, set()),
     (SettingOptions, Settings, set(), set()),

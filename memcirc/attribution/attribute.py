@@ -16,6 +16,7 @@ from memcirc.models import Model
 from memcirc.options import build, refuse_keywords
 from memcirc.pairs.contrast import check_answers, check_contrast
 from memcirc.pairs.record import Pairs
+from memcirc.twins import beside, exchanged
 
 
 def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Unpack[AttributionOptions]) -> EdgeScores:
@@ -24,15 +25,16 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
     Args:
         method: ``eap``, ``mask-ig``, ``clean-corrupted``, ``exact``, ``random``, ...
         options: of :class:`AttributionOptions`: ``steps`` (mask-ig's k), ``objective`` (a differentiable metric),
-            ``ablation``, ``reference``, ``reverse``, ``engine`` (``native`` or ``auto-circuit``), ``batch_size``,
-            ``seed``; ``per_example`` adds float [pairs, n_edges].
+            ``ablation``, ``reference``, ``twin`` (of ablation ``twin``), ``reverse``, ``engine`` (``native`` or
+            ``auto-circuit``), ``batch_size``, ``seed``; ``per_example`` adds float [pairs, n_edges].
 
     Raises:
         ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that
-            are NaN, or a combination that the method does not define.
+            are NaN, a combination that the method does not define, no twin of the model where one is needed.
     """
     refuse_keywords("attribute", options, AttributionOptions.__annotations__)
     settings = build(AttributionSettings, {"method": method}, options)
+    model = beside(model, options.get("twin"), settings.ablation)
     reference, reverse = options.get("reference"), options.get("reverse", False)
     per_example = options.get("per_example", False)
     if not len(pairs):
@@ -41,13 +43,15 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
         check_contrast(pairs, settings.ablation, model.causal)
         check_answers(pairs, settings.objective)
     Answers.of(pairs, model.d_vocab)
-    data = swapped(pairs) if reverse else pairs
-    means_over = reference if Ablation.parse(settings.ablation).means_of else None
+    ablation = Ablation.parse(settings.ablation)
+    means_over = reference if ablation.means_of else None
+    running, data = model, pairs
+    if reverse and ablation.other_model:
+        running = exchanged(model)
+    elif reverse:
+        data, means_over = swapped(pairs), None if means_over is None else swapped(means_over)
     told = {name: value for name, value in asdict(settings).items() if name != "method"}
-    request = Request(
-        model, data, reference=swapped(means_over) if reverse and means_over else means_over, per_example=per_example,
-        **told,
-    )  # fmt: skip
+    request = Request(running, data, reference=means_over, per_example=per_example, **told)
     values = method_named(method).run(request).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     origin = {

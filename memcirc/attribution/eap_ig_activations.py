@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from memcirc.attribution.method import Method
-from memcirc.engine.plain import Outputs
+from memcirc.engine.outputs import Outputs
 from memcirc.engine.request import Request
 from memcirc.engine.scoring import ScoredBatch, Scoring
 
@@ -40,13 +40,18 @@ def activation_gradients(request: Request) -> Tensor:
 
 
 def _groups(batch: ScoredBatch, clean: Outputs, share: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Each group's name and its outputs between ablated and clean, [batch, variant, pos, ...]."""
+    """Each group's name and what it writes between ablated and clean, [batch, variant, pos, d_model]."""
     ablated = batch.values.outputs
-    yield "input", torch.lerp(ablated.embed, clean.embed, share)
-    for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
-        yield f"a{layer}", torch.lerp(before.to(share.dtype), after.to(share.dtype), share)
+
+    def between(before: Tensor, after: Tensor) -> Tensor:
+        return torch.lerp(before.to(share.dtype), after.to(share.dtype), share)
+
+    yield "input", between(ablated.embed, clean.embed)
+    for layer in range(batch.weights.graph.shape.n_layers):
+        writes = (outputs.attention_write(layer, batch.weights) for outputs in (ablated, clean))
+        yield f"a{layer}", between(*writes)
     for layer, (before, after) in enumerate(zip(ablated.mlp, clean.mlp, strict=True)):
-        yield f"m{layer}", torch.lerp(before, after, share)
+        yield f"m{layer}", between(before, after)
 
 
 METHOD = Method(activation_gradients, engines=("native",))

@@ -8,7 +8,6 @@ from memcirc.attribution.method import Method
 from memcirc.engine.request import Request
 from memcirc.engines import engine_module
 from memcirc.graph import graph_of
-from memcirc.interventions import RunSettings
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 
 EXACT_CHUNK = 64
@@ -20,7 +19,7 @@ def exact(request: Request) -> Tensor:
     if objective.reads == SEQUENCE:
         raise ValueError("method 'exact' with a metric of whole answers is not defined here; use another objective")
     prepared = engine_module(request.engine).prepare(
-        request.model, request.pairs, RunSettings("tree", request.ablation), request.reference, request.batch_size
+        request.model, request.pairs, request.settings, request.reference, request.batch_size
     )
     answers = Answers.of(request.pairs, request.model.d_vocab, request.model.device)
     whole = torch.ones(1, graph.n_edges, dtype=torch.bool)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from memcirc.attribution.method import Method
-from memcirc.decoder.block import head_outputs, split_heads
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ablation_values, embedding
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
-from memcirc.engine.plain import Outputs, plain_run
+from memcirc.engine.outputs import Outputs
+from memcirc.engine.plain import plain_run
 from memcirc.engine.request import Request
 
 
@@ -28,7 +28,7 @@ def difference_norms(request: Request) -> Tensor:
     )
     with torch.inference_mode(False), torch.no_grad():
         values_of = ablation_values(
-            weights, request.pairs, request.ablation, request.reference, "clean", False, workspace, whole=True
+            request.model, request.pairs, request.settings, request.reference, False, workspace, whole=True
         )
         for frame in frames(weights, request.pairs, request.batch_size, share_prefix=False, sequence=False):
             batch = EngineBatch(weights, frame, None, workspace)
@@ -44,10 +44,10 @@ def difference_norms(request: Request) -> Tensor:
 def _norms(weights: Weights, ablated: Outputs, clean: Outputs) -> Iterator[Tensor]:
     """|p_s - c_s| [batch, pos] of each source, in their order."""
     yield (ablated.embed - clean.embed)[:, 0].norm(dim=-1)
-    for layer, (before, after) in enumerate(zip(ablated.z, clean.z, strict=True)):
-        heads = split_heads(before - after, weights.d_head)[:, :, 0].to(weights.dtype)
-        for head, matrix in enumerate(head_outputs(weights, layer)):
-            yield (heads[:, head] @ matrix).to(weights.stream_dtype).norm(dim=-1)
+    for layer in range(weights.graph.shape.n_layers):
+        difference = ablated.heads(layer).minus(clean.heads(layer))
+        for head in range(weights.n_heads):
+            yield difference.of([head]).sum()[:, 0].norm(dim=-1)
         if clean.mlp:
             yield (ablated.mlp[layer] - clean.mlp[layer])[:, 0].norm(dim=-1)
 

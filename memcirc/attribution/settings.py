@@ -9,6 +9,7 @@ from memcirc.config import at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, Metric
+from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
 
@@ -17,7 +18,9 @@ class AttributionOptions(TypedDict, total=False):
     besides the method, and
 
     reference: pairs that mean ablations average over (others pass them over); default: the pairs themselves;
-    reverse: swap the roles of clean and corrupt prompts; per_example: also keep every pair's own scores.
+    twin: of ablation ``twin``: the same model without the memory; default: the model's own;
+    reverse: swap the roles of clean and corrupt prompts, or of model and twin;
+    per_example: also keep every pair's own scores.
     """
 
     steps: int
@@ -28,6 +31,7 @@ class AttributionOptions(TypedDict, total=False):
     batch_size: int | None
     seed: int
     reference: Pairs | None
+    twin: Model | None
     reverse: bool
     per_example: bool
 

@@ -6,7 +6,7 @@ from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import METHODS
 from memcirc.config import at_least, check_fields, in_unit_interval, option
 from memcirc.engines import ENGINES
-from memcirc.interventions import ABLATIONS, MODES
+from memcirc.interventions import ABLATIONS, MODES, RunSettings
 from memcirc.study import ABLATION_WORDS, MODE_WORDS
 
 
@@ -47,6 +47,12 @@ class DiscoverConfig:
     batch_size: int = option(16, "pairs in one attribution pass", name="eap_batch_size")
     seed: int = option(0, "seed of method random", name="attribution_seed")
     unit_pairs: int = option(64, "pairs in one unit of attribution, which is resumed or given to a worker as a whole")
+
+    def way(self, mode: str) -> RunSettings:
+        """How circuits of a mode are run. Against a twin, those of ``edge`` are taken out of the model (the smallest
+        necessary circuit) where those of ``tree`` are all that is left in it (the smallest sufficient one)."""
+        necessary = mode == "edge" and ABLATIONS[self.ablation].other_model
+        return RunSettings(mode, self.ablation, self.reverse != necessary)
 
     def __post_init__(self) -> None:
         check_fields(self)

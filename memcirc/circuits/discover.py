@@ -71,7 +71,7 @@ def discover(
             by=config.by,
             selection=config.selection,
             ablation=config.ablation,
-            reverse=config.reverse,
+            reverse=config.way(mode).reverse,
             reference=joined(train, validation),
             engine=config.engine,
         )
@@ -84,7 +84,7 @@ def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, valida
     """How a circuit was found, as its file states it: run settings, target, every size measured, and on which pairs."""
     return {
         "mode": mode,
-        "reverse": config.reverse,
+        "reverse": config.way(mode).reverse,
         "ablation": config.ablation,
         "metric": config.metric,
         "target": config.target,

@@ -28,6 +28,7 @@ from memcirc.pairs.batches import batches, collate
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import Ends
+from memcirc.twins import beside, exchanged
 
 AnyCircuit = Circuit | Collection[str]
 
@@ -38,6 +39,7 @@ class RunnerOptions(TypedDict, total=False):
     """What a runner takes by name: the fields of :class:`memcirc.interventions.RunSettings` besides the mode, and
 
     reference: pairs that mean ablations average over (others pass them over); default: the pairs that are run;
+    twin: of ablation ``twin``: the same model without the memory; default: the model's own;
     engine, batch_size: who computes, and pairs at a time; memory: one budget for this runner and others (512 MiB by
     default).
     """
@@ -46,6 +48,7 @@ class RunnerOptions(TypedDict, total=False):
     reverse: bool
     dangling: str
     reference: Pairs | None
+    twin: Model | None
     engine: str
     batch_size: int | None
     memory: Memory | None
@@ -166,21 +169,23 @@ def circuit_runner(model: Model, pairs: Pairs, *, mode: str, **options: Unpack[R
     Args:
         mode: ``tree`` (ablate the rest) or ``edge`` (patch the circuit's edges alone); always said.
         options: of :class:`RunnerOptions`: ``ablation`` ("resample"), ``reverse`` (False), ``dangling`` ("keep"),
-            ``reference``, ``engine`` ("native"), ``batch_size``, ``memory``.
+            ``reference``, ``twin``, ``engine`` ("native"), ``batch_size``, ``memory``.
 
     Raises:
         TypeError: an option that there is not.
         ValueError: an unknown word, no pairs, pairs that do not contrast under the ablation, an answer outside the
-            vocabulary, an unsupported combination.
+            vocabulary, an unsupported combination, no twin of the model where one is needed.
     """
     refuse_keywords("circuit_runner", options, RunnerOptions.__annotations__)
     settings = build(RunSettings, {"mode": mode}, options)
+    model = beside(model, options.get("twin"), settings.ablation)
+    running = exchanged(model) if settings.ablated.other_model and settings.base == "corrupt" else model
     means_over = options.get("reference") if settings.ablated.means_of else None
     engine, batch_size = options.get("engine", "native"), options.get("batch_size")
     shared = options.get("memory") or Memory(model.device)
 
     def prepare(sequence: bool) -> PreparedCircuits:
-        return engine_module(engine).prepare(model, pairs, settings, means_over, batch_size, sequence, shared)
+        return engine_module(engine).prepare(running, pairs, settings, means_over, batch_size, sequence, shared)
 
     return CircuitRunner(model, pairs, settings, prepare)
 

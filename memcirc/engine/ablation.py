@@ -1,10 +1,11 @@
 """The values p_s that a patched edge carries, and their totals P_d.
 
 For a destination d, P_d = b_d + the sum of all p_s before it, where b_d is the sum of the attention output biases
-before d (they belong to no source). Values are kept as :class:`memcirc.engine.plain.Outputs`, heads as z, totals as
+before d (they belong to no source). Values are kept as :class:`memcirc.engine.outputs.Outputs`, heads as z, totals as
 :class:`memcirc.engine.plain.Residuals`; an axis of length 1 is the same for all pairs (or positions).
 
 - ``resample``: the other prompt's activations: the totals are that run's residuals;
+- ``twin``: the activations of the other of a model and its twin on the same prompt, with its own output matrices;
 - ``zero``: nothing;
 - ``mean-clean``, ``mean-corrupt``, ``mean-both``: means over the reference's prompts, position by position, at each
   position over the prompts that reach it;
@@ -12,18 +13,20 @@ before d (they belong to no source). Values are kept as :class:`memcirc.engine.p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from memcirc.decoder.block import Steps, normed, project, run_blocks, write_of
+from memcirc.decoder.block import Steps, normed, project, run_blocks
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, frames
-from memcirc.engine.plain import Heads, Outputs, Residuals, plain_run
-from memcirc.interventions import Ablation
+from memcirc.engine.outputs import Outputs
+from memcirc.engine.plain import Heads, Residuals, plain_run
+from memcirc.interventions import Ablation, RunSettings
+from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
 
@@ -52,11 +55,10 @@ ValuesOf = Callable[[EngineBatch], tuple[Values, Heads | None]]
 
 
 def ablation_values(
-    weights: Weights,
+    model: Model,
     pairs: Pairs,
-    ablation: str,
+    settings: RunSettings,
     reference: Pairs | None,
-    base: str,
     sequence: bool,
     workspace: Workspace,
     whole: bool = False,
@@ -64,20 +66,34 @@ def ablation_values(
     """How a batch gets its ablation values, and the queries, keys and values of branches at rest where the same pass
     gives them. Means are taken here, once. With ``whole``, the last block's values are those of all positions.
 
+    Args:
+        model: the one that runs; its twin is the other one.
+        reference: pairs that means are taken over; default: ``pairs``.
+
     Raises:
-        ValueError: unknown ablation; a reference for an ablation that takes no mean.
+        ValueError: a reference for an ablation that takes no mean.
     """
-    asked = Ablation.parse(ablation)
+    asked, weights = settings.ablated, model.weights
     if reference is not None and not asked.means_of:
-        raise ValueError(f"ablation {ablation!r} takes no mean, so it takes no reference pairs")
+        raise ValueError(f"ablation {asked.name!r} takes no mean, so it takes no reference pairs")
     if asked.other_prompt:
-        other = "corrupt" if base == "clean" else "clean"
+        other = "corrupt" if settings.prompt == "clean" else "clean"
 
         def resampled(batch: EngineBatch) -> tuple[Values, Heads | None]:
             run = plain_run(batch, embedding(weights, batch.frame, other), whole)
             return Values(run.outputs, run.residuals), run.heads
 
         return resampled
+    if asked.other_model:
+        assert model.twin is not None
+        twin = model.twin.weights
+
+        def of_twin(batch: EngineBatch) -> tuple[Values, Heads | None]:
+            embed = embedding(twin, batch.frame, settings.prompt)
+            outputs = plain_run(replace(batch, weights=twin), embed, whole).outputs
+            return Values(outputs, totals_of(weights, outputs, at_read_positions(batch.frame, whole))), None
+
+        return of_twin
     if not asked.means_of:
         values = zeros(weights)
         return lambda batch: (values, None)
@@ -137,7 +153,10 @@ def zeros(weights: Weights) -> Values:
 
     columns = zero(weights.n_heads * weights.d_head)
     outputs = Outputs(
-        zero(weights.d_model), (columns,) * shape.n_layers, (zero(weights.d_model),) * (shape.n_layers * shape.has_mlp)
+        weights,
+        zero(weights.d_model),
+        (columns,) * shape.n_layers,
+        (zero(weights.d_model),) * (shape.n_layers * shape.has_mlp),
     )
     return Values(outputs, totals_of(weights, outputs))
 
@@ -150,7 +169,7 @@ def mean_values(weights: Weights, frame: Frame, means: Means, whole: bool = Fals
     """
     if means.constant:
         embed, z, mlp = ([x[None, None] for x in group] for group in ((means.embed,), means.z, means.mlp))
-        outputs = Outputs(embed[0], tuple(z), tuple(mlp))
+        outputs = Outputs(weights, embed[0], tuple(z), tuple(mlp))
         return Values(outputs, totals_of(weights, outputs))
     longest = int(frame.position.max()) + 1
     if longest > len(means.embed):
@@ -161,21 +180,27 @@ def mean_values(weights: Weights, frame: Frame, means: Means, whole: bool = Fals
     read = frame.position if whole else frame.at_read(frame.position, 1)
     where = [frame.position] * (len(weights.blocks) - 1) + [read]
     outputs = Outputs(
+        weights,
         means.embed[frame.position][:, None],
         tuple(z[position][:, None] for z, position in zip(means.z, where, strict=True)),
         tuple(m[position][:, None] for m, position in zip(means.mlp, where, strict=bool(means.mlp))),
     )
-    return Values(outputs, totals_of(weights, outputs, lambda x: x if whole else frame.at_read(x, 2)))
+    return Values(outputs, totals_of(weights, outputs, at_read_positions(frame, whole)))
+
+
+def at_read_positions(frame: Frame, whole: bool) -> Callable[[Tensor], Tensor]:
+    """What becomes of a residual behind the last attention: its read positions, or with ``whole`` all."""
+    return lambda x: x if whole else frame.at_read(x, 2)
 
 
 def totals_of(weights: Weights, outputs: Outputs, at_read: Callable[[Tensor], Tensor] = lambda x: x) -> Residuals:
-    """P_d of all destinations, from the values themselves."""
+    """P_d of all destinations, from the values themselves; the biases are those of the running model, ``weights``."""
     before_attention: list[Tensor] = []
     before_mlp: list[Tensor] = []
 
     def attention(layer: int, total: Tensor) -> Tensor:
         before_attention.append(total)
-        return write_of(weights.blocks[layer].attention, outputs.z[layer])
+        return outputs.attention_write(layer, weights)
 
     def mlp(layer: int, total: Tensor) -> Tensor:
         before_mlp.append(total)

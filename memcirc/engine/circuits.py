@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Values
 from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
+from memcirc.engine.outputs import HeadWrites
 from memcirc.engine.plain import Heads
 from memcirc.engine.plan import Inputs, Plan
 
@@ -192,23 +192,16 @@ class _Run:
         assert every or not part.coupled
         if part.post is not None or part.multiplier != 1:
             z = self._own(part, z)
-        ablated = split_heads(self.ready.values.outputs.z[layer], weights.d_head)
-        difference = (z - (ablated if every else ablated[:, heads])).to(weights.dtype)
-        matrices = head_outputs(weights, layer)
-        matrices = matrices if every else matrices[heads]
+        ablated, matrices = self.ready.values.outputs.heads(layer), head_outputs(weights, layer)
+        own = HeadWrites(weights, z, matrices if every else matrices[heads])
+        difference = own.minus(ablated if every else ablated.of(heads))
         if self.plan.summed[first + heads[0]]:
-            delta = (join_heads(difference) @ matrices.flatten(0, 1)).to(weights.stream_dtype)
+            delta = difference.sum()
             self.total = delta if self.total is None else self.total + delta
-        own = [i for i, head in enumerate(heads) if self.plan.referenced[first + head]]
-        if own:
-            slot = self.slot[first + heads[own[0]]]
-            rows = rearrange(difference[:, own], "batch head circuit pos d_head -> head (batch circuit pos) d_head")
-            target = self.deltas[slot : slot + len(own)]
-            chosen = matrices if len(own) == len(matrices) else matrices[own]
-            if target.dtype == rows.dtype:
-                torch.bmm(rows, chosen, out=target.flatten(1, 3))
-            else:
-                target.copy_((rows @ chosen).view_as(target))
+        named = [i for i, head in enumerate(heads) if self.plan.referenced[first + head]]
+        if named:
+            slot = self.slot[first + heads[named[0]]]
+            difference.of(named).each_into(self.deltas[slot : slot + len(named)])
 
     @staticmethod
     def _own(part: Attention, z: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 A circuit C runs in tree mode on the clean prompt: x_d = P_d + sum over kept (c_s - p_s). At every generated position
 the ablation values p_s come from the corrupt prompt followed by the same generated tokens (``resample``), from the
-means of a reference at that position, or are zero. Ablating C alone is keeping its complement.
+twin on the same tokens (``twin``), from the means of a reference at that position, or are zero. Ablating C alone is
+keeping its complement.
 
-1. The corrupt prompt's plain run is the run in which every edge is kept and every p_s is zero, so that both runs are
-   one function, each with a cache of its own.
+1. The other prompt's, or the twin's, plain run is the run in which every edge is kept and every p_s is zero, so that
+   both runs are one function, each with a cache of its own.
 2. A call takes the new positions of all rows: the whole prompt at first, then one token. Every head's query, key and
    value reads its own sum; keys (turned) and values join the cache, and attention sees all of it.
 3. The last position's final residual gives the logits, their argmax the next token, which both runs read.
@@ -37,6 +38,7 @@ from memcirc.engine.ablation import Means, mean_outputs
 from memcirc.interventions import Ablation
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
+from memcirc.twins import beside
 
 Sources = Float[Tensor, "src batch pos d_model"]
 
@@ -72,8 +74,9 @@ def decode(
 
     Raises:
         ValueError: prompts and corrupt ones of different shape, more positions than the model reads, a mean ablation
-            without a reference or with one that is too short.
+            without a reference or with one that is too short, ablation ``twin`` of a model without one.
     """
+    model = beside(model, None, ablation)
     weights = model.weights
     if prompts.shape != corrupt.shape:
         raise ValueError(f"prompts of shape {list(prompts.shape)} and corrupt ones of {list(corrupt.shape)} differ")
@@ -83,15 +86,21 @@ def decode(
     with torch.inference_mode(False), torch.no_grad():
         asked = Ablation.parse(ablation)
         means = _means(weights, asked, reference, length)
-        return _decode(weights, prompts, corrupt, kept, n_tokens, asked.other_prompt, means).cpu()
+        other = None
+        if asked.has_other_run:
+            running = model.twin.weights if asked.other_model and model.twin is not None else weights
+            other = _Run(running, weights.graph.to_matrix(torch.ones_like(kept).to(weights.device)))
+            corrupt = prompts if asked.other_model else corrupt
+        own = _Run(weights, weights.graph.to_matrix(kept.to(weights.device)))
+        return _decode(own, other, prompts, corrupt, n_tokens, means).cpu()
 
 
 def _decode(
-    weights: Weights, prompts: Tensor, corrupt: Tensor, kept: Tensor, n_tokens: int, resample: bool, means: Means | None
+    run: "_Run", other: "_Run | None", prompts: Tensor, corrupt: Tensor, n_tokens: int, means: Means | None
 ) -> Tensor:
-    own = weights.graph.to_matrix(kept.to(weights.device))
-    every = weights.graph.to_matrix(torch.ones_like(kept).to(weights.device))
-    run, other = _Run(weights, own), _Run(weights, every)
+    """Continuations under ``run``, whose ablation values are those of ``other`` on the corrupt prompts, else means,
+    else nothing."""
+    weights = run.weights
     step, other_step = prompts.to(weights.device), corrupt.to(weights.device)
     said = []
     first = 0
@@ -100,7 +109,7 @@ def _decode(
         none = step.new_zeros((), dtype=weights.stream_dtype).expand(
             len(weights.graph.sources), *step.shape, weights.d_model
         )
-        if resample:
+        if other is not None:
             ablated, _ = other(other_step, position, none)
         else:
             ablated = none if means is None else _dense(weights, means, position)

@@ -20,17 +20,7 @@ from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch, Prefix
 from memcirc.engine.frame import Frame
-
-
-@dataclass(frozen=True, eq=False)
-class Outputs:
-    """What the sources write, [batch, variant, pos, ...] (an axis of length 1 is the same all along it). Heads are kept
-    as z' (:mod:`memcirc.decoder.block`), before the output matrix: d_head instead of d_model numbers a head. Those of
-    the last block are at the read positions, unless ``whole`` was asked for."""
-
-    embed: Float[Tensor, "_ _ _ d_model"]
-    z: tuple[Float[Tensor, "_ _ _ columns"], ...]
-    mlp: tuple[Float[Tensor, "_ _ _ d_model"], ...]
+from memcirc.engine.outputs import Outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +95,7 @@ def plain_run(batch: EngineBatch, embed: Tensor, whole: bool = False) -> PlainRu
     if whole or not weights.blocks:
         residual = frame.at_read(residual, 2)
     return PlainRun(
-        Outputs(embed, tuple(zs), tuple(mlps)),
+        Outputs(weights, embed, tuple(zs), tuple(mlps)),
         Residuals(tuple(before_attention), tuple(before_mlp), residual),
         Heads.of_layers(heads),
     )

@@ -129,7 +129,7 @@ class Prepared:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)
         prefix = prefix_pass(self.weights, frame, self.workspace, store)
         values, rest = self.values_of(EngineBatch(self.weights, frame, prefix, self.workspace))
-        embed = embedding(self.weights, frame, self.settings.base)
+        embed = embedding(self.weights, frame, self.settings.prompt)
         return Ready(frame, prefix, embed, values, rest or rest_heads(self.weights, frame, values.totals))
 
 
@@ -160,9 +160,7 @@ def prepare(
     slots = batch_slots(weights, pairs, batch_size, settings.ablated.keeps_prefix, sequence)
     answers = Answers.of(pairs, weights.d_vocab, weights.device)
     with torch.inference_mode(False), torch.no_grad():
-        values_of = ablation_values(
-            weights, pairs, settings.ablation, reference, settings.base, sequence, memory.workspace
-        )
+        values_of = ablation_values(model, pairs, settings, reference, sequence, memory.workspace)
     prepared = Prepared(weights, pairs, settings, values_of, tuple(slots), answers, sequence, memory, memory.enter())
     with torch.inference_mode(False), torch.no_grad():
         for _ in prepared._ready():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from memcirc.interventions import RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 
@@ -31,3 +32,8 @@ class Request:
     steps: int = 5
     grid: str = "0..m-1"
     seed: int = 0
+
+    @property
+    def settings(self) -> RunSettings:
+        """How the run is patched that the scores are about: edges are ablated on the clean one."""
+        return RunSettings("tree", self.ablation)

@@ -19,11 +19,11 @@ from memcirc.engine.backward import backward
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, batch_bytes, frames
 from memcirc.engine.objective import all_logits, loss_gradient
-from memcirc.engine.plain import Outputs, plain_run, prefix_pass
+from memcirc.engine.outputs import Outputs
+from memcirc.engine.plain import plain_run, prefix_pass
 from memcirc.engine.request import Request
 from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
-from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
 
 
@@ -97,13 +97,13 @@ class Scoring:
 
     def __init__(self, request: Request) -> None:
         self.weights, self.pairs = request.model.weights, request.pairs
-        self.ablation = Ablation.parse(request.ablation)
+        self.ablation = request.settings.ablated
         self.objective = Metric.parse(request.objective, DIFFERENTIABLE)
         self._batch_size, self._per_example = request.batch_size, request.per_example
         self._workspace = Workspace(self.weights.device)
         self._sequence = self.objective.reads == SEQUENCE
         self._values_of = ablation_values(
-            self.weights, self.pairs, request.ablation, request.reference, "clean", self._sequence, self._workspace
+            request.model, self.pairs, request.settings, request.reference, self._sequence, self._workspace
         )
         graph = self.weights.graph
         n_rows = len(self.pairs) if self._per_example else 0

@@ -11,17 +11,15 @@ that memory is that of one layer, at the price of making each layer's difference
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs
-from memcirc.decoder.weights import Weights
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import batch_bytes
-from memcirc.engine.plain import Outputs
+from memcirc.engine.outputs import Outputs
 
 Chunk = Float[Tensor, "src batch variant pos d_model"]
 
@@ -79,31 +77,19 @@ class Differences:
         """The differences of a layer's heads and MLP; those of the last block are at the read positions anyway."""
         weights, selects = self._batch.weights, at_read and layer < self._batch.last
         n_heads = weights.n_heads
-        z = self._selected(self._values.z[layer] - self._outputs.z[layer], selects)
-        _heads_into(weights, layer, z, target[:n_heads])
+        difference = self._values.heads(layer).minus(self._outputs.heads(layer))
+        replace(difference, z=self._selected(difference.z, selects, 3)).each_into(target[:n_heads])
         if weights.graph.shape.has_mlp:
             ablated, own = (self._selected(x.mlp[layer], selects) for x in (self._values, self._outputs))
             torch.sub(ablated, own, out=target[n_heads])
 
-    def _selected(self, x: Tensor, at_read: bool) -> Tensor:
-        return self._batch.frame.at_read(x, 2) if at_read else x
+    def _selected(self, x: Tensor, at_read: bool, axis: int = 2) -> Tensor:
+        return self._batch.frame.at_read(x, axis) if at_read else x
 
 
 def _padded(n_sources: int) -> int:
     """Products against a multiple of 16 sources are faster; what is multiplied too much is not read."""
     return -(-n_sources // 16) * 16
-
-
-def _heads_into(weights: Weights, layer: int, z: Tensor, target: Tensor) -> None:
-    """z' [batch, variant, pos, columns] through each head's matrix, into [head, batch, variant, pos, d_model]."""
-    z = z.expand(*target.shape[1:4], -1)
-    per_head = rearrange(z, "b v p (head d_head) -> head (b v p) d_head", head=weights.n_heads).to(weights.dtype)
-    flat = target.view(len(target), -1, weights.d_model)
-    matrices = head_outputs(weights, layer)
-    if flat.dtype == per_head.dtype == matrices.dtype:
-        torch.bmm(per_head, matrices, out=flat)
-    else:
-        flat.copy_(torch.bmm(per_head.to(matrices.dtype), matrices))
 
 
 class Sheet:

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import Inner, Steps, feed, hat_of, join_heads, project, run_blocks, scaled, write_of, written
+from memcirc.decoder.block import Inner, Steps, feed, hat_of, join_heads, project, run_blocks, scaled, written
 from memcirc.decoder.weights import Norm
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.plain import Outputs, Residuals
+from memcirc.engine.outputs import Outputs
+from memcirc.engine.plain import Residuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ def forward(
     Args:
         embed: output of the source ``input`` in each variant.
         totals: P_d.
-        replaced: outputs put in the place of those computed: ``a3`` (z' of layer 3's heads) or ``m3``.
+        replaced: what a branch writes in place of what it computes: ``a3`` (the attention of layer 3) or ``m3``.
     """
     weights, frame = batch.weights, batch.frame
     share, mixes, replaced = alphas.view(1, -1, 1, 1), bool((alphas != 0).any()), replaced or {}
@@ -106,8 +107,8 @@ def forward(
         z, pattern = batch.attended(layer, query, key, raw[2], reading)
         own, write, post = written(part, join_heads(z))
         attentions.append(AttentionTape(hat, inverse, raw, query, key, pattern, z, post))
-        zs.append(replaced.get(f"a{layer}", own))
-        return write if zs[-1] is own else write_of(part, zs[-1])
+        zs.append(own)
+        return replaced.get(f"a{layer}", write)
 
     def mlp(layer: int, residual: Tensor) -> Tensor:
         part = weights.blocks[layer].mlp
@@ -115,13 +116,13 @@ def forward(
         hat, inverse, x = normed(f"mlp{layer}", part.norm, branch(residual, totals.mlp[layer]))
         out, inner = feed(part, x, batch.workspace, f"before{layer}")
         mlps.append(MlpTape(hat, inverse, inner))
-        outs.append(replaced.get(f"m{layer}", out))
-        return outs[-1]
+        outs.append(out)
+        return replaced.get(f"m{layer}", out)
 
     def trim(layer: int, residual: Tensor) -> Tensor:
         return frame.at_read(residual, 2) if layer == batch.last else residual
 
     start = embed.expand(-1, len(alphas), -1, -1)
     residual = run_blocks(weights, start, Steps(attention, mlp, trim))
-    outputs = Outputs(embed, tuple(zs), tuple(outs))
+    outputs = Outputs(weights, embed, tuple(zs), tuple(outs))
     return Tape(1 - share, tuple(attentions), tuple(mlps), outputs, branch(residual, totals.final))

@@ -70,7 +70,7 @@ def mask_gradients(request: Request, alphas: Sequence[float]) -> Tensor:
     for batch in batches(pairs, size, model.device, asked.reads == SEQUENCE):
         with torch.no_grad():
             plain = peer.read(peer.model(batch.clean), batch)
-        values = peer.ablation_values(ablation, batch.corrupt, means)
+        values = peer.ablation_values(request.settings, batch, means)
         with tools.train_mask_mode(peer.model):
             for alpha in alphas:
                 tools.set_all_masks(peer.model, val=alpha)
@@ -118,7 +118,7 @@ class Prepared:
             circuit = connected(self.graph, circuit)
         patched = circuit if self.settings.mode == "edge" else ~circuit
         self.peer.set_masks(self.graph.to_matrix(patched.to(self.peer.dtype)))
-        logits = self.peer.read(self.peer.model(getattr(batch, self.settings.base)), batch)
+        logits = self.peer.read(self.peer.model(getattr(batch, self.settings.prompt)), batch)
         logits = logits[:, 0] if batch.targets is None else logits
         return self.answers[batch.index].gather(logits) if answers_only else logits
 
@@ -136,9 +136,8 @@ def prepare(
     _check_lengths(model, pairs, sequence)
     peer = _Peer(model)
     means = peer.means(settings.ablation, reference or pairs, batch_size)
-    other = "corrupt" if settings.base == "clean" else "clean"
     ready = tuple(
-        (batch, peer.ablation_values(settings.ablation, getattr(batch, other), means))
+        (batch, peer.ablation_values(settings, batch, means))
         for batch in batches(pairs, batch_size or DEFAULT_BATCH, model.device, sequence)
     )
     answers = Answers.of(pairs, model.d_vocab, model.device)
@@ -155,6 +154,7 @@ class _Peer:
 
     def __init__(self, model: Model) -> None:
         self.model = patchable(model)
+        self.twin = None if model.twin is None else _Peer(model.twin)
         self.dtype, self.device = model.dtype, model.device
         self._wrappers = self._in_graph_order(model.hooked.cfg)
 
@@ -203,20 +203,22 @@ class _Peer:
         outputs: Tensor = src_ablations(self.model, ids)
         return outputs.clone()
 
-    def ablation_values(self, ablation: str, other: Tensor, means: Tensor | None) -> Tensor:
-        """float [src, batch, pos, d_model] for a batch whose other prompts are given."""
-        asked = Ablation.parse(ablation)
+    def ablation_values(self, settings: RunSettings, batch: PairBatch, means: Tensor | None) -> Tensor:
+        """float [src, batch, pos, d_model] of a batch."""
+        asked, prompt = settings.ablated, getattr(batch, settings.prompt)
         if asked.other_prompt:
-            return self.sources(other)
+            return self.sources(batch.corrupt if settings.prompt == "clean" else batch.clean)
+        if self.twin is not None and asked.other_model:
+            return self.twin.sources(prompt)
         if means is None:
-            return torch.zeros_like(self.sources(other))
-        n_positions = other.shape[1]
+            return torch.zeros_like(self.sources(prompt))
+        n_positions = prompt.shape[1]
         if asked.by_position and means.shape[1] < n_positions:
             raise ValueError(
-                f"ablation {ablation!r}: reference prompts have {means.shape[1]} positions, a pair has {n_positions}"
+                f"ablation {asked.name!r}: reference prompts have {means.shape[1]} positions, a pair has {n_positions}"
             )
         means = means[:, :n_positions].expand(-1, n_positions, -1)
-        return means[:, None].repeat(1, len(other), 1, 1)
+        return means[:, None].repeat(1, len(batch), 1, 1)
 
     def means(self, ablation: str, reference: Pairs, batch_size: int | None) -> Tensor | None:
         """float [src, pos, d_model] means over the reference prompts at each position ([src, 1, d_model] over all

@@ -40,6 +40,7 @@ from memcirc.memorization.generation import (
     teacher_forced,
     up_to_mismatch,
 )
+from memcirc.memorization.lift import beside_twins
 from memcirc.models import Model
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -98,7 +99,8 @@ def score(
         rerun_near_ties: score passages with a near-tie again, each alone, and keep that.
 
     Returns:
-        Arrow table, a row a passage, with the columns of :func:`schema_of`; n and m are in the schema's metadata.
+        Arrow table, a row a passage, with the columns of :func:`schema_of`, of a model beside its twin also with those
+        of :mod:`memcirc.memorization.lift`; n and m are in the schema's metadata.
 
     Raises:
         ValueError: an unknown level, a batch size below 1; passages too short, too long for the model, or with ids
@@ -109,19 +111,23 @@ def score(
     passages = as_passages(ids, prompt_tokens, generation_tokens)
     check_length(model, passages.shape[1])
     check_ids(model, passages)
-    rows: list[dict[str, Any]] = []
+    scored = [model] if model.twin is None else [model, model.twin]
+    rows: list[list[dict[str, Any]]] = [[] for _ in scored]
     for start in progress(range(0, len(passages), batch_size)):
         batch = passages[start : start + batch_size]
-        for row, scored in enumerate(_scored(model, batch, prompt_tokens, level, sampling)):
-            if rerun_near_ties and scored["near_tie"]:
-                (scored,) = _scored(model, batch[row : row + 1], prompt_tokens, level, sampling)
-            rows.append(scored)
+        for each, found in zip(scored, rows, strict=True):
+            for row, one in enumerate(_scored(each, batch, prompt_tokens, level, sampling)):
+                if rerun_near_ties and one["near_tie"]:
+                    (one,) = _scored(each, batch[row : row + 1], prompt_tokens, level, sampling)
+                found.append(one)
     lengths = {
         "prompt_tokens": str(prompt_tokens),
         "generation_tokens": str(generation_tokens),
         "sampling": f"temperature {sampling.temperature:g}, top_k {sampling.top_k or 'all'}",
     }
-    return pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(lengths)
+    tables = [pa.Table.from_pylist(found, schema=schema) for found in rows]
+    table = tables[0] if model.twin is None else beside_twins(*tables)
+    return table.replace_schema_metadata(lengths)
 
 
 def as_passages(ids: Ids, prompt_tokens: int, generation_tokens: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from memcirc.pairs.tokenizing import check_text
 IDS = ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids")
 TEXTS = ("clean", "corrupt", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
 COUNTS = ("copies", "divergence", "position")
-NUMBERS = ("score_before", "score_after", "similarity", "induction", "prior_lift")
+NUMBERS = ("score_before", "score_after", "similarity", "induction", "prior_lift", "lift")
 
 
 def checked(name: str, value: Any) -> Any:

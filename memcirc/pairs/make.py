@@ -12,6 +12,8 @@ the model says after g. Both prompts share their first L tokens.
 2. without: clean = m's prompt, corrupt = u's prompt, the answers are the model's next tokens behind them; each u
    serves once, in the order of m's score, then of its row.
 
+``learned`` (what the model has learned and its twin has not): :mod:`memcirc.pairs.learned`.
+
 Memorized passages of trivial text are left out first, unless asked for. Then degenerate pairs are dropped, the text is
 added, and the runtime gate has the last word. Every dropped passage is counted with its reason.
 """
@@ -29,6 +31,7 @@ from memcirc.models import Model
 from memcirc.options import build, refuse_keywords
 from memcirc.pairs.config import PairsConfig, PairsOptions
 from memcirc.pairs.gate import gate
+from memcirc.pairs.learned import gated, learned_pairs
 from memcirc.pairs.record import Pair, Pairs, TooFewPairs
 from memcirc.pairs.scored import SCORE_COLUMN, Scored
 from memcirc.pairs.similarity import most_similar, most_similar_unused, similarity
@@ -48,7 +51,7 @@ def make_pairs(
             columns.
         points: divergence points of the same passages, found here when not given (dataset mode with
             ``use_divergence=False`` needs none).
-        mode: ``divergence`` or ``dataset``.
+        mode: ``divergence``, ``dataset`` or, of a model beside its twin (:func:`memcirc.beside`), ``learned``.
         options: of :class:`PairsOptions`.
 
     Returns:
@@ -75,20 +78,26 @@ def configured_pairs(
             f"no passage reaches threshold {config.threshold}: the highest {config.metric} score of "
             f"{len(table)} passages is {max(scored.scores, default=0.0):.3f}"
         )
-    needs_points = config.contrastive_mode == "divergence" or config.use_divergence
+    learned = config.contrastive_mode == "learned"
+    if learned and model.twin is None:
+        raise ValueError(f"mode 'learned' is about a model and its twin, and model {model.name!r} has none")
+    needs_points = not learned and (config.contrastive_mode == "divergence" or config.use_divergence)
     if points is None and needs_points:
         points = scored.find_points()
     dropped: Counter[str] = Counter()
     if config.trivial == "drop":
         scored.drop_trivial(dropped)
-    if config.contrastive_mode == "divergence":
+    if learned:
+        candidates = learned_pairs(scored, dropped)
+    elif config.contrastive_mode == "divergence":
         candidates = _branch_pairs(scored, points or (), dropped)
     elif config.use_divergence:
         candidates = _withheld_pairs(scored, points or (), dropped)
     else:
         candidates = _prompt_pairs(scored, dropped)
-    items = list(_distinct(candidates, dropped))
-    pairs = gate(Pairs(tuple(items), _header(model, config, scored.bos), dropped), model.logits)
+    items = list(candidates if learned else _distinct(candidates, dropped))
+    pairs = Pairs(tuple(items), _header(model, config, scored.bos), dropped)
+    pairs = gated(pairs, model, config.lift) if learned else gate(pairs, model.logits)
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in pairs.dropped.items())
         raise TooFewPairs(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")

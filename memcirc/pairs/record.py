@@ -31,7 +31,8 @@ class Pair:
     leading tokens after which recitation breaks off in ``doc_id``; ``family`` names documents that the corpus knows to
     share an opening. Controls: ``taxonomy`` of the memorized passage (recite, reconstruct, recollect), ``induction``,
     the share of its completion that copying from before predicts, and ``prior_lift``, by how many nats its completion
-    is likelier than behind unrelated prompts. ``position`` is where the answer is read, counted from 0 (default: behind
+    is likelier than behind unrelated prompts; ``lift``, by how many nats a token the answer is likelier under the model
+    than under its twin. ``position`` is where the answer is read, counted from 0 (default: behind
     the last token).
     """
 
@@ -56,6 +57,7 @@ class Pair:
     taxonomy: str = ""
     induction: float | None = None
     prior_lift: float | None = None
+    lift: float | None = None
     position: int | None = None
 
     def __post_init__(self) -> None:
@@ -126,6 +128,7 @@ class Wanted(TypedDict, total=False):
     taxonomy: Want[str]
     induction: Want[float | None]
     prior_lift: Want[float | None]
+    lift: Want[float | None]
     position: Want[int | None]
 
 

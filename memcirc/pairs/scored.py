@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
+from memcirc.memorization.lift import LEARNED, TWIN, memory
 from memcirc.models import Model
 from memcirc.pairs.config import PairsConfig
 from memcirc.pairs.record import TooFewPairs
@@ -37,6 +38,8 @@ class Scored:
         self.prior_lift = [None if p is None or o is None else o - p for p, o in zip(prior, own, strict=True)]
         order = np.lexsort((np.arange(len(table)), -self.scores))
         self.memorized = order[self.scores[order] >= config.threshold]
+        self.of_twin = _numbers(table, TWIN + SCORE_COLUMN[config.metric])
+        self.token_lifts = _column(table, "token_lifts", [None] * len(table))
         self.low = low_rows(self.scores, config)
 
     def require_low(self) -> None:
@@ -46,6 +49,28 @@ class Scored:
             raise TooFewPairs(
                 f"no passage has a {self.config.metric} score of at most low_threshold {self.config.low_threshold}: "
                 f"the lowest of {len(self.scores)} is {lowest:.3f}; raise --low_threshold, or --metric memorization"
+            )
+
+    def keep_learned(self, dropped: Counter[str]) -> None:
+        """Leave out memorized passages that the twin recites as well.
+
+        Raises:
+            ValueError: the passages were scored without a twin.
+            TooFewPairs: none is left.
+        """
+        if self.of_twin is None:
+            raise ValueError("the passages were scored without a twin, which mode 'learned' needs")
+        config = self.config
+        kinds = memory(self.scores, self.of_twin, config.threshold, config.twin_threshold)[self.memorized]
+        common = int((kinds != LEARNED).sum())
+        if common:
+            dropped["the twin recites it, too"] += common
+        best = self.of_twin[self.memorized].min(initial=1.0)
+        self.memorized = self.memorized[kinds == LEARNED]
+        if not self.memorized.size:
+            raise TooFewPairs(
+                f"nothing was learned: of {len(kinds)} passages that the model recites, the twin's lowest score is "
+                f"{best:.3f}; at most twin_threshold {config.twin_threshold} is accepted"
             )
 
     def find_points(self) -> list[DivergencePoint | None]:
@@ -110,6 +135,10 @@ def low_rows(scores: np.ndarray, config: PairsConfig) -> np.ndarray:
     if len(low) > config.max_candidates:
         low = np.sort(np.random.default_rng(config.split_seed).choice(low, config.max_candidates, replace=False))
     return low
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray | None:
+    return table[name].to_numpy() if name in table.column_names else None
 
 
 def _column(table: pa.Table, name: str, default: list[Any]) -> list[Any]:

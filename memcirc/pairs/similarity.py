@@ -33,15 +33,20 @@ def similarity(model: Model, left: np.ndarray, right: np.ndarray, kind: str, bat
         x, y = embeddings(model, left, batch_size), embeddings(model, right, batch_size)
         return lambda rows, columns: x[rows] @ y[columns].T
     if kind == "jaccard":
-        a, b = token_sets(left, model.d_vocab), token_sets(right, model.d_vocab)
-        n_a, n_b = (np.diff(sets.indptr).astype(np.float32) for sets in (a, b))
-
-        def overlap(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-            common = (a[rows] @ b[columns].T).toarray()
-            return common / (n_a[rows, None] + n_b[None, columns] - common)
-
-        return overlap
+        return shared_tokens(left, right, model.d_vocab)
     raise ValueError(f"similarity {kind!r} is not known; accepted: {', '.join(SIMILARITIES)}")
+
+
+def shared_tokens(left: np.ndarray, right: np.ndarray, d_vocab: int) -> Block:
+    """Jaccard overlap of the token sets of passages, int64 [n, pos] each."""
+    a, b = token_sets(left, d_vocab), token_sets(right, d_vocab)
+    n_a, n_b = (np.diff(sets.indptr).astype(np.float32) for sets in (a, b))
+
+    def overlap(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        common = (a[rows] @ b[columns].T).toarray()
+        return common / (n_a[rows, None] + n_b[None, columns] - common)
+
+    return overlap
 
 
 def most_similar(block: Block, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,10 @@ from typing import Any
 from memcirc.artifacts import read_json
 from memcirc.report.files import TaskFiles
 from memcirc.report.tables import text_table
-from memcirc.report.view import card_line
+from memcirc.report.view import card_line, headline
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.removal import MEMORIZED, Removal, others
 from memcirc.verification.result import Verification
 from memcirc.verification.specificity import Dissociation
 from memcirc.verification.stability import Stability
@@ -18,17 +19,19 @@ COLUMNS = ("task", "mode", "direction", "edges", "pairs", "faithfulness", "inter
 
 
 def verification_card(tasks: Mapping[str, TaskFiles]) -> str:
-    """A line for each task, mode and direction under resample, then what all of them have in common.
+    """A line for each task, mode and direction under the task's own ablation, then what all of them have in common.
 
     ``chance_q95`` and ``p_value`` are those of connected random circuits, ``rediscovered`` the mean Jaccard over
     resampled documents, ``added_loss`` what knocking the circuit out adds to memorized passages, ``to_other_text`` to
-    passages that are not memorized (nats a token).
+    passages that are not memorized (nats a token); of a model with a twin by the twin's values, and to the kind of
+    text to which it adds most.
     """
     lines, cards = [], []
     for task, files in tasks.items():
         verification = Verification.from_json(read_json(files.verification))
-        lines += [_line(task, row, verification) for row in verification.of(Measurement) if row.ablation == "resample"]
-        rows = [row for row in verification.rows(Measurement) if row["ablation"] == "resample"]
+        own = headline(verification)
+        lines += [_line(task, row, verification) for row in verification.of(Measurement) if row.ablation == own]
+        rows = [row for row in verification.rows(Measurement) if row["ablation"] == own]
         cards.append(f"{task}: {card_line(rows)}")
     return "\n".join([text_table(lines, COLUMNS), *cards])
 
@@ -39,6 +42,11 @@ def _line(task: str, row: Measurement, verification: Verification) -> dict[str, 
     chance = next((r for r in compared if (r.mode, r.direction) == way), None)
     again = next((r for r in verification.of(Stability) if (r.mode, r.direction) == way), None)
     rises = {r.text: r.rise for r in verification.of(Dissociation) if r.mode == row.mode}
+    removed = [r for r in verification.of(Removal) if r.mode == row.mode]
+    memorized, other = rises.get("memorized"), rises.get("not memorized")
+    if removed:
+        memorized = next(r.added for r in removed if r.text == MEMORIZED)
+        other = max((r.added for r in others(removed)), key=abs)
     return {
         "task": task,
         "mode": row.mode,
@@ -50,6 +58,6 @@ def _line(task: str, row: Measurement, verification: Verification) -> dict[str, 
         "chance_q95": chance and chance.q95,
         "p_value": chance and chance.p_value,
         "rediscovered": again and again.jaccard_found,
-        "added_loss": rises.get("memorized"),
-        "to_other_text": rises.get("not memorized"),
+        "added_loss": memorized,
+        "to_other_text": other,
     }

@@ -18,6 +18,11 @@ from memcirc.verification.result import Verification
 
 PAIRS_SHOWN = 6
 ABOUT = {
+    "learned": "Learned: the same prompt in the model and in its twin, the same model trained without the memory. What "
+    "in the model knows how the passage goes on? Circuits of mode tree are the smallest sufficient ones: with only "
+    "their edges at work, and all others carrying what they carry in the twin, the model still knows the passage. "
+    "Those of mode edge are the smallest necessary ones: with their edges alone carrying the twin's values, it is "
+    "forgotten.",
     "branch": "Branch decision: both prompts share a context; the clean one ends with the true next token, the corrupt "
     "one with the token the model says instead. Does the model go on reciting?",
     "memorization": "Memorization decision: clean is a memorized passage cut where recitation breaks off, so that its "

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from memcirc.interventions import principal
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.figures import panels
 from memcirc.report.plotting import Axes, Figure
 from memcirc.report.sections import Finding, TableBlock
 from memcirc.verification.checks import CHECKS
+from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.record import AnyRecord, Record
 from memcirc.verification.result import Verification
 
@@ -42,9 +44,19 @@ class Evidence:
         return replace(self, verification=replace(self.verification, records=records), circuits=circuits)
 
     @property
+    def ablation(self) -> str:
+        """The ablation that the headline numbers are of."""
+        return headline(self.verification)
+
+    @property
     def modes(self) -> tuple[str, ...]:
         """The modes of the records, in their order."""
         return tuple(dict.fromkeys(record.mode for record in self.verification.records))
+
+
+def headline(verification: Verification) -> str:
+    """The ablation that the headline numbers of a verification are of."""
+    return principal([row.ablation for row in verification.of(Measurement)])
 
 
 @dataclass(frozen=True)

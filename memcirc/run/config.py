@@ -1,7 +1,7 @@
 """The whole configuration of a run: one section a stage, kept in ``RUN/config.yaml``."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,34 @@ from memcirc.corpus.config import PrepareConfig
 from memcirc.memorization.config import ScoreConfig
 from memcirc.options import build, option_name, refuse_unknown, respelled
 from memcirc.pairs.config import PairsConfig
+from memcirc.run.tasks import TASKS, task_named
 from memcirc.study import with_objective
 from memcirc.verification.config import VerifyConfig
 
 CONFIG_FILE = "config.yaml"
 FOLDER = "folder"
-PATHS = ("model_name", "dataset", "path", "scores_path", "pairs_path")
+PATHS = ("model_name", "twin_name", "dataset", "path", "scores_path", "pairs_path")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The model, and which of the two tasks are run on it.
+    """The model, its twin, and which of the tasks are run on it.
 
     Raises:
-        ValueError: no model, or an unknown word.
+        ValueError: no model, an unknown word, or a task that needs a twin without one.
     """
 
     model_name: str = option("", "hub name or local folder of the model")
+    twin_name: str = option("", "the same model without the memory: a hub name or local folder (task learned)")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option(
         "float32", "precision of the weights", choices=("float32", "float64", "bfloat16", "float16", "auto")
     )
     contrastive_mode: str = option(
         "both",
-        "pairs where recitation breaks off (task branch), or memorized against not (task memorization)",
-        choices=("both", "divergence", "dataset"),
+        "pairs where recitation breaks off (task branch), memorized against not (task memorization), or the model "
+        "against its twin (task learned); both: all that there is a model for",
+        choices=("both", *(task.contrast for task in TASKS.values())),
     )
     path: str = option("", "file of pairs to take in place of making pairs")
 
@@ -46,14 +49,17 @@ class ModelConfig:
         check_fields(self)
         if not self.model_name:
             raise ValueError("--model_name is needed: a hub name or a local folder")
+        if not self.twin_name and any(TASKS[name].needs_twin for name in TASKS.keys() & set(self.tasks)):
+            raise ValueError("task learned is about a model and its twin; --twin_name is needed")
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, which are also their folders."""
         if self.path:
             return (Path(self.path).stem,)
-        chosen = {"both": ("branch", "memorization"), "divergence": ("branch",), "dataset": ("memorization",)}
-        return chosen[self.contrastive_mode]
+        if self.contrastive_mode == "both":
+            return tuple(name for name, task in TASKS.items() if self.twin_name or not task.needs_twin)
+        return tuple(name for name, task in TASKS.items() if task.contrast == self.contrastive_mode)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,16 @@ class RunConfig:
     def sections(self) -> dict[str, dict[str, Any]]:
         """Every section as plain values."""
         return {name: _plain(asdict(getattr(self, name))) for name in SECTIONS}
+
+    def of_task(self, name: str) -> "RunConfig":
+        """The configuration as a task's stages have it."""
+        task = task_named(name)
+        return replace(
+            self,
+            pairs=task.pairs(self.pairs),
+            discover=task.discovery(self.discover, self.pairs),
+            verify=task.verification(self.verify, self.pairs),
+        )
 
     def circuit_name(self, mode: str) -> str:
         """Name of the file of a task's minimal circuit; the mode that discovery was asked for has none in it."""

@@ -25,8 +25,6 @@ from memcirc.verification.origin import check_origin
 from memcirc.work.parts import Parts
 from memcirc.work.progress import say
 
-TASK_MODES = {"branch": "divergence", "memorization": "dataset"}
-
 
 class Pipeline(ScoringStages):
     """One run directory with its resolved configuration; what it is made with: :class:`ScoringStages`."""
@@ -43,7 +41,7 @@ class Pipeline(ScoringStages):
         if self.config.model.path:
             return self._given_pairs(task)
         scores, points = self.score(), self.points()
-        config = replace(self.config.pairs, contrastive_mode=TASK_MODES[task])
+        config = self.config.of_task(task).pairs
 
         def make(folder: Path) -> Made:
             return self._save_pairs(folder, configured_pairs(self.model, *self.scored_passages(), config))
@@ -85,7 +83,7 @@ class Pipeline(ScoringStages):
 
     def discover(self, task: str) -> Path:
         """The folder of a task's edge scores and its minimal circuit of each mode."""
-        source, config = self.pairs(task), self.config.discover
+        source, config = self.pairs(task), self.config.of_task(task).discover
 
         def merge(folder: Path, parts: Parts) -> Made:
             train, validation, _ = self.splits(task)
@@ -105,7 +103,7 @@ class Pipeline(ScoringStages):
         return self.in_units(f"{task}/discover", settings, [source], merge)
 
     def _edge_units(self, task: str) -> Units:
-        train, config = self.splits(task)[0], self.config.discover
+        train, config = self.splits(task)[0], self.config.of_task(task).discover
         return Units(n_pieces(train, config), lambda unit: scored_piece(self.model, train, config, unit))
 
     def edge_scores(self, task: str) -> EdgeScores:
@@ -118,7 +116,7 @@ class Pipeline(ScoringStages):
     def verify(self, task: str, name: str = "verify") -> Path:
         """The file of what was measured of the circuits on held-out pairs, as configured: the run's own, or given
         scores, a given size, given pairs."""
-        config, folder = self.config.verify, self.discover(task)
+        config, folder = self.config.of_task(task).verify, self.discover(task)
         circuits_found = [folder / self.config.circuit_name(mode) for mode in config.modes]
         inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
 

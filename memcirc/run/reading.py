@@ -208,7 +208,8 @@ class Run:
             changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
         section, was = SECTION_OF.get(kind, kind), marker_in_our_words(stage, done.config)
         if section in SECTIONS and kind not in PARTLY:
-            asked = {"split_seed": self.config.pairs.split_seed, **asdict(getattr(self.config, section))}
+            config = self.config.of_task(task) if task else self.config
+            asked = {"split_seed": config.pairs.split_seed, **asdict(getattr(config, section))}
             now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}
             shared = now.keys() & was.keys()
             changed += differences({k: was[k] for k in shared}, {k: now[k] for k in shared})

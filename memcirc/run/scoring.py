@@ -75,15 +75,16 @@ class ScoringStages:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What every stage's marker says of the model."""
-        name, dtype = self.config.model.model_name, self.config.model.dtype
-        where = self.config.located(name)
-        return {
-            "model_name": name,
-            "dtype": dtype,
+        """What every stage's marker says of the model, and of its twin where it has one."""
+        settings = self.config.model
+        where, twin = (self.config.located(name) for name in (settings.model_name, settings.twin_name))
+        own = {
+            "model_name": settings.model_name,
+            "dtype": settings.dtype,
             "weights": weights_stamp(where),
             "tokenizer_files": tokenizer_stamp(where),
         }
+        return own | {"twin_name": settings.twin_name, "twin_weights": weights_stamp(twin)} if twin else own
 
     def stage(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
         with self._absent_model_named():

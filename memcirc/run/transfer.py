@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Unpack, runtime_checkable
 
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
@@ -18,6 +18,7 @@ from memcirc.options import chosen
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs, joined
 from memcirc.run.config import RunConfig
+from memcirc.run.tasks import task_named
 from memcirc.verification.transfer import Cell, Transfer, TransferOptions, transfer
 
 SMALLEST_SUBSET = 8
@@ -39,8 +40,10 @@ class Found(Protocol):
 
 def transfer_table(run: Found, tasks: Sequence[str], full: bool) -> dict[str, Any]:
     """All cells with their evaluation cards, and what was refused; on tasks whose circuits have been found."""
-    parts, refused = [_between_tasks(run, tasks)], []
-    for task in tasks if full else ():
+    plain = [task for task in tasks if not task_named(task).needs_twin]
+    parts, refused = [_between_tasks(run, plain)], []
+    parts += [_to_learned(run, tasks, task) for task in tasks if task_named(task).needs_twin]
+    for task in plain if full else ():
         try:
             parts.append(_between_subsets(run, task))
         except ValueError as reason:
@@ -55,15 +58,25 @@ def transfer_table(run: Found, tasks: Sequence[str], full: bool) -> dict[str, An
 
 
 def _between_tasks(run: Found, tasks: Sequence[str]) -> Transfer:
-    data = {}
-    for task in tasks:
-        test = run.splits(task)[-1]
-        data[task] = test
-        for name in sorted({slug(pair.subset) for pair in test} - {""}):
-            part = replace(test, items=tuple(pair for pair in test if slug(pair.subset) == name))
-            if len(part) >= SMALLEST_SUBSET:
-                data[f"{task}: {name}"] = part
+    data = {name: pairs for task in tasks for name, pairs in _test_sets(run, task).items()}
     return run_transfer(run, tasks, data)
+
+
+def _to_learned(run: Found, tasks: Sequence[str], task: str) -> Transfer:
+    """Every task's circuits on what was learned, against the twin."""
+    how = run.config.of_task(task)
+    return run_transfer(run, tasks, _test_sets(run, task), ablation=how.discover.ablation, metric=how.verify.metric)
+
+
+def _test_sets(run: Found, task: str) -> dict[str, Pairs]:
+    """A task's test pairs, and those of each subset that has enough."""
+    test = run.splits(task)[-1]
+    data = {task: test}
+    for name in sorted({slug(pair.subset) for pair in test} - {""}):
+        part = replace(test, items=tuple(pair for pair in test if slug(pair.subset) == name))
+        if len(part) >= SMALLEST_SUBSET:
+            data[f"{task}: {name}"] = part
+    return data
 
 
 def _between_subsets(run: Found, task: str) -> Transfer:
@@ -71,18 +84,23 @@ def _between_subsets(run: Found, task: str) -> Transfer:
     return run_transfer(run, names, {name: run.splits(name)[-1] for name in names})
 
 
-def run_transfer(run: Found, names: Sequence[str], data: dict[str, Pairs]) -> Transfer:
-    """The circuits of some tasks (``TASK`` or ``TASK@SUBSET``) on data sets, without what they were found on."""
+def run_transfer(
+    run: Found, names: Sequence[str], data: dict[str, Pairs], **options: Unpack[TransferOptions]
+) -> Transfer:
+    """The circuits of some tasks (``TASK`` or ``TASK@SUBSET``) on data sets, without what they were found on; as the
+    run's verification is configured, with the options on top."""
     circuits: dict[str, dict[str, Circuit]] = {
         name: {mode: run.circuit(name, mode) for mode in MODES} for name in names
     }
     seen = {name: joined(*run.splits(name)[:-1]) for name in names}
-    return transfer(run.model, circuits, data, seen, **transfer_options(run.config))
+    how: TransferOptions = {**transfer_options(run.config), **options}  # type: ignore[typeddict-item]
+    return transfer(run.model, circuits, data, seen, **how)
 
 
 def transfer_options(config: RunConfig) -> TransferOptions:
     """How a run's circuits are measured on other data: what its verification is configured with."""
-    return chosen(TransferOptions, vars(config.verify))
+    measured = {name: value for name, value in vars(config.verify).items() if name != "ablation"}
+    return chosen(TransferOptions, measured)
 
 
 def _row(run: Found, cell: Cell) -> dict[str, Any]:

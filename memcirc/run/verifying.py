@@ -35,7 +35,8 @@ def given_files(config: RunConfig) -> list[Path]:
 
 def verified(run: Run, task: str, model: Model) -> Verification:
     """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
-    config, settings = run.config, run.config.verify
+    config = run.config.of_task(task)
+    settings = config.verify
     *others, pairs = run.splits(task)
     if settings.pairs_path:
         pairs = load_pairs(config.located(settings.pairs_path), model, config.prepare.bos)
@@ -60,6 +61,7 @@ def _material(run: Run, others: Sequence[Pairs], pairs: Pairs) -> Material:
             config.verify.seed,
             SCORE_COLUMN[config.pairs.metric],
             config.pairs.threshold,
+            config.pairs.twin_threshold,
         )
         passages = cache(partial(passages_from, run.artifact("score", "scores.parquet"), choice))
     return Material(pairs[: config.verify.n_pairs], joined(*others, pairs), others[0], passages)

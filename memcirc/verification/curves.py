@@ -62,13 +62,13 @@ def log_grid(n_edges: int, points: int) -> list[int]:
 
 
 def curves(subject: Subject) -> list[Curve]:
-    """A curve for each direction under resample; with ``thorough`` under every ablation.
+    """A curve for each direction under the subject's ablation; with ``thorough`` under every ablation.
 
     Raises:
         ValueError: no scores, or ends that coincide.
     """
     ranking = subject.ranking
-    ablations = [a for a in subject.ablations if subject.settings.thorough or a == "resample"]
+    ablations = [a for a in subject.ablations if subject.settings.thorough or a == subject.ablation]
     return [
         faithfulness_curve(subject, ranking, ablation, reverse)
         for ablation in ablations
@@ -77,7 +77,7 @@ def curves(subject: Subject) -> list[Curve]:
 
 
 def faithfulness_curve(subject: Subject, ranking: Ranking, ablation: str, reverse: bool) -> Curve:
-    """Prefixes of a ranking; in the mode's own direction under resample also random circuits."""
+    """Prefixes of a ranking; in the circuit's own direction under the subject's ablation also random circuits."""
     settings, runner = subject.settings, subject.runner(ablation, reverse)
     n_edges, ends = runner.graph.n_edges, runner.ends(settings.metric)
     sizes = log_grid(n_edges, settings.curve_points)
@@ -87,7 +87,7 @@ def faithfulness_curve(subject: Subject, ranking: Ranking, ablation: str, revers
     values = dict(zip(wanted, ends.faithfulness(per_pair.mean(1)).tolist(), strict=True))
     rows = per_pair[[wanted.index(size) for size in sizes]]
     low, high = _band(subject, runner, rows)
-    chance = _chance(subject, runner, sizes) if ablation == "resample" and not reverse else []
+    chance = _chance(subject, runner, sizes) if (ablation, reverse) == (subject.ablation, subject.own_reverse) else []
     n_random = len(chance[0]) if chance else 0
     mib_values = [values[size] for size in mib_sizes]
     return Curve(

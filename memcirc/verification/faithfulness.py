@@ -159,7 +159,7 @@ def _jobs(subject: Subject) -> Iterator[Job]:
     for ablation, reverse in product(subject.ablations, subject.directions):
         yield Job(subject.label(ablation, reverse), partial(_measured, subject, ablation, reverse))
     for reverse in subject.directions:
-        yield Job(subject.label("resample", reverse), partial(_distributed, subject, reverse))
+        yield Job(subject.label(subject.ablation, reverse), partial(_distributed, subject, reverse))
 
 
 def _measured(subject: Subject, ablation: str, reverse: bool) -> list[Measurement]:

@@ -1,4 +1,8 @@
-"""Running text for the checks that read more than one token: passages that are memorized, and passages that are not."""
+"""Running text for the checks that read more than one token: passages that are memorized, and passages that are not.
+
+Where a model was scored beside its twin, a memorized passage is one that it has learned
+(:mod:`memcirc.memorization.lift`).
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -11,10 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memcirc.config import names
+from memcirc.memorization.lift import COMMON, LEARNED, TWIN, memory
 from memcirc.memorization.stage import read_rows
 from memcirc.options import refuse_keywords
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.pairs.scored import token_array
+from memcirc.pairs.similarity import shared_tokens
+
+CARRIED = ("doc_id", "copies", "subset")
+NEAR_CANDIDATES = 2000
+
+
+def _no_passages() -> np.ndarray:
+    return np.empty((0, 0), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +35,10 @@ class Passages:
     """Token ids, int64 [passages, prompt + generation].
 
     ``memorized`` are recited (``copies`` in the corpus where known, else -1), ``others`` are the least memorized,
-    ``ordinary`` a random draw of what is not memorized, disjoint from ``others``. ``windows``: all
-    windows of the memorized documents, by document.
+    ``ordinary`` a random draw of what is not memorized, disjoint from ``others``. ``seen`` are memorized too, of other
+    documents; ``near`` are not recited, each the one whose prompt is most alike that of a memorized passage, of the
+    same subset where that is known; ``common`` are recited by the twin as well. ``windows``: all windows of the
+    recited documents, by document.
     """
 
     prompt_tokens: int
@@ -33,6 +48,9 @@ class Passages:
     others: np.ndarray
     ordinary: np.ndarray
     windows: Mapping[str, Sequence[tuple[int, ...]]] = field(default_factory=dict)
+    seen: np.ndarray = field(default_factory=_no_passages)
+    near: np.ndarray = field(default_factory=_no_passages)
+    common: np.ndarray = field(default_factory=_no_passages)
 
     def truth_after(self, pair: Pair) -> tuple[int, ...] | None:
         """How a pair's clean prompt goes on in its document; None where no window of that begins with it."""
@@ -71,6 +89,7 @@ class Choice:
     seed: int = 0
     column: str = "memorization_score"
     threshold: float = 0.75
+    twin_threshold: float = 0.5
 
 
 class ChoiceOptions(TypedDict, total=False):
@@ -80,6 +99,7 @@ class ChoiceOptions(TypedDict, total=False):
     seed: int
     column: str
     threshold: float
+    twin_threshold: float
 
 
 def passages_of(
@@ -90,7 +110,8 @@ def passages_of(
     Args:
         table: as :func:`memcirc.score` makes it, with ``doc_id``.
         documents: memorized passages are taken from these, or this one (the test split's); from all where it is empty.
-        options: ``n_passages`` of each sort, ``seed``; from ``threshold`` of ``column`` on a passage is memorized.
+        options: ``n_passages`` of each sort, ``seed``; from ``threshold`` of ``column`` on a passage is memorized,
+            unless a twin's is above ``twin_threshold``.
 
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
@@ -109,7 +130,7 @@ def passages_from(path: Path, choice: Choice) -> Passages:
     names = pq.read_schema(path).names
     if choice.column not in names:
         raise ValueError(f"no column {choice.column!r} in {path}: score with --level full")
-    table = pq.read_table(path, columns=[n for n in (choice.column, "doc_id", "copies") if n in names])
+    table = pq.read_table(path, columns=[n for n in (choice.column, TWIN + choice.column, *CARRIED) if n in names])
     rows = _choose(table, choice)
     keep = np.zeros(len(table), dtype=bool)
     keep[np.concatenate(list(rows.values()))] = True
@@ -118,11 +139,14 @@ def passages_from(path: Path, choice: Choice) -> Passages:
 
 def _choose(table: pa.Table, choice: Choice) -> dict[str, np.ndarray]:
     """Row numbers of each sort."""
-    scores, doc_ids = table[choice.column].to_numpy(), _doc_ids(table)
+    scores, doc_ids = table[choice.column].to_numpy(), np.array(_doc_ids(table))
     recited = np.flatnonzero(scores >= choice.threshold)
-    memorized = np.array(
-        [i for i in recited.tolist() if not choice.documents or doc_ids[i] in choice.documents], dtype=np.int64
-    )
+    learned, common = recited, recited[:0]
+    if TWIN + choice.column in table.column_names:
+        kinds = memory(scores, table[TWIN + choice.column].to_numpy(), choice.threshold, choice.twin_threshold)
+        learned, common = np.flatnonzero(kinds == LEARNED), np.flatnonzero(kinds == COMMON)
+    wanted = np.isin(doc_ids[learned], list(choice.documents)) | (not choice.documents)
+    memorized, seen = learned[wanted], learned[~wanted]
     rest = np.flatnonzero(scores < choice.threshold)
     if not len(memorized) or len(rest) < 2:
         raise ValueError(
@@ -133,7 +157,18 @@ def _choose(table: pa.Table, choice: Choice) -> dict[str, np.ndarray]:
     lowest = rest[np.argsort(scores[rest], kind="stable")]
     others = lowest[: min(n, len(rest) // 2)]
     ordinary = generator.permutation(lowest[len(others) :])[:n]
-    return {"recited": recited, "memorized": memorized, "others": others, "ordinary": ordinary}
+    seen, common, candidates = (
+        generator.permutation(rows)[:most] for rows, most in ((seen, n), (common, n), (rest, NEAR_CANDIDATES))
+    )
+    return {
+        "recited": recited,
+        "memorized": memorized,
+        "others": others,
+        "ordinary": ordinary,
+        "seen": seen,
+        "common": common,
+        "near": candidates,
+    }
 
 
 def _gathered(
@@ -145,7 +180,11 @@ def _gathered(
     windows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for i in rows["recited"].tolist():
         windows[doc_ids[i]].append(tuple(tokens[place[i]].tolist()))
-    memorized = rows["memorized"]
+    memorized, candidates = rows["memorized"], rows["near"]
+    subsets = np.array(table["subset"].to_pylist() if "subset" in table.column_names else [None] * len(table))
+    alike = _alike(*(tokens[place[some], :prompt_tokens] for some in (memorized, candidates)))
+    same_form = subsets[memorized, None] == subsets[None, candidates]
+    nearest = np.unique((alike + same_form).argmax(1))
     return Passages(
         prompt_tokens,
         tokens[place[memorized]],
@@ -154,7 +193,16 @@ def _gathered(
         tokens[place[rows["others"]]],
         tokens[place[rows["ordinary"]]],
         dict(windows),
+        tokens[place[rows["seen"]]],
+        tokens[place[candidates[nearest]]],
+        tokens[place[rows["common"]]],
     )
+
+
+def _alike(prompts: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float [prompts, others], 0 to 1: the share of their tokens that prompts have in common."""
+    d_vocab = int(max(prompts.max(), others.max())) + 1
+    return shared_tokens(prompts, others, d_vocab)(np.arange(len(prompts)), np.arange(len(others)))
 
 
 def _doc_ids(table: pa.Table) -> list[str]:

@@ -133,10 +133,11 @@ def compare_with_random(
 
 
 def _jobs(subject: Subject) -> Iterator[Job]:
-    """Every kind in the mode's own direction, with ``thorough`` in both."""
-    directions = subject.directions if subject.settings.thorough else subject.directions[:1]
+    """Every kind in the circuit's own direction, with ``thorough`` in both."""
+    own = subject.own_reverse if subject.own_reverse in subject.directions else subject.directions[0]
+    directions = subject.directions if subject.settings.thorough else (own,)
     for kind, reverse in product(KINDS, directions):
-        label = f"{subject.label('resample', reverse)}, {kind} random circuits"
+        label = f"{subject.label(subject.ablation, reverse)}, {kind} random circuits"
         yield Job(label, partial(_compared, subject, kind, reverse))
     yield Job("random circuits", partial(_enough, subject))
 

@@ -109,15 +109,23 @@ def specificity(subject: Subject) -> list[Dissociation]:
     masks = torch.stack(rows)
     found = []
     for text in texts:
-        losses = loss(subject.model, text.pairs, masks, reference, subject.engine)
-        found.append(_row(subject, text, losses, shared, copying is not None))
+        found.append(
+            _row(
+                subject,
+                text,
+                losses(subject.model, text.pairs, masks, WAY, reference, subject.engine),
+                shared,
+                copying is not None,
+            )
+        )
     return found
 
 
-def loss(model: Model, pairs: Pairs, kept: Tensor, reference: Pairs, engine: str = "native") -> np.ndarray:
-    """float64 [circuits, pairs]: nats a token of the true completion, all but ``kept`` carrying means of a
-    reference."""
-    runner = circuit_runner(model, pairs, mode=WAY.mode, ablation=WAY.ablation, reference=reference, engine=engine)
+def losses(
+    model: Model, pairs: Pairs, kept: Tensor, way: Way, reference: Pairs | None = None, engine: str = "native"
+) -> np.ndarray:
+    """float64 [circuits, pairs]: nats a token of the true completion with only ``kept`` intact, one circuit a row."""
+    runner = circuit_runner(model, pairs, mode=way.mode, ablation=way.ablation, reference=reference, engine=engine)
     n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
     return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
 
@@ -172,7 +180,7 @@ def _circuit_of(subject: Subject, pairs: Pairs, objective: str) -> Tensor:
     return edge_mask(subject.graph, scores.top(len(subject.circuit)))
 
 
-def _interval(subject: Subject, text: Text, rise: np.ndarray) -> tuple[float | None, float | None]:
+def added_interval(subject: Subject, text: Text, rise: np.ndarray) -> tuple[float | None, float | None]:
     """Bounds of the mean over documents; None where there are too few of them."""
     groups = grouped(text.documents or range(len(rise)))
     try:
@@ -183,13 +191,13 @@ def _interval(subject: Subject, text: Text, rise: np.ndarray) -> tuple[float | N
     return found.low, found.high
 
 
-def _row(subject: Subject, text: Text, losses: np.ndarray, shared: float, copies: bool) -> Dissociation:
+def _row(subject: Subject, text: Text, found: np.ndarray, shared: float, copies: bool) -> Dissociation:
     """One line from the losses of: intact, knocked out, only the circuit, nothing, without the circuit for ordinary
     text, without random ones and, if the model copies, without the copying circuit."""
-    intact, knocked, only, nothing, ordinary = losses[:5]
-    random = losses[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
+    intact, knocked, only, nothing, ordinary = found[:5]
+    random = found[5 : 5 + RANDOM_CIRCUITS].mean(1) - intact.mean()
     rise = knocked - intact
-    low, high = _interval(subject, text, rise)
+    low, high = added_interval(subject, text, rise)
     return Dissociation(
         text=text.name,
         mode=subject.mode,
@@ -206,7 +214,7 @@ def _row(subject: Subject, text: Text, losses: np.ndarray, shared: float, copies
         n_random=RANDOM_CIRCUITS,
         ordinary_rise=float((ordinary - intact).mean()),
         shared_with_ordinary=shared,
-        copying_rise=float((losses[-1] - intact).mean()) if copies else None,
+        copying_rise=float((found[-1] - intact).mean()) if copies else None,
         only_circuit=float(only.mean()),
         nothing=float(nothing.mean()),
         note=text.note,

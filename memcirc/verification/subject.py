@@ -12,7 +12,7 @@ from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
-from memcirc.interventions import RunSettings
+from memcirc.interventions import RunSettings, principal
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.verification.passages import Passages
@@ -92,8 +92,19 @@ class Subject:
         stated = {**self.circuit.origin, **scored}
         return {name: stated[name] for name in ATTRIBUTION if name in stated}
 
-    def runner(self, ablation: str = "resample", reverse: bool = False) -> CircuitRunner:
-        """The runner of one combination, prepared once."""
+    @property
+    def ablation(self) -> str:
+        """The ablation that checks run which take one alone."""
+        return principal(self.ablations)
+
+    @property
+    def own_reverse(self) -> bool:
+        """The direction that the circuit was found in, as it states it."""
+        return bool(self.circuit.origin.get("reverse", False))
+
+    def runner(self, ablation: str | None = None, reverse: bool = False) -> CircuitRunner:
+        """The runner of one combination, prepared once; of the subject's :attr:`ablation` by default."""
+        ablation = ablation or self.ablation
         key = (ablation, reverse)
         if key not in self._runners:
             self._runners[key] = circuit_runner(

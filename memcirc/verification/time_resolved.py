@@ -82,7 +82,9 @@ def time_resolved(subject: Subject) -> list[Moment]:
     own = edge_mask(subject.graph, subject.circuit)
     rows = []
     for index, (delay, (seen, measured)) in enumerate(found.items()):
-        runner = circuit_runner(subject.model, measured, mode=subject.mode, engine=subject.engine)
+        runner = circuit_runner(
+            subject.model, measured, mode=subject.mode, ablation=subject.ablation, engine=subject.engine
+        )
         values = runner.faithfulness(torch.stack([own, masks[index]]), metric).tolist()
         rows.append(
             Moment(

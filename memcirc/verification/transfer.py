@@ -70,6 +70,7 @@ class TransferOptions(TypedDict, total=False):
     """What :func:`transfer` takes by name: the fields of :class:`Measuring`."""
 
     metric: str
+    ablation: str
     engine: str
     seed: int
     n_resamples: int
@@ -77,9 +78,10 @@ class TransferOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Measuring:
-    """Which metric, who computes, and the bootstrap's seed and resamples."""
+    """Which metric, under which ablation, who computes, and the bootstrap's seed and resamples."""
 
     metric: str = "logit_diff"
+    ablation: str = "resample"
     engine: str = "native"
     seed: int = 0
     n_resamples: int = RESAMPLES
@@ -92,15 +94,15 @@ def transfer(
     seen: Mapping[str, Pairs] | None = None,
     **options: Unpack[TransferOptions],
 ) -> Transfer:
-    """Every circuit on every data set, under resample, in both directions.
+    """Every circuit on every data set, in both directions.
 
     Args:
         circuits: by name, then by mode: ``{"branch": {"tree": circuit, "edge": other}}``.
         data: test pairs by name. Pairs of another tokenizer or model, and circuits of another graph, are refused by
             name, the others measured.
         seen: by a circuit's name, the pairs that it was found on.
-        options: of :class:`TransferOptions`: ``metric`` ("logit_diff"), ``engine`` ("native"), and ``seed`` (0) and
-            ``n_resamples`` of the bootstrap.
+        options: of :class:`TransferOptions`: ``metric`` ("logit_diff"), ``ablation`` ("resample"), ``engine``
+            ("native"), and ``seed`` (0) and ``n_resamples`` of the bootstrap.
 
     Raises:
         TypeError: an option that there is not.
@@ -157,5 +159,5 @@ def _sound(model: Model, circuits: Circuits) -> tuple[Circuits, list[str]]:
 def _measured(model: Model, by_mode: Mapping[str, Circuit], pairs: Pairs, how: Measuring) -> Iterator[Measurement]:
     for mode, circuit in by_mode.items():
         for reverse in (False, True):
-            runner = circuit_runner(model, pairs, mode=mode, reverse=reverse, engine=how.engine)
+            runner = circuit_runner(model, pairs, mode=mode, ablation=how.ablation, reverse=reverse, engine=how.engine)
             yield measure(runner, circuit, how.metric, how.seed, how.n_resamples)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from memcirc.circuits.runner import circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.engine.mask_gradients import mask_gradients
 from memcirc.engine.prepared import prepare
@@ -12,6 +13,7 @@ from memcirc.engine.request import Request
 from memcirc.interventions import RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.twins import beside
 from tests.decoder.families import GROUPED, MODELS, loaded
 from tests.decoder.naive import Naive, plain
 from tests.models import random_pairs
@@ -21,12 +23,19 @@ GROUPED_OR_NOT = [
 ]
 
 
+def with_twin(name: str, grouped: bool = False) -> Model:
+    return beside(loaded(name, grouped), loaded(name, grouped, seed=7))
+
+
 def ablation_values(model: Model, pair: Pair, ablation: str) -> Tensor:
-    """[src, pos, d_model]."""
+    """[src, pos, d_model]: of the other prompt, of the twin on the same one, or nothing."""
     run = plain(model.weights, torch.tensor(pair.corrupt_ids))
+    if ablation == "twin":
+        assert model.twin is not None
+        run = plain(model.twin.weights, torch.tensor(pair.clean_ids))
     run.run()
     outputs = torch.stack(run.outputs)
-    return outputs if ablation == "resample" else torch.zeros_like(outputs)
+    return torch.zeros_like(outputs) if ablation == "zero" else outputs
 
 
 def naive_gradients(model: Model, pair: Pair, alpha: float, ablation: str) -> Tensor:
@@ -48,9 +57,9 @@ def test_the_naive_decoder_has_the_models_own_logits(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "grouped"), GROUPED_OR_NOT)
-@pytest.mark.parametrize(("alpha", "ablation"), [(0.0, "resample"), (0.4, "zero")])
+@pytest.mark.parametrize(("alpha", "ablation"), [(0.0, "resample"), (0.4, "zero"), (0.3, "twin")])
 def test_gradients_of_all_edges(name: str, grouped: bool, alpha: float, ablation: str) -> None:
-    model, pairs = loaded(name, grouped), random_pairs(2, (5, 7), shared=2)
+    model, pairs = with_twin(name, grouped), random_pairs(2, (5, 7), shared=2)
     found = mask_gradients(Request(model, pairs, ablation=ablation, per_example=True), [alpha])
     expected = torch.stack([naive_gradients(model, pair, alpha, ablation) for pair in pairs])
     largest = expected.abs().max()
@@ -68,24 +77,26 @@ def naive_circuit(model: Model, pair: Pair, kept: Tensor, ablation: str) -> Tens
 
 @pytest.mark.parametrize(("name", "grouped"), GROUPED_OR_NOT)
 def test_circuits(name: str, grouped: bool) -> None:
-    model, pairs = loaded(name, grouped), random_pairs(2, (5, 7), shared=2)
+    model, pairs = with_twin(name, grouped), random_pairs(2, (5, 7), shared=2)
     graph = model.weights.graph
     draw = torch.rand(4, graph.n_edges, generator=torch.Generator().manual_seed(1))
     kept = draw < torch.tensor([0.02, 0.2, 0.5, 0.97])[:, None]
-    for ablation in ("resample", "zero"):
+    for ablation in ("resample", "zero", "twin"):
         found = prepare(model, pairs, RunSettings("tree", ablation)).logits(kept)
         expected = torch.stack([torch.stack([naive_circuit(model, p, row, ablation) for p in pairs]) for row in kept])
         torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_two_directions_and_modes_are_each_others_complement(name: str) -> None:
-    model, pairs = loaded(name), random_pairs(3, (6, 8, 4), shared=1)
+@pytest.mark.parametrize("ablation", ["resample", "twin"])
+def test_the_two_directions_and_modes_are_each_others_complement(name: str, ablation: str) -> None:
+    model, pairs = with_twin(name), random_pairs(3, (6, 8, 4), shared=1)
     graph = model.weights.graph
     kept = torch.rand(2, graph.n_edges, generator=torch.Generator().manual_seed(2)) < 0.3
-    tree = prepare(model, pairs, RunSettings("tree", "resample")).logits(kept)
-    edge = prepare(model, pairs, RunSettings("edge", "resample", reverse=True)).logits(~kept)
-    torch.testing.assert_close(tree, edge, atol=1e-9, rtol=1e-9)
+    for reverse in (False, True):
+        tree = circuit_runner(model, pairs, mode="tree", ablation=ablation, reverse=reverse).logits(kept)
+        edge = circuit_runner(model, pairs, mode="edge", ablation=ablation, reverse=not reverse).logits(~kept)
+        torch.testing.assert_close(tree, edge, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -104,16 +115,17 @@ def test_padding_and_prefixes_change_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_decoding_with_a_cache_is_running_anew_after_each_token(name: str) -> None:
-    model, pairs = loaded(name), random_pairs(2, 5, shared=2)
+@pytest.mark.parametrize("ablation", ["resample", "twin"])
+def test_decoding_with_a_cache_is_running_anew_after_each_token(name: str, ablation: str) -> None:
+    model, pairs = with_twin(name), random_pairs(2, 5, shared=2)
     kept = torch.rand(model.weights.graph.n_edges, generator=torch.Generator().manual_seed(5)) < 0.6
     clean, corrupt = (torch.tensor([getattr(pair, ids) for pair in pairs]) for ids in ("clean_ids", "corrupt_ids"))
-    found = decode(model, clean, corrupt, kept, 4, "resample")
+    found = decode(model, clean, corrupt, kept, 4, ablation)
     for step in range(4):
         said = found[:, :step]
         items = [
             Pair((*pair.clean_ids, *row), (*pair.corrupt_ids, *row), (0,), (1,))
             for pair, row in zip(pairs, said.tolist(), strict=True)
         ]
-        logits = prepare(model, Pairs(tuple(items)), RunSettings("tree", "resample")).logits(kept[None])[0]
+        logits = prepare(model, Pairs(tuple(items)), RunSettings("tree", ablation)).logits(kept[None])[0]
         assert logits.argmax(-1).tolist() == found[:, step].tolist()

@@ -19,7 +19,7 @@ from memcirc.engine.ablation import (
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, frames
 from memcirc.engine.plain import plain_run
-from memcirc.interventions import ABLATIONS
+from memcirc.interventions import ABLATIONS, RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from tests.models import random_pairs, small_model
@@ -127,7 +127,9 @@ def test_resampled_values_are_the_other_prompts_run(base: str, other: str) -> No
     weights, frame = model.weights, frame_of(model, pairs)
     batch = EngineBatch(weights, frame, None, WORK)
     with torch.no_grad():
-        values, heads = ablation_values(weights, pairs, "resample", None, base, False, WORK)(batch)
+        values, heads = ablation_values(
+            model, pairs, RunSettings("tree", reverse=base == "corrupt"), None, False, WORK
+        )(batch)
         run = plain_run(batch, embedding(weights, frame, other))
     torch.testing.assert_close(values.outputs.embed, run.outputs.embed)
     torch.testing.assert_close(values.outputs.z, run.outputs.z)
@@ -154,7 +156,7 @@ def test_means_are_taken_of_the_reference_and_of_the_pairs_themselves_without_on
     batch = EngineBatch(weights, frame, None, WORK)
     with torch.no_grad():
         for given, averaged in ((reference, reference), (None, pairs)):
-            values, heads = ablation_values(weights, pairs, "mean-clean", given, "clean", False, WORK)(batch)
+            values, heads = ablation_values(model, pairs, RunSettings("tree", "mean-clean"), given, False, WORK)(batch)
             expected = slow_means(model, averaged, "mean-clean")
             assert heads is None
             torch.testing.assert_close(values.outputs.embed, expected[0][frame.position][:, None])
@@ -197,6 +199,6 @@ def test_a_reference_must_reach_as_far_as_the_pairs() -> None:
 
 @pytest.mark.parametrize("ablation", ["zero", "resample"])
 def test_an_ablation_without_a_mean_takes_no_reference(ablation: str) -> None:
-    weights, pairs = small_model("gpt2").weights, random_pairs(1, 4)
+    model, pairs = small_model("gpt2"), random_pairs(1, 4)
     with pytest.raises(ValueError, match=f"ablation '{ablation}' takes no mean, so it takes no reference pairs"):
-        ablation_values(weights, pairs, ablation, pairs, "clean", False, WORK)
+        ablation_values(model, pairs, RunSettings("tree", ablation), pairs, False, WORK)

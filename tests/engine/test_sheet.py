@@ -10,7 +10,7 @@ from memcirc.attribution.attribute import attribute
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine import frame, sheet
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.plain import Outputs
+from memcirc.engine.outputs import Outputs
 from memcirc.engine.sheet import Chunk, Differences, Sheet
 from tests.decoder.families import loaded
 from tests.models import random_pairs, small_model
@@ -153,7 +153,7 @@ def test_differences_are_what_ablation_adds_to_each_source(
         has_mlp, columns = weights.graph.shape.has_mlp, weights.n_heads * weights.d_head
         zs = tuple(drawn(2, variants, n, columns, seed=seed + i) for i, n in enumerate(widths))
         mlps = tuple(drawn(2, variants, n, weights.d_model, seed=seed - 1 - i) for i, n in enumerate(widths))
-        return Outputs(drawn(2, 1, pos, weights.d_model, seed=seed), zs, mlps if has_mlp else ())
+        return Outputs(weights, drawn(2, 1, pos, weights.d_model, seed=seed), zs, mlps if has_mlp else ())
 
     values, own = outputs(1, 100), outputs(3, 200)
     batch = EngineBatch(weights, some, None, Workspace(torch.device("cpu")))

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from memcirc.interventions import Way
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.generation import generation
-from memcirc.verification.specificity import Text, _copying_circuit, _interval, _row, loss, repeated, specificity
+from memcirc.verification.specificity import (
+    WAY,
+    Text,
+    _copying_circuit,
+    _row,
+    added_interval,
+    losses,
+    repeated,
+    specificity,
+)
 from tests.models import small_model
 from tests.verification.subjects import passages, subject
 
@@ -17,7 +27,7 @@ def test_loss_under_all_edges_is_the_models_own() -> None:
     model, text = small_model("gpt2"), passages()
     pairs = text.pairs(text.memorized)
     every = torch.ones(1, subject(model=model).graph.n_edges, dtype=torch.bool)
-    found = loss(model, pairs, every, text.pairs(text.ordinary))[0]
+    found = losses(model, pairs, every, WAY, text.pairs(text.ordinary))[0]
     ids = torch.from_numpy(text.memorized)
     logprobs = model.logits(ids[:, :-1]).log_softmax(-1)
     said = logprobs.gather(-1, ids[:, 1:, None])[:, text.prompt_tokens - 1 :, 0]
@@ -38,7 +48,7 @@ def test_specificity_knocks_the_circuit_out_of_every_kind_of_text() -> None:
     assert "does not copy" in rows[-1].note
 
 
-def test_passages_of_too_few_documents_have_no_interval() -> None:
+def test_passages_of_too_few_documents_have_noadded_interval() -> None:
     """Ten passages, two documents: what is drawn anew are documents, of which two are too few."""
     text = passages(10)
     named = replace(text, doc_ids=tuple(f"document-{i % 2}" for i in range(10)))
@@ -52,19 +62,21 @@ def test_circuits_for_other_text_are_not_found_on_what_they_are_measured_on(monk
 
     found: list[Pair] = []
     measured: list[Pair] = []
-    real_attribute, real_loss = module.attribute, module.loss
+    real_attribute, real_losses = module.attribute, module.losses
 
     def spied_attribute(model: object, pairs: Pairs, **options: object) -> object:
         found.extend(pairs)
         return real_attribute(model, pairs, **options)  # type: ignore[arg-type]
 
-    def spied_loss(model: object, pairs: Pairs, kept: torch.Tensor, reference: Pairs, engine: str) -> object:
+    def spied_losses(
+        model: object, pairs: Pairs, kept: torch.Tensor, way: Way, reference: Pairs, engine: str
+    ) -> object:
         measured.extend(pairs)
         found.extend(reference)
-        return real_loss(model, pairs, kept, reference, engine)  # type: ignore[arg-type]
+        return real_losses(model, pairs, kept, way, reference, engine)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "attribute", spied_attribute)
-    monkeypatch.setattr(module, "loss", spied_loss)
+    monkeypatch.setattr(module, "losses", spied_losses)
     rows = specificity(subject(n_edges=60, settings={"copying_gain": -100.0}))
     assert all(row.copying_rise is not None for row in rows)
     assert {row.text: row.n_passages for row in rows}["repeated random tokens"] == module.N_REPEATED
@@ -119,8 +131,8 @@ def test_the_rises_interval_is_over_documents() -> None:
     """Six documents, each of two passages that rise alike: no narrower than over six passages."""
     rise = np.repeat(np.arange(6.0), 2)
     made = subject(settings={"n_resamples": 400})
-    low, high = _interval(made, Text("memorized", Pairs(()), [f"d{i // 2}" for i in range(12)]), rise)
-    few_low, few_high = _interval(made, Text("memorized", Pairs(())), np.arange(6.0))
+    low, high = added_interval(made, Text("memorized", Pairs(()), [f"d{i // 2}" for i in range(12)]), rise)
+    few_low, few_high = added_interval(made, Text("memorized", Pairs(())), np.arange(6.0))
     assert (low, high) == (few_low, few_high)
     assert low is not None
     assert high is not None

@@ -12,18 +12,18 @@ from memcirc.verification.curves import Curve
 
 def _figures(evidence: Evidence) -> Iterator[Plot]:
     curves = evidence.of(Curve)
-    resampled = [curve for curve in curves if curve.ablation == "resample"]
+    headline = [curve for curve in curves if curve.ablation == evidence.ablation]
     sizes = {mode: circuit.n_edges for mode, circuit in evidence.circuits.items()}
     target = next(iter(evidence.circuits.values())).target
-    if resampled:
+    if headline:
         yield Plot(
             "curves",
-            faithfulness_curves(resampled, sizes, target),
+            faithfulness_curves(headline, sizes, target),
             "Faithfulness on test pairs of the ranking's first n edges, with its 95 % interval over documents; "
             "left, beside uniform random circuits of n edges. Vertical line: the minimal circuit's size, chosen on "
             f"validation; dotted: its target {target}.",
         )
-    if len(resampled) < len(curves):
+    if len(headline) < len(curves):
         caption = "The same prefixes under every ablation, each with its own ends."
         yield Plot("ablations", ablation_curves(curves, target), caption)
 

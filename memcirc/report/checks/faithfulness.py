@@ -16,8 +16,8 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     """Does the circuit keep its target, hold on test pairs in both directions and under other ablations?"""
     rows = evidence.of(Measurement)
     yield from (_size(label, circuit) for circuit in evidence.circuits.values())
-    yield from (_on_test(label, row) for row in rows if row.ablation == "resample")
-    yield from _other_ablations(label, rows)
+    yield from (_on_test(label, row) for row in rows if row.ablation == evidence.ablation)
+    yield from _other_ablations(label, [row for row in rows if row.ablation != evidence.ablation])
 
 
 def _size(label: str, circuit: FoundCircuit) -> Finding:
@@ -49,7 +49,7 @@ def _on_test(label: str, row: Measurement) -> Finding:
 
 def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
     """The range of faithfulness under zero and mean ablations, where they are meaningful."""
-    kept = [(r.faithfulness, r) for r in rows if r.ablation != "resample" and not r.note and r.faithfulness is not None]
+    kept = [(r.faithfulness, r) for r in rows if not r.note and r.faithfulness is not None]
     if not kept:
         return []
     lowest, highest = OTHER_ABLATIONS
