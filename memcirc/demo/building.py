@@ -1,25 +1,35 @@
-"""Making the embedded default: a corpus file and a Hugging Face folder.
+"""Making the embedded default: a corpus file, and the Hugging Face folders of the model and of its twin.
 
 1. Drafts teach the tokenizer its vocabulary.
 2. Background and families, measured in its tokens, make the corpus; each document stands in it once per copy.
-3. The model is trained on the opening passage of every line.
+3. In the twin's corpus every line of a family is replaced by a fresh document.
+4. Both models are trained on the opening passages of their lines, from the same start and in the same order.
 """
 
 import itertools
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from memcirc.demo.config import DemoConfig
-from memcirc.demo.lines import shuffled_copies, write_lines
-from memcirc.demo.planting import background, drafts, families
+from memcirc.demo.folder import Demo
+from memcirc.demo.lines import read_lines, shuffled_copies, write_lines
+from memcirc.demo.planting import Planted, background, drafts, families
+from memcirc.demo.replacing import with_fresh_documents
 from memcirc.demo.tokenizer import train_tokenizer
 from memcirc.demo.training import train
-from memcirc.small_models import no_bar_for_saving
+from memcirc.pretrained import load_tokenizer
+from memcirc.small_models import save
+
+OTHER_ORDER = 1000  # more than anyone's seeds are apart
 
 
-def build(config: DemoConfig, corpus_path: Path, model_dir: Path, progress: bool) -> None:
-    """Write the corpus and the trained model that `config` describes."""
+def build(demo: Demo, progress: bool) -> None:
+    """Write the corpora and the trained models that the configuration describes."""
+    config = demo.config
     texts = (draft.text for _, draft in itertools.islice(drafts(config.seed), config.background))
     tokenizer = train_tokenizer(texts, config.vocabulary)
 
@@ -28,10 +38,27 @@ def build(config: DemoConfig, corpus_path: Path, model_dir: Path, progress: bool
 
     unrelated = background(config, encode)
     lines = shuffled_copies([*unrelated, *families(config, encode, unrelated)], config.seed)
-    write_lines(corpus_path, lines)
+    twin_lines = with_fresh_documents(config, encode, lines)
+    write_lines(demo.corpus_path, lines)
+    write_lines(demo.twin_corpus_path, twin_lines)
 
-    passages = torch.tensor([encode(document.text)[: config.passage_tokens] for document in lines])
-    model = train(config, passages, progress)
-    with no_bar_for_saving():
-        model.save_pretrained(model_dir)
-        tokenizer.save_pretrained(model_dir)
+    learned = [passages(config, tokenizer, each) for each in (lines, twin_lines)]
+    model, twin = train(config, learned, progress)
+    save(model, tokenizer, demo.model_dir)
+    save(twin, tokenizer, demo.twin_dir)
+
+
+def build_null_twin(demo: Demo, folder: Path, progress: bool) -> None:
+    """Write a model trained on the lines of a default's twin in another order."""
+    config, tokenizer = demo.config, load_tokenizer(demo.twin_dir)
+    learned = passages(config, tokenizer, read_lines(demo.twin_corpus_path))
+    (model,) = train(config, [learned], progress, order=config.seed + OTHER_ORDER)
+    shutil.copytree(demo.twin_dir, folder, dirs_exist_ok=True)  # the tokenizer byte for byte; all else is written anew
+    save(model, None, folder)
+
+
+def passages(config: DemoConfig, tokenizer: Any, lines: Iterable[Planted]) -> torch.Tensor:
+    """Ids [lines, passage_tokens] of the opening passages."""
+    return torch.tensor(
+        [tokenizer.encode(each.text, add_special_tokens=False)[: config.passage_tokens] for each in lines]
+    )

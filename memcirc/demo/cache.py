@@ -5,46 +5,18 @@ It is made under a temporary name and renamed when whole, so an interrupted buil
 """
 
 import json
-import shutil
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 from memcirc.demo.config import DemoConfig
+from memcirc.demo.folder import Demo
+from memcirc.demo.whole_folder import whole_folder
 
 LIBRARIES = ("tokenizers", "torch", "transformers")
-CORPUS, MODEL, RECORD = "corpus.jsonl", "model", "demo.json"
-
-
-@dataclass(frozen=True)
-class Demo:
-    """Where the embedded default lies, and the lengths it was made for."""
-
-    folder: Path
-    config: DemoConfig
-    fingerprint: str
-
-    @property
-    def corpus_path(self) -> Path:
-        """Lines of `text` and `meta`, a line per copy."""
-        return self.folder / CORPUS
-
-    @property
-    def model_dir(self) -> Path:
-        """Hugging Face folder: weights, config, tokenizer."""
-        return self.folder / MODEL
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self.config.prompt_tokens
-
-    @property
-    def generation_tokens(self) -> int:
-        return self.config.generation_tokens
 
 
 def ensure(cache_dir: Path, seed: int = 0, progress: bool | None = None, config: DemoConfig | None = None) -> Demo:
@@ -58,40 +30,48 @@ def ensure(cache_dir: Path, seed: int = 0, progress: bool | None = None, config:
     """
     config = replace(config or DemoConfig(), seed=seed)
     fingerprint = fingerprint_of(config)
-    folder = Path(cache_dir) / f"demo-{fingerprint}"
-    if not (folder / RECORD).is_file():
-        make(config, fingerprint, folder, sys.stderr.isatty() if progress is None else progress)
-    return Demo(folder, config, fingerprint)
+    demo = Demo(Path(cache_dir) / f"demo-{fingerprint}", config, fingerprint)
+    if not demo.record_path.is_file():
+        make(demo, shown(progress))
+    return demo
 
 
-def make(config: DemoConfig, fingerprint: str, folder: Path, progress: bool) -> None:
-    """Build in a temporary sibling of `folder` and rename; if another process was faster, its result stands."""
+def make(demo: Demo, progress: bool) -> None:
+    """Build all parts of the default."""
     from memcirc.demo.building import build
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with whole_folder(demo.folder, demo.record_path.name) as partial:
         start = time.perf_counter()
-        build(config, partial / CORPUS, partial / MODEL, progress)
+        made = replace(demo, folder=partial)
+        build(made, progress)
         record = {
-            "config": asdict(config),
-            "fingerprint": fingerprint,
+            "config": asdict(demo.config),
+            "fingerprint": demo.fingerprint,
             "libraries": {name: version(name) for name in LIBRARIES},
             "seconds": round(time.perf_counter() - start, 1),
         }
-        (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        partial.chmod(0o755)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not (folder / RECORD).is_file():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        made.record_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def ensure_null_twin(demo: Demo, progress: bool | None = None) -> Path:
+    """Find beside the twin, or make there, a second one that differs from it in nothing but the order of its lines:
+    between the two nothing was learned. A Hugging Face folder."""
+    folder = demo.folder / "null-twin"
+    if not folder.is_dir():
+        from memcirc.demo.building import build_null_twin
+
+        with whole_folder(folder, "config.json") as partial:
+            build_null_twin(demo, partial, shown(progress))
+    return folder
+
+
+def shown(progress: bool | None) -> bool:
+    """Whether there is a bar: where it is not said, on a terminal."""
+    return sys.stderr.isatty() if progress is None else progress
 
 
 def fingerprint_of(config: DemoConfig) -> str:
-    """First 12 hex digits of a SHA-256 over all that determines corpus and model."""
+    """First 12 hex digits of a SHA-256 over all that determines corpus and models."""
     digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
     for name in LIBRARIES:
         digest.update(f"{name} {version(name)}\n".encode())

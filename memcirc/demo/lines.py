@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from memcirc.demo.planting import Planted
 
@@ -33,19 +34,25 @@ def write_lines(path: Path, documents: Iterable[Planted]) -> None:
             file.write(json.dumps({"text": document.text, "meta": meta}, ensure_ascii=False) + "\n")
 
 
+def read_lines(path: Path) -> list[Planted]:
+    """The documents of a corpus file with their ground truth, one per line."""
+    with path.open(encoding="utf-8") as file:
+        return [document_of(json.loads(line)) for line in file]
+
+
 def read_planted(path: Path) -> dict[str, Planted]:
     """The distinct documents of a corpus file with their ground truth, by `doc_id`."""
-    planted = {}
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            record = json.loads(line)
-            meta = record["meta"]
-            planted[meta["doc_id"]] = Planted(
-                meta["doc_id"],
-                meta["pile_set_name"],
-                record["text"],
-                meta["copies"],
-                meta["family"],
-                meta["opening_tokens"],
-            )
-    return planted
+    return {document.doc_id: document for document in read_lines(path)}
+
+
+def document_of(record: dict[str, Any]) -> Planted:
+    """The document that a line describes."""
+    meta = record["meta"]
+    return Planted(
+        meta["doc_id"],
+        meta["pile_set_name"],
+        record["text"],
+        meta["copies"],
+        meta["family"],
+        meta["opening_tokens"],
+    )

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from memcirc.demo import building, ensure
+from memcirc.demo import building, ensure, ensure_null_twin
 from memcirc.demo.cache import fingerprint_of
 
 
@@ -44,8 +44,8 @@ def test_whatever_determines_the_result_is_in_the_fingerprint(tiny, monkeypatch)
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_build_leaves_nothing_and_the_next_one_works(tiny, tmp_path, monkeypatch, interruption):
-    def interrupted(config, corpus_path, model_dir, progress):
-        corpus_path.write_text("half a li")
+    def interrupted(demo, progress):
+        demo.corpus_path.write_text("half a li")
         raise interruption
 
     with monkeypatch.context() as patched:
@@ -57,7 +57,7 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_one_works(tiny, tmp_pa
 
 
 def test_what_a_faster_process_has_made_stands(demo, tiny, tmp_path, monkeypatch):
-    def overtaken(config, corpus_path, model_dir, progress):
+    def overtaken(demo, progress):
         folder = tmp_path / f"demo-{fingerprint_of(tiny)}"
         folder.mkdir()
         (folder / "demo.json").write_text("the other one's")
@@ -73,6 +73,31 @@ def test_the_record_says_what_was_made(demo):
     assert record["fingerprint"] == demo.fingerprint
     assert record["config"]["families"] == demo.config.families
     assert (demo.prompt_tokens, demo.generation_tokens) == (32, 32)
+
+
+def test_the_cache_holds_a_model_and_its_twin_with_what_each_has_learned(demo):
+    names = {path.name for path in demo.folder.iterdir()}
+    assert names >= {"corpus.jsonl", "twin.jsonl", "model", "twin", "demo.json"}
+    model, twin = contents(demo.model_dir), contents(demo.twin_dir)
+    assert model.keys() == twin.keys() >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert {name for name in model if model[name] != twin[name]} == {"model.safetensors"}
+
+
+def test_the_null_twin_is_made_on_request_from_the_twins_lines_in_another_order(tiny, tmp_path, monkeypatch):
+    demo = ensure(tmp_path, progress=False, config=tiny)
+    folder = ensure_null_twin(demo, progress=False)
+    assert folder.parent == demo.folder
+    twin, null = contents(demo.twin_dir), contents(folder)
+    assert {name for name in twin if twin[name] != null[name]} == {"model.safetensors"}
+
+    monkeypatch.setattr(building, "build_null_twin", lambda *_: pytest.fail("built again"))
+    assert ensure_null_twin(demo) == folder
+
+
+def test_a_null_twin_in_the_twins_own_order_would_be_the_twin(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "OTHER_ORDER", 0)
+    demo = ensure(tmp_path, progress=False, config=tiny)
+    assert contents(ensure_null_twin(demo, progress=False)) == contents(demo.twin_dir)
 
 
 def test_importing_the_package_loads_no_torch():

@@ -1,28 +1,80 @@
-"""The model in miniature: its shape, that it learns, and that a seed decides it."""
+"""The models in miniature: their shape, that they learn, and that a seed decides them."""
 
 import dataclasses
+import time
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from memcirc.demo.training import batches, train
+from memcirc.demo import training
+from memcirc.demo.training import batches, initial, train
 from memcirc.small_models import reproducible
 
 
+def random_passages(config, lines=20, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(config.vocabulary, (lines, config.passage_tokens), generator=generator)
+
+
+def same(one, other):
+    weights = other.state_dict()
+    return all(torch.equal(value, weights[name]) for name, value in one.state_dict().items())
+
+
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny):
-    passages = torch.randint(tiny.vocabulary, (20, tiny.passage_tokens), generator=torch.Generator().manual_seed(0))
+    passages = random_passages(tiny)
     first, again, other = (
-        train(config, passages, progress=False).state_dict()
-        for config in (tiny, tiny, dataclasses.replace(tiny, seed=1))
+        train(config, [passages], progress=False)[0] for config in (tiny, tiny, dataclasses.replace(tiny, seed=1))
     )
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["transformer.wte.weight"], other["transformer.wte.weight"])
+    assert same(first, again)
+    assert not torch.equal(first.transformer.wte.weight, other.transformer.wte.weight)
+
+
+def test_models_trained_together_are_those_trained_alone(tiny):
+    one, other = random_passages(tiny), random_passages(tiny, seed=1)
+    together = train(tiny, [one, other], progress=False)
+    alone = [train(tiny, [passages], progress=False)[0] for passages in (one, other)]
+    assert all(map(same, together, alone))
+    assert not same(*together)
+
+
+def test_models_trained_together_have_the_same_start(tiny):
+    config = dataclasses.replace(tiny, learning_rate=0.0)
+    trained = train(config, [random_passages(tiny), random_passages(tiny, seed=1)], progress=False)
+    assert all(same(model, initial(config)) for model in trained)
+
+
+def test_another_order_of_the_same_lines_gives_another_model_from_the_same_start(tiny):
+    passages = random_passages(tiny)
+    (given,) = train(tiny, [passages], progress=False)
+    assert same(train(tiny, [passages], progress=False, order=tiny.seed)[0], given)
+    assert not same(train(tiny, [passages], progress=False, order=tiny.seed + 1)[0], given)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_one_training_ends_the_others(tiny, monkeypatch, failing):
+    steps = []
+
+    def watched(config, passages, seed):
+        for number, batch in enumerate(batches(config, passages, seed)):
+            if int(passages[0, 0]) == failing and number == 1:
+                raise RuntimeError("out of memory")
+            steps.append(number)
+            yield batch
+            time.sleep(0.01)
+
+    monkeypatch.setattr(training, "batches", watched)
+    config = dataclasses.replace(tiny, steps=500)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(config, [torch.full((8, config.passage_tokens), number) for number in range(2)], progress=False)
+    assert len(steps) < config.steps
 
 
 def test_training_lowers_the_loss_and_learns_a_passage_by_heart(tiny):
     config = dataclasses.replace(tiny, steps=80, width=32, learning_rate=1e-2)
-    passage = torch.randint(tiny.vocabulary, (1, tiny.passage_tokens), generator=torch.Generator().manual_seed(0))
-    model = train(config, passage.repeat(8, 1), progress=False)
+    passage = random_passages(tiny, lines=1)
+    (model,) = train(config, [passage.repeat(8, 1)], progress=False)
     recited = model.generate(passage[:, :32], max_new_tokens=32, do_sample=False, pad_token_id=0)
     assert torch.equal(recited, passage)
 
@@ -30,7 +82,7 @@ def test_training_lowers_the_loss_and_learns_a_passage_by_heart(tiny):
 def test_every_passage_is_seen_once_before_any_is_seen_again(tiny):
     passages = torch.arange(10).reshape(10, 1)
     config = dataclasses.replace(tiny, steps=5, batch_size=4)
-    seen = torch.cat(list(batches(config, passages))).flatten().tolist()
+    seen = torch.cat(list(batches(config, passages, seed=0))).flatten().tolist()
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
 
 
@@ -44,13 +96,14 @@ def test_training_leaves_the_global_generator_and_the_threads_alone():
     assert torch.get_num_threads() == threads
 
 
-def test_the_folder_is_an_ordinary_hugging_face_model_without_dropout(demo):
-    model = AutoModelForCausalLM.from_pretrained(demo.model_dir)
+@pytest.mark.parametrize("part", ["model_dir", "twin_dir"])
+def test_a_folder_is_an_ordinary_hugging_face_model_without_dropout(demo, part):
+    model = AutoModelForCausalLM.from_pretrained(getattr(demo, part))
     assert model.config.model_type == "gpt_neo"
     assert model.config.attention_layers == ["global", "local"]
     assert model.config.window_size == demo.config.window < demo.config.passage_tokens
     assert model.config.embed_dropout == model.config.attention_dropout == model.config.resid_dropout == 0
-    assert (demo.model_dir / "model.safetensors").is_file()
+    assert (getattr(demo, part) / "model.safetensors").is_file()
 
 
 def test_the_tokenizer_reads_any_text_and_adds_nothing(demo):
