@@ -84,6 +84,6 @@ def test_what_cannot_be_about_a_twin_is_refused(model: Model, table: pa.Table) -
         make_pairs(model.with_twin(None), table, mode="learned", threshold=0.9)
     with pytest.raises(ValueError, match="the passages were scored without a twin"):
         make_pairs(model, table.drop_columns(["twin_bleu4"]), mode="learned", threshold=0.9)
+    common = table.set_column(table.column_names.index("twin_bleu4"), "twin_bleu4", table["bleu4"])
     with pytest.raises(ValueError, match=r"nothing was learned: of .* the twin's lowest score is"):
-        common = table.set_column(table.column_names.index("twin_bleu4"), "twin_bleu4", table["bleu4"])
         make_pairs(model, common, mode="learned", threshold=0.9)
