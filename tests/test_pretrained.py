@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from memcirc import mapped
 from memcirc.models import load_model
 from memcirc.pretrained import weights_stamp
 from tests.decoder.families import small
@@ -48,6 +49,17 @@ def test_an_adapter_is_merged_into_its_base(adapter: Path) -> None:
     expected = torch.load(adapter.parent / "logits.pt")
     torch.testing.assert_close(model.logits(IDS), expected, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(load_model(adapter.parent / "base", device="cpu").logits(IDS), expected, atol=1e-2)
+
+
+def test_an_adapter_is_merged_into_copies_where_its_base_stays_on_disk(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path: path.read_bytes() for path in (adapter.parent / "base").glob("*.safetensors")}
+    monkeypatch.setattr(mapped, "_available", lambda: 1000)
+    torch.testing.assert_close(
+        load_model(adapter, device="cpu").logits(IDS), torch.load(adapter.parent / "logits.pt"), atol=1e-5, rtol=1e-4
+    )
+    assert all(path.read_bytes() == before for path, before in files.items())
 
 
 def test_the_stamp_of_an_adapter_is_of_both(adapter: Path) -> None:
