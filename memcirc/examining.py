@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, weight_files
+from memcirc.checkpoints import ADAPTER_CONFIG, check_whole_gguf, gguf_of, weight_files
 from memcirc.config import in_one_line
 from memcirc.decoder.families import family_of
 from memcirc.graph import Graph, graph_of
 from memcirc.hub import only_cached
 from memcirc.mapped import can_stay_on_disk, gigabytes, larger_than_memory
-from memcirc.pretrained import base_of
+from memcirc.pretrained import base_of, needs
 
 TOKENS, STEPS = 50, 5
 STREAM_BYTES = 4
@@ -91,6 +91,9 @@ def examine(name: str) -> Examined:
     if (path / ADAPTER_CONFIG).is_file():
         return examine(base_of(path))
     gguf = gguf_of(path)
+    if gguf is not None:
+        needs("gguf", gguf)
+        check_whole_gguf(gguf)
     where = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent) if gguf is not None else name
     try:

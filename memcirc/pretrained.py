@@ -124,14 +124,14 @@ def _read(name: str, kernel: str = "eager", **options: Any) -> tuple[PreTrainedM
 
 def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """The model of a GGUF file, its weights unpacked."""
-    _needs("gguf", path)
+    needs("gguf", path)
     check_whole_gguf(path)
     try:
         hf, info = _read(str(path.parent), gguf_file=path.name, dtype=dtype or torch.float32, local_files_only=True)
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what the file makes it raise
-        raise ValueError(f"{path}: no model can be read from it, it may be cut off ({in_one_line(error)})") from None
+        raise ValueError(f"{path}: no model can be read from it ({in_one_line(error)})") from None
     check_fit(str(path), info)
     if hasattr(hf.config, "quantization_config"):  # the weights are plain now, and can be saved as such
         del hf.config.quantization_config
@@ -141,7 +141,7 @@ def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
 def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """An adapter's base with the adapter merged into it."""
     check_adapter(folder)
-    _needs("peft", folder / ADAPTER_CONFIG)
+    needs("peft", folder / ADAPTER_CONFIG)
     from peft import PeftModel
 
     named = base_of(folder)
@@ -177,7 +177,8 @@ def base_of(folder: Path) -> str:
     return named
 
 
-def _needs(package: str, path: Path) -> None:
+def needs(package: str, path: Path) -> None:
+    """Raises ValueError where a package that reads a file is missing."""
     if find_spec(package) is None:
         raise ValueError(f"{path}: the package {package} is needed to read it; pip install 'memcirc[{package}]'")
 
