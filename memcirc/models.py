@@ -38,7 +38,13 @@ _AGREEMENT = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 1e-1, to
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model, as transformers' object or, a micro-model, as a ``HookedTransformer``."""
+    """A loaded model, as transformers' object or, a micro-model, as a ``HookedTransformer``.
+
+    Parameters may be changed, in place under ``torch.no_grad()`` or by new tensors: what was made of them
+    (:attr:`weights`, :attr:`fingerprint`, :attr:`hooked`) is then made anew. torch does not count what is written in
+    place through ``.data``: matrices that are views follow it, while copies (Gemma's gains, some fused projections) and
+    the fingerprint stay as they were.
+    """
 
     name: str
     source: PreTrainedModel | HookedTransformer
