@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig
 
-from memcirc.checkpoints import ADAPTER_CONFIG, check_whole_gguf, gguf_of, weight_files
-from memcirc.config import in_one_line
+from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, weight_files
 from memcirc.decoder.families import family_of
 from memcirc.graph import Graph, graph_of
-from memcirc.hub import only_cached
 from memcirc.mapped import can_stay_on_disk, gigabytes, larger_than_memory
-from memcirc.pretrained import base_of, needs
+from memcirc.pretrained import base_of, load_config
 
 TOKENS, STEPS = 50, 5
 STREAM_BYTES = 4
@@ -90,18 +87,7 @@ def examine(name: str) -> Examined:
     path = Path(name)
     if (path / ADAPTER_CONFIG).is_file():
         return examine(base_of(path))
-    gguf = gguf_of(path)
-    if gguf is not None:
-        needs("gguf", gguf)
-        check_whole_gguf(gguf)
-    where = {"gguf_file": gguf.name} if gguf is not None else {}
-    folder = str(gguf.parent) if gguf is not None else name
-    try:
-        config = AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=path.exists() or only_cached(name), **where
-        )
-    except Exception as error:  # transformers raises what the files make it raise
-        raise FileNotFoundError(f"model {name!r}: no configuration can be read ({in_one_line(error)})") from None
+    gguf, config = gguf_of(path), load_config(name)
     family_of(config)
     files = [gguf] if gguf is not None else weight_files(path) if path.is_dir() else []
     graph = graph_of(config)

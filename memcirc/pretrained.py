@@ -94,6 +94,32 @@ def load_pretrained(name: str, dtype: torch.dtype | None, stays: bool = True) ->
     return hf
 
 
+def load_config(name: str) -> Any:
+    """transformers' configuration of what :func:`load_pretrained` loads; of an adapter, its base's.
+
+    Raises:
+        FileNotFoundError: there is none at hand.
+        ValueError: a GGUF file that is cut off, or the package missing that reads it.
+    """
+    path = Path(name)
+    if (path / ADAPTER_CONFIG).is_file():
+        return load_config(base_of(path))
+    gguf = gguf_of(path)
+    if gguf is not None:
+        needs("gguf", gguf)
+        check_whole_gguf(gguf)
+    where = {"gguf_file": gguf.name} if gguf is not None else {}
+    try:
+        return AutoConfig.from_pretrained(
+            str(gguf.parent) if gguf is not None else name,
+            trust_remote_code=False,
+            local_files_only=path.exists() or only_cached(name),
+            **where,
+        )
+    except Exception as error:  # transformers raises what the files make it raise
+        raise FileNotFoundError(f"model {name!r}: no configuration can be read ({in_one_line(error)})") from None
+
+
 def _on_disk(
     folder: Path, config: Any, state: dict[str, Tensor], **options: Any
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
