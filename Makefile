@@ -22,8 +22,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# As many processes as there are cores, each with one thread; a file's tests stay together.
 tests: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

@@ -27,13 +27,8 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
     Raises:
         ValueError: unsupported architecture, or a feature of it that the hooked form would drop silently.
     """
-    kind = hf.config.model_type
-    if kind not in _ARCHITECTURES:
-        raise ValueError(
-            f"a {kind} has no form in TransformerLens here, which engine auto-circuit and hooks beyond the fast engine "
-            f"need; types that have one: {', '.join(_ARCHITECTURES)}"
-        )
-    read_config, convert = _ARCHITECTURES[kind]
+    kind, facts = hf.config.model_type, hooked_facts(hf.config)
+    convert = _ARCHITECTURES[kind][1]
     cfg = HookedTransformerConfig.from_dict(
         {
             "model_name": kind,
@@ -46,7 +41,7 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
             "n_heads": hf.config.num_attention_heads,
             "d_model": hf.config.hidden_size,
             "ungroup_grouped_query_attention": not grouped_kv,
-            **read_config(hf.config),
+            **facts,
         }
     )
     hooked = HookedTransformer(cfg, tokenizer=None, move_to_device=False)
@@ -56,6 +51,21 @@ def hooked_twin(hf: PreTrainedModel, grouped_kv: bool = False) -> HookedTransfor
     )
     hooked.load_state_dict(state, strict=False)  # what was just loaded was rounded to float32 on its way
     return hooked.to(hf.device, print_details=False).eval().requires_grad_(False)
+
+
+def hooked_facts(config: Any) -> dict[str, Any]:
+    """What TransformerLens' form of a model has, by the model's configuration, that depends on its type.
+
+    Raises:
+        ValueError: as :func:`hooked_twin`.
+    """
+    kind = config.model_type
+    if kind not in _ARCHITECTURES:
+        raise ValueError(
+            f"a {kind} has no form in TransformerLens here, which engine auto-circuit and hooks beyond the fast engine "
+            f"need; types that have one: {', '.join(_ARCHITECTURES)}"
+        )
+    return _ARCHITECTURES[kind][0](config)
 
 
 def check_context(hooked: HookedTransformer, length: int) -> None:

@@ -111,8 +111,9 @@ def _doctor(options: dict[str, Any], argv: list[str]) -> None:
         print(diagnosis())
         return
     from memcirc.examining import examine, operations_a_second
+    from memcirc.mapped import free_bytes
 
-    print("\n".join(examine(options["model"]).lines(operations_a_second())))
+    print("\n".join(examine(options["model"]).lines(operations_a_second(), free_bytes())))
 
 
 COMMANDS: dict[str, Command] = {

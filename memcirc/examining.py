@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig
 
 from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, weight_files
-from memcirc.config import in_one_line
 from memcirc.decoder.families import family_of
 from memcirc.graph import Graph, graph_of
-from memcirc.hub import only_cached
-from memcirc.pretrained import base_of
+from memcirc.mapped import can_stay_on_disk, gigabytes, larger_than_memory
+from memcirc.pretrained import base_of, load_config
 
 TOKENS, STEPS = 50, 5
 STREAM_BYTES = 4
@@ -32,6 +30,7 @@ class Examined:
     Attributes:
         grouped: the graph with one key and value input for each group, where the model has groups.
         stored: bytes of its weights' files; None where they are not at hand.
+        mapped: its weights can stay in their files.
         parameters: of its blocks and its unembedding: what a token is multiplied with.
     """
 
@@ -40,6 +39,7 @@ class Examined:
     graph: Graph
     grouped: Graph
     stored: int | None
+    mapped: bool
     parameters: int
     d_model: int
 
@@ -52,20 +52,29 @@ class Examined:
         products = 2 * len(self.graph.sources) * len(self.graph.destinations) * self.d_model
         return STEPS * tokens * (6 * self.parameters + products)
 
-    def lines(self, speed: float) -> list[str]:
-        """What a person wants to know, given operations a second."""
+    def lines(self, speed: float, free: int) -> list[str]:
+        """What a person wants to know, given operations a second and bytes of free memory."""
         edges = f"{self.graph.n_edges:,} edges"
         if self.grouped != self.graph:
             edges += f" ({self.grouped.n_edges:,} with grouped_kv=True)"
-        size = "weights not at hand" if self.stored is None else f"{_gigabytes(self.stored)} of weights"
-        pair, seconds = _gigabytes(self.difference_bytes()), self.operations() / speed
+        pair, seconds = gigabytes(self.difference_bytes()), self.operations() / speed
         return [
             f"{self.name}: {self.kind} can be run",
             f"{self.graph.shape.n_layers} layers of {self.graph.shape.n_heads} heads, {edges}",
-            f"memory: {size}, held once; {pair} a pair of {TOKENS} tokens for attribution",
+            f"memory: {self._held(free)}; {pair} a pair of {TOKENS} tokens for attribution",
             f"time: about {seconds:.2g} s a pair of {TOKENS} tokens (mask-ig, {STEPS} steps) on this processor, less "
             "where prompts share a prefix",
         ]
+
+    def _held(self, free: int) -> str:
+        if self.stored is None:
+            return "weights not at hand"
+        if self.stored <= free:
+            return f"{gigabytes(self.stored)} of weights, held once"
+        if self.mapped:
+            return larger_than_memory(self.stored, free)
+        size = f"{gigabytes(self.stored)} of weights are larger than memory ({gigabytes(free)} free)"
+        return f"{size}; only safetensors can stay on disk"
 
 
 def examine(name: str) -> Examined:
@@ -78,15 +87,7 @@ def examine(name: str) -> Examined:
     path = Path(name)
     if (path / ADAPTER_CONFIG).is_file():
         return examine(base_of(path))
-    gguf = gguf_of(path)
-    where = {"gguf_file": gguf.name} if gguf is not None else {}
-    folder = str(gguf.parent) if gguf is not None else name
-    try:
-        config = AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=path.exists() or only_cached(name), **where
-        )
-    except Exception as error:  # transformers raises what the files make it raise
-        raise FileNotFoundError(f"model {name!r}: no configuration can be read ({in_one_line(error)})") from None
+    gguf, config = gguf_of(path), load_config(name)
     family_of(config)
     files = [gguf] if gguf is not None else weight_files(path) if path.is_dir() else []
     graph = graph_of(config)
@@ -96,6 +97,7 @@ def examine(name: str) -> Examined:
         graph=graph,
         grouped=graph_of(config, grouped_kv=True),
         stored=sum(file.stat().st_size for file in files) or None,
+        mapped=can_stay_on_disk(files),
         parameters=_parameters(config, graph),
         d_model=config.hidden_size,
     )
@@ -117,7 +119,3 @@ def operations_a_second() -> float:
     start = time.perf_counter()
     x @ x
     return 2 * PRODUCT**3 / (time.perf_counter() - start)
-
-
-def _gigabytes(n: int) -> str:
-    return f"{n / 1e9:.2f} GB"

@@ -42,6 +42,11 @@ class Model:
 
     ``twin`` is the same model without the memory, of which ablation ``twin`` takes its values
     (:func:`memcirc.twins.beside`).
+
+    Parameters may be changed, in place under ``torch.no_grad()`` or by new tensors: what was made of them
+    (:attr:`weights`, :attr:`fingerprint`, :attr:`hooked`) is then made anew. torch does not count what is written in
+    place through ``.data``: matrices that are views follow it, while copies (Gemma's gains, some fused projections) and
+    the fingerprint stay as they were.
     """
 
     name: str
@@ -208,6 +213,10 @@ def load_model(
 ) -> Model:
     """Load a causal language model.
 
+    Weights larger than memory stay in their files where these are the safetensors of a folder and the model is run on
+    the CPU in the dtype that is stored. It is slower, and said on stderr; such parameters are read only: writing to one
+    ends the process.
+
     Args:
         source: hub name, local folder (also that of a PEFT adapter, which is merged into its base), ``.gguf`` file,
             transformers model, or ``HookedTransformer`` (also without norm, attention-only or bidirectional, as
@@ -219,9 +228,9 @@ def load_model(
 
     Raises:
         FileNotFoundError: a folder without weights, or a name that is neither a folder nor on the hub.
-        ValueError: unsupported architecture (names the supported ones), unknown dtype or device; a file that cannot be
-            read; weights that do not fit the configuration, an adapter, NaN or an infinity in a weight; logits that
-            disagree with transformers.
+        ValueError: unsupported architecture (names the supported ones), unknown dtype or device; another dtype than
+            is stored, and no memory for the copy; a file that cannot be read; weights that do not fit the
+            configuration, an adapter, NaN or an infinity in a weight; logits that disagree with transformers.
     """
     torch_dtype = _dtype(dtype)
     torch_device = resolve_device(device)
@@ -237,26 +246,27 @@ def load_model(
         raise ValueError(f"a {type(source).__name__} is no model; accepted: a name, a folder, a model object")
     else:
         name = str(source)
-        hf, found = load_pretrained(name, torch_dtype), tokenizer or name
+        hf, found = load_pretrained(name, torch_dtype, torch_device.type == "cpu"), tokenizer or name
         revision = None if Path(name).exists() else cached_revision(name)
     if hf.get_output_embeddings() is None:
         raise ValueError(f"a {type(hf).__name__} has no unembedding; a causal language model is needed")
     if getattr(hf, "_hf_peft_config_loaded", False):
         raise ValueError(f"model {name!r} carries an adapter, which would be passed over; merge it first")
-    hf = _moved(hf, torch_device, torch_dtype)
+    hf = _moved(hf, torch_device, torch_dtype, ours=hf is not source)
     check_finite(name, hf.named_parameters())
     model = Model(name, hf, load_tokenizer(found, optional=tokenizer is None), revision, grouped_kv)
     _check_agreement(model)
     return model
 
 
-def _moved(model: Module, device: torch.device, dtype: torch.dtype | None) -> Module:
-    """The model itself where it already is as wanted, else a copy: the caller's object is never changed."""
+def _moved(model: Module, device: torch.device, dtype: torch.dtype | None, ours: bool = False) -> Module:
+    """The model itself where it already is as wanted or is ``ours``, else a copy: the caller's object is never
+    changed."""
     weight = next(model.parameters())
     dtype = dtype or weight.dtype
     if weight.device == device and weight.dtype == dtype and not model.training:
         return model
-    moved = copy.deepcopy(model)
+    moved = model if ours else copy.deepcopy(model)
     if isinstance(moved, HookedTransformer):
         return moved.to(device, print_details=False).to(dtype, print_details=False).eval()
     return moved.to(device=device, dtype=dtype).eval()

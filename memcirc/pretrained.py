@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from torch import Tensor
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+)
 from transformers.utils.logging import disable_progress_bar
 from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -29,17 +37,20 @@ from memcirc.checkpoints import (
     gguf_of,
     read_object,
     vocabulary_files,
+    weight_files,
 )
 from memcirc.config import in_one_line
 from memcirc.decoder.families import family_of
 from memcirc.hub import only_cached
+from memcirc.mapped import state_on_disk
 
 
-def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
+def load_pretrained(name: str, dtype: torch.dtype | None, stays: bool = True) -> PreTrainedModel:
     """transformers' model of a hub name, a folder, a ``.gguf`` file or the folder of an adapter.
 
     Args:
         dtype: of the weights; None: as they are stored.
+        stays: the model is run on the CPU; one that goes elsewhere may still have the dtype that is stored.
 
     Raises:
         FileNotFoundError: a folder without weights, or a name that is neither a folder nor on the hub.
@@ -62,7 +73,13 @@ def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
             family_of(config)
             # transformers' eager attention would add Falcon's biases twice
             kernel = "sdpa" if getattr(config, "alibi", False) else "eager"
-            hf, info = _read(name, kernel, dtype=dtype or "auto", local_files_only=cached)
+            if not stays:
+                dtype = None
+            state = state_on_disk(name, weight_files(path), dtype) if local and stays else None
+            if state is None:
+                hf, info = _read(name, kernel, dtype=dtype or "auto", local_files_only=cached)
+            else:
+                hf, info = _on_disk(path, config, state, attn_implementation=kernel, dtype=dtype or "auto")
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what the files make it raise
@@ -75,6 +92,46 @@ def load_pretrained(name: str, dtype: torch.dtype | None) -> PreTrainedModel:
         raise ValueError(f"model {name!r} holds an adapter on the hub; download its folder and give that")
     check_fit(name, info)
     return hf
+
+
+def load_config(name: str) -> Any:
+    """transformers' configuration of what :func:`load_pretrained` loads; of an adapter, its base's.
+
+    Raises:
+        FileNotFoundError: there is none at hand.
+        ValueError: a GGUF file that is cut off, or the package missing that reads it.
+    """
+    path = Path(name)
+    if (path / ADAPTER_CONFIG).is_file():
+        return load_config(base_of(path))
+    gguf = gguf_of(path)
+    if gguf is not None:
+        needs("gguf", gguf)
+        check_whole_gguf(gguf)
+    where = {"gguf_file": gguf.name} if gguf is not None else {}
+    try:
+        return AutoConfig.from_pretrained(
+            str(gguf.parent) if gguf is not None else name,
+            trust_remote_code=False,
+            local_files_only=path.exists() or only_cached(name),
+            **where,
+        )
+    except Exception as error:  # transformers raises what the files make it raise
+        raise FileNotFoundError(f"model {name!r}: no configuration can be read ({in_one_line(error)})") from None
+
+
+def _on_disk(
+    folder: Path, config: Any, state: dict[str, Tensor], **options: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model of a folder around weights that are mapped already, else as :func:`_read` gives it."""
+    with _without_report():
+        hf, info = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+            None, config=config, state_dict=state, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+    hf.config._name_or_path = hf.name_or_path = str(folder)
+    if (folder / "generation_config.json").is_file():
+        hf.generation_config = GenerationConfig.from_pretrained(str(folder))
+    return hf, info
 
 
 def _read(name: str, kernel: str = "eager", **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
@@ -93,14 +150,14 @@ def _read(name: str, kernel: str = "eager", **options: Any) -> tuple[PreTrainedM
 
 def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """The model of a GGUF file, its weights unpacked."""
-    _needs("gguf", path)
+    needs("gguf", path)
     check_whole_gguf(path)
     try:
         hf, info = _read(str(path.parent), gguf_file=path.name, dtype=dtype or torch.float32, local_files_only=True)
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what the file makes it raise
-        raise ValueError(f"{path}: no model can be read from it, it may be cut off ({in_one_line(error)})") from None
+        raise ValueError(f"{path}: no model can be read from it ({in_one_line(error)})") from None
     check_fit(str(path), info)
     if hasattr(hf.config, "quantization_config"):  # the weights are plain now, and can be saved as such
         del hf.config.quantization_config
@@ -110,7 +167,7 @@ def _from_gguf(path: Path, dtype: torch.dtype | None) -> PreTrainedModel:
 def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """An adapter's base with the adapter merged into it."""
     check_adapter(folder)
-    _needs("peft", folder / ADAPTER_CONFIG)
+    needs("peft", folder / ADAPTER_CONFIG)
     from peft import PeftModel
 
     named = base_of(folder)
@@ -119,7 +176,9 @@ def _with_adapter(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{folder / ADAPTER_CONFIG}: its base cannot be loaded: {error}") from None
     try:
-        merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+        merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload(
+            safe_merge=True  # into copies: what lies on disk cannot be written to
+        )
     except MemoryError:
         raise
     except Exception as error:  # peft raises what the files make it raise
@@ -144,7 +203,8 @@ def base_of(folder: Path) -> str:
     return named
 
 
-def _needs(package: str, path: Path) -> None:
+def needs(package: str, path: Path) -> None:
+    """Raises ValueError where a package that reads a file is missing."""
     if find_spec(package) is None:
         raise ValueError(f"{path}: the package {package} is needed to read it; pip install 'memcirc[{package}]'")
 

@@ -115,6 +115,7 @@ def test_an_engine_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> No
     module(
         monkeypatch,
         "toy_engine",
+        check=lambda config: None,
         prepare=lambda *_: Everywhere(),
         mask_gradients=lambda request, alphas: torch.ones(262),
     )

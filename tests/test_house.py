@@ -16,7 +16,7 @@ ROOMS = [
     ("config", "statistics", "interventions", "study", "options", "artifacts"),
     ("work",),
     ("graph", "decoder"),
-    ("architectures", "checkpoints", "hub", "ids"),
+    ("architectures", "checkpoints", "hub", "ids", "mapped"),
     ("pretrained", "examining"),
     ("models",),
     ("twins",),

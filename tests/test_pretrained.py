@@ -9,6 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from memcirc import mapped
+from memcirc.cli import MISTAKE, main
 from memcirc.models import load_model
 from memcirc.pretrained import weights_stamp
 from tests.decoder.families import small
@@ -48,6 +50,17 @@ def test_an_adapter_is_merged_into_its_base(adapter: Path) -> None:
     expected = torch.load(adapter.parent / "logits.pt")
     torch.testing.assert_close(model.logits(IDS), expected, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(load_model(adapter.parent / "base", device="cpu").logits(IDS), expected, atol=1e-2)
+
+
+def test_an_adapter_is_merged_into_copies_where_its_base_stays_on_disk(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path: path.read_bytes() for path in (adapter.parent / "base").glob("*.safetensors")}
+    monkeypatch.setattr(mapped, "_available", lambda: 1000)
+    torch.testing.assert_close(
+        load_model(adapter, device="cpu").logits(IDS), torch.load(adapter.parent / "logits.pt"), atol=1e-5, rtol=1e-4
+    )
+    assert all(path.read_bytes() == before for path, before in files.items())
 
 
 def test_the_stamp_of_an_adapter_is_of_both(adapter: Path) -> None:
@@ -143,6 +156,33 @@ def test_files_that_are_no_single_gguf_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path, device="cpu")
     (tmp_path / "b.gguf").write_bytes(b"GGUF")
     with pytest.raises(ValueError, match=r"holds a\.gguf, b\.gguf; name one of them"):
+        load_model(tmp_path, device="cpu")
+
+
+def test_a_gguf_file_that_is_cut_off_is_named_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "small.gguf"
+    write_gguf(llama(), path)
+    whole = path.read_bytes()
+    for length in (4, 20, 30, 300, 900, 1500, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        told = rf"small\.gguf: cut off after {length:,} bytes(, within its header| of {len(whole):,})$"
+        with pytest.raises(ValueError, match=told):
+            load_model(path, device="cpu")
+    assert main(["doctor", str(path)]) == MISTAKE
+    assert "cut off" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "byte", "said"),
+    [(4, 9, "no model can be read"), (8, 255, "cut off"), (16, 255, "cut off")],
+    ids=["version", "tensors", "facts"],
+)
+def test_a_gguf_header_of_nonsense_is_refused(where: int, byte: int, said: str, tmp_path: Path) -> None:
+    write_gguf(llama(), tmp_path / "small.gguf")
+    content = bytearray((tmp_path / "small.gguf").read_bytes())
+    content[where] = byte
+    (tmp_path / "small.gguf").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
         load_model(tmp_path, device="cpu")
 
 

@@ -88,6 +88,11 @@ def family_of(config: Any) -> Family:
     raise ValueError(f"architecture {kind!r} is not supported{f': {missing}' if missing else ''}; {supported}")
 
 
+def check(config: Any) -> None:
+    """Raises ValueError as :func:`family_of`."""
+    family_of(config)
+
+
 def _missing(config: Any) -> str:
     """What a model has that is not computed here, as far as its configuration says; empty where it does not say."""
     if getattr(config, "is_encoder_decoder", False):

@@ -5,8 +5,9 @@ mask on all edges is a plain forward pass with interpolated branch inputs (``tap
 product a layer (``sheet``, ``backward``), and a circuit is a forward pass over what it keeps (``plan``, ``circuits``).
 """
 
+from memcirc.decoder.families import check
 from memcirc.engine.mask_gradients import mask_gradients
 from memcirc.engine.prepared import Prepared, prepare
 from memcirc.engine.request import Request
 
-__all__ = ["Prepared", "Request", "mask_gradients", "prepare"]
+__all__ = ["Prepared", "Request", "check", "mask_gradients", "prepare"]

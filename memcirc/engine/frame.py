@@ -125,8 +125,8 @@ def batch_slots(
     """Divide the pairs into batches, those of like suffix length together.
 
     Args:
-        batch_size: pairs in a batch; default: as many as keep a batch's source outputs, keys and values below
-            :func:`batch_bytes`.
+        batch_size: pairs in a batch; default: as many as keep a batch's source outputs, keys, values and attention
+            patterns below :func:`batch_bytes`.
         share_prefix: leave out what clean and corrupt have in common (exact under ``resample`` with causal attention).
         sequence: teacher-force each pair's whole answer and read all of it.
 
@@ -144,7 +144,7 @@ def batch_slots(
     members: list[int] = []
     for i in order:
         width, length = lengths[i] - starts[i], max(lengths[j] for j in (*members, i))
-        size = (len(members) + 1) * _pair_bytes(weights, width, length)
+        size = (len(members) + 1) * (_pair_bytes(weights, width, length) + pattern_bytes(weights, width, length))
         if members and (len(members) >= batch_size if batch_size else size > limit):
             slots.append(members)
             members = []
@@ -153,7 +153,7 @@ def batch_slots(
 
 
 def batch_bytes(device: torch.device) -> int:
-    """Memory that the source outputs of a batch may take: 256 MiB, on a GPU 4 GiB."""
+    """Memory that a batch's source outputs, keys, values and patterns may take: 256 MiB, on a GPU 4 GiB."""
     return (4 << 30) if device.type == "cuda" else (256 << 20)
 
 
@@ -169,6 +169,12 @@ def _pair_bytes(weights: Weights, width: int, length: int) -> int:
     sources = width * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
     key_values = 2 * length * len(weights.blocks) * weights.n_stored_kv_heads * weights.d_head * weights.dtype.itemsize
     return sources + key_values
+
+
+def pattern_bytes(weights: Weights, width: int, length: int) -> int:
+    """All layers' attention patterns of a suffix in a prompt, which a tape keeps; beside source outputs they count
+    where there are more tokens than d_model."""
+    return len(weights.blocks) * weights.n_heads * width * length * weights.dtype.itemsize
 
 
 def check_pairs(weights: Weights, pairs: Pairs, sequence: bool) -> None:

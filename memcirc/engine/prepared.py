@@ -147,8 +147,8 @@ def prepare(
     Args:
         settings: mode, ablation, direction, dangling nodes.
         reference: pairs that the means are taken over; default: ``pairs``.
-        batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on
-            a GPU).
+        batch_size: pairs at a time; default: as many as keep source outputs, keys, values and patterns below 256 MiB (4
+            GiB on a GPU).
         sequence: teacher-force each pair's whole answer and read every step.
         memory: shared with other runners; default: one of its own.
 

@@ -1,7 +1,7 @@
-"""What an engine is, for those who call one: two functions, and what the second of them gives back."""
+"""What an engine is, for those who call one: three functions, and what the last of them gives back."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -25,6 +25,10 @@ class PreparedCircuits(Protocol):
 @runtime_checkable
 class Engine(Protocol):
     """Who computes: a module with these functions."""
+
+    def check(self, config: Any) -> None:
+        """Raises ValueError for a transformers configuration of a model that it does not compute; asked before any
+        work."""
 
     def mask_gradients(self, request: Request, alphas: Sequence[float]) -> Tensor:
         """Sum over alphas of the loss's gradient at all masks = alpha: float [n_edges], or [pairs, n_edges]."""

@@ -15,8 +15,8 @@ class Request:
         objective: any of ``metrics.DIFFERENTIABLE``, or with ``neg_`` before it; the loss is its negative.
         ablation: one of ``interventions.ABLATIONS``.
         reference: pairs that mean ablations average over; default: ``pairs``.
-        batch_size: pairs at a time; default: as many as keep source outputs, keys and values below 256 MiB (4 GiB on a
-            GPU).
+        batch_size: pairs at a time; default: as many as keep source outputs, keys, values and patterns below 256 MiB (4
+            GiB on a GPU).
         per_example: scores of each pair, [pairs, n_edges], in place of their mean, [n_edges].
         engine: who runs the model; steps, grid, seed: as the method reads them.
     """

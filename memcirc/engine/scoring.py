@@ -17,7 +17,7 @@ from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Values, ablation_values, embedding
 from memcirc.engine.backward import backward
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.frame import Frame, batch_bytes, frames
+from memcirc.engine.frame import Frame, batch_bytes, frames, pattern_bytes
 from memcirc.engine.objective import all_logits, loss_gradient
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import plain_run, prefix_pass
@@ -48,9 +48,11 @@ class ScoredBatch:
         return self.batch.frame
 
     def chunks(self, alphas: Sequence[float]) -> Iterator[Tensor]:
-        """As many variants at a time as keep the source outputs below :func:`batch_bytes`."""
-        weights = self.weights
-        one = self.frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+        """As many variants at a time as keep source outputs and attention patterns below :func:`batch_bytes`."""
+        weights, width = self.weights, self.frame.clean.shape[1]
+        sources = width * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
+        patterns = pattern_bytes(weights, width, self.frame.prefix.shape[1] + width)
+        one = len(self.frame) * (sources + patterns)
         everything = torch.tensor(alphas, dtype=weights.stream_dtype, device=weights.device)
         yield from everything.split(max(1, batch_bytes(weights.device) // one)) if len(alphas) else ()
 

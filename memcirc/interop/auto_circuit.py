@@ -1,4 +1,4 @@
-"""AutoCircuit (the peer, package ``auto-circuit``) as an engine: its patchable model and its masks behind the same two
+"""AutoCircuit (the peer, package ``auto-circuit``) as an engine: its patchable model and its masks behind the same
 functions that the native engine has.
 
 The peer wraps a TransformerLens model with split inputs and per-head results, so that every destination's input becomes
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcirc.architectures import check_context
+from memcirc.architectures import check_context, hooked_facts
 from memcirc.circuit import connected
 from memcirc.engine.memory import Memory
 from memcirc.engine.request import Request
@@ -36,6 +36,11 @@ def _peer_tools() -> Any:
     import auto_circuit.utils.graph_utils
 
     return auto_circuit.utils.graph_utils
+
+
+def check(config: Any) -> None:
+    """Raises ValueError for a model that has no form in TransformerLens, which the peer wraps."""
+    hooked_facts(config)
 
 
 def patchable(model: Model) -> Any:

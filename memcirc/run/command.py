@@ -16,7 +16,7 @@ from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_config
 from memcirc.run.ground_truth import ensure_ground_truth
-from memcirc.run.loading import run_model
+from memcirc.run.loading import check_engines, run_model
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run, write_absent
 from memcirc.run.verifying import given_files, verified
@@ -47,6 +47,7 @@ def run_stages(
         raise ValueError(
             f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
         )
+    check_engines(config)
     pipeline = Pipeline(run_dir, config, force, execution=execution)
     with at_work(run_dir, execution.part), _recorded(pipeline, argv):
         if last is None:
@@ -71,6 +72,7 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
         name += "-full" if full else ""
         alone = full and replace(own, checks="full") == config.verify
         name += "" if alone else f"-{content_hash(asdict(config.verify))[:8]}"
+    check_engines(config)
     pipeline = Pipeline(run_dir, config, force)
     with at_work(run_dir), _recorded(pipeline, argv, keep_config=differs):
         for task in config.model.tasks:

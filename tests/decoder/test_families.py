@@ -107,6 +107,28 @@ def test_weights_that_are_changed_are_read_anew() -> None:
         torch.testing.assert_close(model.logits(IDS), model.hf(input_ids=IDS).logits, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_that_is_changed_or_replaced_is_read_anew(name: str) -> None:
+    model = loaded(name)
+    assert model.hf is not None
+    for change in (lambda p: p.mul_(1.25), lambda p: setattr(p, "data", p.data * 0.5)):
+        before = model.fingerprint
+        with torch.no_grad():
+            for parameter in model.hf.parameters():
+                change(parameter)
+            torch.testing.assert_close(model.logits(IDS), model.hf(input_ids=IDS).logits, atol=1e-4, rtol=1e-4)
+        assert model.fingerprint != before
+
+
+def test_what_is_written_through_data_is_not_counted_by_torch_and_copies_stay() -> None:
+    model = loaded("gemma")
+    assert model.hf is not None
+    before, logits = model.fingerprint, model.logits(IDS)
+    model.hf.model.norm.weight.data.add_(1)
+    assert torch.equal(model.logits(IDS), logits)
+    assert model.fingerprint == before
+
+
 def test_all_that_is_made_of_weights_is_made_anew_when_they_change() -> None:
     model = loaded("gpt_neox", dtype="float32")
     assert model.hf is not None

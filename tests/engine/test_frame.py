@@ -175,10 +175,15 @@ def pair_bytes(width: int, length: int) -> int:
     return 8 * (width * (1 + 3 * 5) * 16 + 2 * length * 3 * 4 * 4)
 
 
+def patterns(width: int, length: int) -> int:
+    """Of three layers of four heads, in float64."""
+    return 8 * 3 * 4 * width * length
+
+
 def test_a_batch_takes_as_many_pairs_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = random_pairs(5, 6)
+    pairs, one = random_pairs(5, 6), pair_bytes(6, 6) + patterns(6, 6)
     for room, sizes in ((2, [2, 2, 1]), (5, [5]), (0.5, [1] * 5)):
-        monkeypatch.setattr(frame_module, "batch_bytes", lambda device, room=room: int(room * pair_bytes(6, 6)))
+        monkeypatch.setattr(frame_module, "batch_bytes", lambda device, room=room: int(room * one))
         slots = batch_slots(GPT2, pairs, None, share_prefix=False, sequence=False)
         assert [len(each.members) for each in slots] == sizes
 

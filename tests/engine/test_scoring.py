@@ -2,14 +2,26 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from memcirc.engine import frame as frame_module
 from memcirc.engine import scoring as scoring_module
 from memcirc.engine.request import Request
 from memcirc.engine.scoring import ScoredBatch, Scoring
+from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pairs
-from tests.models import random_pairs, small_model
+from tests.models import D_VOCAB, random_pairs, small_model
 
 MODEL = small_model("gpt2")
+
+
+def long_reader() -> Model:
+    """A llama of 16 numbers a position that reads 512 of them, in float32."""
+    facts = LlamaConfig(
+        vocab_size=D_VOCAB, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    return load_model(LlamaForCausalLM(facts).eval(), "cpu")
 
 
 def batches(pairs: Pairs, **options: object) -> tuple[Scoring, list[ScoredBatch]]:
@@ -33,12 +45,31 @@ def test_as_many_variants_run_at_once_as_a_batch_may_take(
     monkeypatch: pytest.MonkeyPatch, room: float, sizes: list[int]
 ) -> None:
     _, (batch,) = batches(random_pairs(2, 5))
-    one = 2 * 5 * 16 * 16 * 8  # pairs, positions, sources, d_model, bytes of a float64
+    one = 2 * 5 * (16 * 16 + 3 * 4 * 5) * 8  # pairs, positions, sources of d_model, layers of heads, bytes of a float64
     monkeypatch.setattr(scoring_module, "batch_bytes", lambda device: int(room * one))
     parts = list(batch.chunks([0.0, 0.5, 1.0]))
     assert [len(part) for part in parts] == sizes
     assert torch.cat(parts).tolist() == [0, 0.5, 1]
     assert list(batch.chunks([])) == []
+
+
+@pytest.mark.parametrize("shared", [0, 200])
+def test_long_prompts_keep_their_patterns_within_what_a_batch_may_take(
+    monkeypatch: pytest.MonkeyPatch, shared: int
+) -> None:
+    model, room = long_reader(), 8 << 20
+    for module in (frame_module, scoring_module):
+        monkeypatch.setattr(module, "batch_bytes", lambda device: room)
+    scoring, held = Scoring(Request(model, random_pairs(6, 400, shared))), []
+    with torch.no_grad():
+        for batch in scoring:
+            for some in batch.chunks([0.0, 0.3, 0.6]):
+                tape = batch.forward(some)
+                n_outputs = len(batch.weights.graph.sources) * batch.frame.clean.numel() * len(some)
+                outputs = n_outputs * batch.weights.d_model * 4
+                held.append(outputs + sum(each.pattern.nbytes for each in tape.attention))
+    assert max(held) <= room
+    assert sum(held) > 2 * room
 
 
 def test_variants_in_one_pass_or_in_several_score_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

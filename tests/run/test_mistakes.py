@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import GPT2Config
 
 from memcirc.cli import MISTAKE, main
 from memcirc.demo import Demo
+from tests.decoder.families import small
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -64,6 +66,26 @@ def test_a_folder_without_weights_is_one_line(
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (empty / name).write_bytes((miniature.model_dir / name).read_bytes())
     assert "has no weights" in refused([*options, "--model_name", str(empty)], capsys)
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_an_engine_that_does_not_compute_the_model_is_refused_before_any_work(
+    command: str, options: list[str], miniature: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    small("qwen3", torch.float32).save_pretrained(other)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (other / name).write_bytes((miniature.model_dir / name).read_bytes())
+    run_dir = tmp_path / "run"
+    if command == "verify":
+        run_dir.mkdir()
+        (run_dir / "config.yaml").write_text(f"model: {{model_name: {other}}}", encoding="utf-8")
+        options = ["--run_dir", str(run_dir)]
+    else:
+        options = [*options[1:], "--model_name", str(other)]
+    line = refused([command, *options, "--engine", "auto-circuit"], capsys)
+    assert "a qwen3 has no form in TransformerLens here, which engine auto-circuit" in line
+    assert not [path for path in run_dir.rglob("*") if path.name != "config.yaml"]
 
 
 def corpus(tmp_path: Path, rows: list[dict[str, object]]) -> str:

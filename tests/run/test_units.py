@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -214,13 +216,19 @@ def test_edge_scores_do_not_depend_on_who_made_them(corpus: list[str], threshold
         assert (shared / name).read_bytes() == (whole / name).read_bytes()
 
 
+def is_actor(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return "ray::_Actor" in " ".join(process.cmdline())
+    return False
+
+
 def test_ray_gives_the_same_bytes_though_an_actor_is_killed(corpus: list[str], scored: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     process = started(["score", *corpus, *UNITS, "--run_dir", str(tmp_path), "--executor", "ray", "--workers", "1"])
     until_parts(tmp_path, 1, process)
-    found = subprocess.run(["pgrep", "-f", "ray::_Actor"], capture_output=True, text=True, check=False).stdout.split()
-    for pid in found:
-        os.kill(int(pid), signal.SIGKILL)
+    found = [each for each in psutil.Process(process.pid).children(recursive=True) if is_actor(each)]
+    for each in found:
+        each.kill()
     process.communicate(timeout=300)
     assert process.returncode == 0
     assert found
