@@ -25,6 +25,7 @@ from memcirc.decoder.forward import logits
 from memcirc.decoder.from_hooked import read_hooked, refuse_unsupported
 from memcirc.decoder.from_transformers import read_transformers
 from memcirc.decoder.weights import Weights
+from memcirc.devices import named_dtype, resolve_device
 from memcirc.hub import cached_revision
 from memcirc.ids import Ids, id_rows
 from memcirc.pretrained import load_pretrained, load_tokenizer
@@ -32,7 +33,6 @@ from memcirc.pretrained import load_pretrained, load_tokenizer
 Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 Made = TypeVar("Made")
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _AGREEMENT = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
 
 
@@ -232,7 +232,7 @@ def load_model(
             is stored, and no memory for the copy; a file that cannot be read; weights that do not fit the
             configuration, an adapter, NaN or an infinity in a weight; logits that disagree with transformers.
     """
-    torch_dtype = _dtype(dtype)
+    torch_dtype = named_dtype(dtype)
     torch_device = resolve_device(device)
     if isinstance(source, HookedTransformer):
         hooked, name = _moved(source, torch_device, torch_dtype), source.cfg.model_name or "custom"
@@ -270,26 +270,6 @@ def _moved(model: Module, device: torch.device, dtype: torch.dtype | None, ours:
     if isinstance(moved, HookedTransformer):
         return moved.to(device, print_details=False).to(dtype, print_details=False).eval()
     return moved.to(device=device, dtype=dtype).eval()
-
-
-def resolve_device(device: str) -> torch.device:
-    """``auto`` means CUDA where there is one, else the CPU; a device that is not there is a ValueError."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device {device!r} is not known; accepted: auto, cpu, cuda, cuda:N, mps") from None
-    if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: no CUDA device is available here; accepted: auto, cpu")
-    return resolved
-
-
-def _dtype(name: str) -> torch.dtype | None:
-    """None for ``auto``."""
-    if name not in (*DTYPES, "auto"):
-        raise ValueError(f"dtype {name!r} is not known; accepted: {', '.join(DTYPES)}, auto")
-    return DTYPES.get(name)
 
 
 def _check_agreement(model: Model) -> None:

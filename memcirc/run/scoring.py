@@ -18,10 +18,11 @@ from memcirc.artifacts import Changed, Marker, StageFolder, file_hash, write_jso
 from memcirc.corpus.preparing import prepare
 from memcirc.corpus.sources import local_files, looks_local
 from memcirc.corpus.windows import WindowsFile
+from memcirc.devices import resolve_device
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
-from memcirc.models import Model, resolve_device
+from memcirc.models import Model
 from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
 from memcirc.pretrained import load_quietly, load_tokenizer, tokenizer_stamp, weights_stamp
 from memcirc.run.config import RunConfig

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from memcirc.models import resolve_device
+from memcirc.devices import resolve_device
 from memcirc.options import build
 from memcirc.pretrained import load_quietly
 from memcirc.studies.config import STUDIES
