@@ -19,6 +19,7 @@ from torch import Tensor
 from transformer_lens import HookedTransformer
 from transformers import PreTrainedModel
 
+from memcirc.alignment import Alignment, on_any_prompts
 from memcirc.architectures import hooked_twin
 from memcirc.checkpoints import check_finite
 from memcirc.decoder.forward import logits
@@ -184,6 +185,13 @@ class Model:
             return " ".join(map(str, ids))
         return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
+    @property
+    def alignment(self) -> Alignment:
+        """How far the model and its twin share a basis; of a model that has one."""
+        assert self.twin is not None
+        twin = self.twin
+        return self._made(f"alignment {twin.fingerprint}", lambda: on_any_prompts(self.weights, twin.weights))
+
     def statement(self) -> dict[str, Any]:
         """What a result must carry to name the model it was measured on, and its twin where it has one."""
         own = {
@@ -196,12 +204,8 @@ class Model:
         }
         if self.twin is None:
             return own
-        twin = {
-            "twin": self.twin.name,
-            "twin_revision": self.twin.revision,
-            "twin_fingerprint": self.twin.fingerprint,
-        }
-        return own | twin
+        told = {"": self.twin.name, "_revision": self.twin.revision, "_fingerprint": self.twin.fingerprint}
+        return own | {f"twin{key}": value for key, value in told.items()} | {"twin_cosine": min(self.alignment.cosine)}
 
 
 def load_model(

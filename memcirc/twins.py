@@ -4,6 +4,7 @@ A twin has the model's graph, vocabulary and tokenizer, and shares its start: an
 fine-tuned model, or a model trained on the same data without the passages.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ def beside(model: Model, twin: Model | None, ablation: str = "twin") -> Model:
     """The model with the twin that an ablation needs: the one given, else the one that it has.
 
     Raises:
+        UserWarning (a warning): the residual streams of the two do not share a basis.
         ValueError: a twin for an ablation that takes none, or none for one that does; a twin of another shape,
             vocabulary, tokenizer, precision or device, or one with the model's very weights.
     """
@@ -30,9 +32,13 @@ def beside(model: Model, twin: Model | None, ablation: str = "twin") -> Model:
     twin = twin or model.twin
     if twin is None:
         raise ValueError(f"ablation {ablation!r} takes the values of a twin, and model {model.name!r} has none")
-    if twin is not model.twin:
-        check_twin(model, twin)
-    return model.with_twin(twin.with_twin(None))
+    if twin is model.twin:
+        return model
+    check_twin(model, twin)
+    pair = model.with_twin(twin.with_twin(None))
+    if pair.alignment.warning is not None:
+        warnings.warn(f"{model.name!r} and its twin {twin.name!r}: {pair.alignment.warning}", stacklevel=3)
+    return pair
 
 
 def exchanged(model: Model) -> Model:

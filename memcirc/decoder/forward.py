@@ -48,6 +48,13 @@ class Forward:
         """The residual behind the last block."""
         return self._behind(len(self.weights.blocks))[:, 0]
 
+    def residuals(self) -> list[Float[Tensor, "batch pos d_model"]]:
+        """The residual before each block, and behind the last one."""
+        found, steps = [self._start], Steps(self._attention, self._mlp)
+        for layer in range(len(self.weights.blocks)):
+            found.append(run_block(self.weights, layer, found[-1], steps))
+        return [residual[:, 0] for residual in found]
+
     def keys_and_values(self) -> None:
         """Give every layer's to ``keep``; of the last block nothing else is computed."""
         last = len(self.weights.blocks) - 1

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from memcirc.alignment import Alignment
 from memcirc.report.sections import Finding, write_page
-from memcirc.studies.pii.alignment import Alignment
 from memcirc.studies.pii.model_sections import (
     basis_section,
     direct_section,

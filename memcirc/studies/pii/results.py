@@ -8,7 +8,7 @@ import numpy as np
 
 from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.result import Sweep
-from memcirc.studies.pii.alignment import Alignment
+from memcirc.studies.pii.alignment import SwappedAlignment
 from memcirc.studies.pii.samples import Sample
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
@@ -71,7 +71,7 @@ class PiiResults:
     samples: Sequence[Sample]
     analysed: Sequence[Sample]
     recall: Sequence[Recall]
-    alignment: Alignment
+    alignment: SwappedAlignment
     sweeps: Mapping[str, Sweep]
     effects: Mapping[str, Sequence[SiteEffect]]
     token_effects: Mapping[str, Sequence[float]]
@@ -91,7 +91,7 @@ class PiiResults:
     variants: Sequence[Mapping[str, Any]]
     generations: Sequence[Mapping[str, str]]
     agreement: float
-    misaligned: Alignment | None
+    misaligned: SwappedAlignment | None
     misaligned_effects: Sequence[SiteEffect]
 
 

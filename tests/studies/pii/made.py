@@ -9,11 +9,11 @@ import pyarrow as pa
 from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.result import Sweep
 from memcirc.report.sections import Section
-from memcirc.studies.pii.alignment import Alignment
+from memcirc.studies.pii.alignment import SwappedAlignment
 from memcirc.studies.pii.results import INTO, OUT_OF, PiiResults, Recall, SiteEffect
 from memcirc.studies.pii.samples import Sample
 
-ALIGNED, APART = Alignment((0.9, 0.8), (1.0, 0.7), {"one": -1.0}), Alignment((0.9, 0.2), (1.0, 0.7), {})
+ALIGNED, APART = SwappedAlignment((0.9, 0.8), (1.0, 0.7), {"one": -1.0}), SwappedAlignment((0.9, 0.2), (1.0, 0.7), {})
 
 
 def effect(kind: str, layer: int | None, nats: float, alias: str | None = None) -> SiteEffect:

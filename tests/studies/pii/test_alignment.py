@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memcirc.studies.pii.alignment import Alignment, align, linear_cka
+from memcirc.alignment import Alignment, linear_cka
+from memcirc.studies.pii.alignment import align
 from memcirc.studies.pii.two_models import TwoModels
 
 
@@ -36,7 +37,7 @@ def test_swaps_of_two_models_have_their_own_log_probabilities_at_the_corners(two
 
 
 def test_a_low_cosine_is_warned_about() -> None:
-    assert Alignment((0.9, 0.5), (1.0, 1.0), {}).warning is None
-    warning = Alignment((0.9, 0.49), (1.0, 1.0), {}).warning
+    assert Alignment((0.9, 0.5), (1.0, 1.0)).warning is None
+    warning = Alignment((0.9, 0.49), (1.0, 1.0)).warning
     assert warning is not None
     assert "a cosine of 0.49 (below 0.5)" in warning
