@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memcirc.attribution.attribute import attribute
 from memcirc.attribution.scores import EdgeScores
-from memcirc.pairs.record import Pairs, joined
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.check import Work
 from memcirc.verification.curves import log_grid
@@ -115,10 +113,7 @@ def jaccard(some: Tensor, others: Tensor) -> np.ndarray:
 def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
     """Circuits of as many edges, bool [.., n_edges]: those of ``n_rediscoveries`` resamples of the training documents,
     and those of training splits of all pairs with other seeds (none where only the training pairs are known)."""
-    train, parts = subject.needed("train"), [subject.reference, subject.pairs]
-    everything = joined(train, *(part for part in parts if part is not None))
-    everything = Pairs(tuple(dict.fromkeys(everything.items)), everything.header)
-    per_pair = _scores_of(subject, everything)
+    train, (everything, per_pair) = subject.needed("train"), subject.scored_pairs
     place = {pair: i for i, pair in enumerate(everything)}
     counts = resample_counts(train.components(), subject.settings.n_rediscoveries, subject.settings.seed)
     own = per_pair[[place[pair] for pair in train]]
@@ -129,13 +124,6 @@ def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
         [place[pair] for pair in everything.split(seed=seed)[0]] for seed in range(1, subject.settings.n_splits + 1)
     ]
     return resampled, _top(subject, torch.stack([per_pair[row].mean(0) for row in rows]))
-
-
-def _scores_of(subject: Subject, pairs: Pairs) -> Tensor:
-    """float [pairs, n_edges]: every pair's own scores, by the circuit's own method."""
-    found = attribute(subject.model, pairs, per_example=True, **subject.attribution).per_example
-    assert found is not None
-    return found
 
 
 def _top(subject: Subject, values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from torch import Tensor
 
+from memcirc.attribution.attribute import attribute
 from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import Circuit, edge_mask
 from memcirc.circuits.runner import CircuitRunner, circuit_runner
@@ -14,7 +15,7 @@ from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings, principal
 from memcirc.models import Model
-from memcirc.pairs.record import Pairs
+from memcirc.pairs.record import Pairs, joined
 from memcirc.verification.passages import Passages
 from memcirc.verification.settings import Settings
 
@@ -101,6 +102,21 @@ class Subject:
     def own_reverse(self) -> bool:
         """The direction that the circuit was found in, as it states it."""
         return bool(self.circuit.origin.get("reverse", False))
+
+    @cached_property
+    def scored_pairs(self) -> tuple[Pairs, Tensor]:
+        """All pairs that are known, each once, and every one's own edge scores by the circuit's own method, float
+        [pairs, n_edges].
+
+        Raises:
+            ValueError: no training pairs.
+        """
+        parts = [self.needed("train"), self.reference, self.pairs]
+        everything = joined(*(part for part in parts if part is not None))
+        everything = Pairs(tuple(dict.fromkeys(everything.items)), everything.header)
+        found = attribute(self.model, everything, per_example=True, **self.attribution).per_example
+        assert found is not None
+        return everything, found
 
     def runner(self, ablation: str | None = None, reverse: bool = False) -> CircuitRunner:
         """The runner of one combination, prepared once; of the subject's :attr:`ablation` by default."""
