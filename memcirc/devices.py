@@ -1,7 +1,13 @@
 """Where a model computes, and in which precision, by name."""
 
-import torch
+import copy
+from typing import TypeVar
 
+import torch
+from transformer_lens import HookedTransformer
+from transformers import PreTrainedModel
+
+Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -23,3 +29,16 @@ def named_dtype(name: str) -> torch.dtype | None:
     if name not in (*DTYPES, "auto"):
         raise ValueError(f"dtype {name!r} is not known; accepted: {', '.join(DTYPES)}, auto")
     return DTYPES.get(name)
+
+
+def moved(model: Module, device: torch.device, dtype: torch.dtype | None, ours: bool = False) -> Module:
+    """The model itself where it already is as wanted or is ``ours``, else a copy: the caller's object is never
+    changed."""
+    weight = next(model.parameters())
+    dtype = dtype or weight.dtype
+    if weight.device == device and weight.dtype == dtype and not model.training:
+        return model
+    moved = model if ours else copy.deepcopy(model)
+    if isinstance(moved, HookedTransformer):
+        return moved.to(device, print_details=False).to(dtype, print_details=False).eval()
+    return moved.to(device=device, dtype=dtype).eval()

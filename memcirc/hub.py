@@ -2,11 +2,20 @@
 
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import repo_folder_name
 
+from memcirc.config import in_one_line
+
 PATIENCE = 3.0
+BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model", "*.jinja")
 SERVER_ERROR = 500
 
 
@@ -29,6 +38,36 @@ def only_cached(name: str, file: str = "config.json", repo_type: str = "model") 
     if not answered and not any(snapshots.glob("*/*")):
         raise FileNotFoundError("the hub is not reached, and nothing by that name is cached here")
     return not answered
+
+
+def snapshot(name: str, revision: str) -> Path:
+    """The folder with the files of a model on the hub at a revision (a branch, tag or commit), fetched where it is not
+    cached; weights as safetensors where there are such.
+
+    Raises:
+        FileNotFoundError: a folder of this machine, which has no revisions; neither on the hub nor cached.
+    """
+    if Path(name).exists():
+        raise FileNotFoundError(f"{name!r} is a folder, and has no revision {revision!r}; give the folder of that one")
+    for weights in ("*.safetensors", "pytorch_model*.bin"):
+        try:
+            folder = Path(
+                snapshot_download(
+                    name,
+                    revision=revision,
+                    cache_dir=constants.HF_HUB_CACHE,
+                    allow_patterns=[weights, *BESIDE_WEIGHTS],
+                    local_files_only=only_cached(name),
+                )
+            )
+        except (FileNotFoundError, HfHubHTTPError) as error:
+            raise FileNotFoundError(
+                f"model {name!r} at revision {revision!r} is neither cached here nor to be had from the hub "
+                f"({in_one_line(error)})"
+            ) from None
+        if any(folder.glob(weights)):
+            break
+    return folder
 
 
 def cached_revision(name: str) -> str | None:

@@ -5,7 +5,6 @@ handed out.
 A ``HookedTransformer`` is made only where somebody asks for one.
 """
 
-import copy
 import hashlib
 import logging
 from collections.abc import Callable
@@ -26,12 +25,11 @@ from memcirc.decoder.forward import logits
 from memcirc.decoder.from_hooked import read_hooked, refuse_unsupported
 from memcirc.decoder.from_transformers import read_transformers
 from memcirc.decoder.weights import Weights
-from memcirc.devices import named_dtype, resolve_device
-from memcirc.hub import cached_revision
+from memcirc.devices import moved, named_dtype, resolve_device
+from memcirc.hub import cached_revision, snapshot
 from memcirc.ids import Ids, id_rows
 from memcirc.pretrained import load_pretrained, load_tokenizer
 
-Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
 Made = TypeVar("Made")
 
 _AGREEMENT = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 2e-2}
@@ -214,6 +212,7 @@ def load_model(
     dtype: str = "float32",
     tokenizer: Any = None,
     grouped_kv: bool = False,
+    revision: str | None = None,
 ) -> Model:
     """Load a causal language model.
 
@@ -229,9 +228,11 @@ def load_model(
         dtype: one of float32, float64, bfloat16, float16, or ``auto``: as the weights are stored.
         tokenizer: a transformers tokenizer, or where to load one; default: the one beside the model, if any.
         grouped_kv: keep grouped keys and values grouped (one K and one V input a group); default: one a head.
+        revision: of a hub name: a branch, tag or commit, as checkpoints of a training are published.
 
     Raises:
-        FileNotFoundError: a folder without weights, or a name that is neither a folder nor on the hub.
+        FileNotFoundError: a folder without weights, a name that is neither a folder nor on the hub, or not with that
+            revision.
         ValueError: unsupported architecture (names the supported ones), unknown dtype or device; another dtype than
             is stored, and no memory for the copy; a file that cannot be read; weights that do not fit the
             configuration, an adapter, NaN or an infinity in a weight; logits that disagree with transformers.
@@ -239,7 +240,7 @@ def load_model(
     torch_dtype = named_dtype(dtype)
     torch_device = resolve_device(device)
     if isinstance(source, HookedTransformer):
-        hooked, name = _moved(source, torch_device, torch_dtype), source.cfg.model_name or "custom"
+        hooked, name = moved(source, torch_device, torch_dtype), source.cfg.model_name or "custom"
         check_finite(name, hooked.named_parameters())
         refuse_unsupported(hooked.cfg)
         return Model(name, hooked, load_tokenizer(tokenizer))
@@ -250,30 +251,18 @@ def load_model(
         raise ValueError(f"a {type(source).__name__} is no model; accepted: a name, a folder, a model object")
     else:
         name = str(source)
-        hf, found = load_pretrained(name, torch_dtype, torch_device.type == "cpu"), tokenizer or name
-        revision = None if Path(name).exists() else cached_revision(name)
+        where = name if revision is None else str(snapshot(name, revision))
+        hf, found = load_pretrained(where, torch_dtype, torch_device.type == "cpu"), tokenizer or where
+        revision = Path(where).name if where != name else None if Path(name).exists() else cached_revision(name)
     if hf.get_output_embeddings() is None:
         raise ValueError(f"a {type(hf).__name__} has no unembedding; a causal language model is needed")
     if getattr(hf, "_hf_peft_config_loaded", False):
         raise ValueError(f"model {name!r} carries an adapter, which would be passed over; merge it first")
-    hf = _moved(hf, torch_device, torch_dtype, ours=hf is not source)
+    hf = moved(hf, torch_device, torch_dtype, ours=hf is not source)
     check_finite(name, hf.named_parameters())
     model = Model(name, hf, load_tokenizer(found, optional=tokenizer is None), revision, grouped_kv)
     _check_agreement(model)
     return model
-
-
-def _moved(model: Module, device: torch.device, dtype: torch.dtype | None, ours: bool = False) -> Module:
-    """The model itself where it already is as wanted or is ``ours``, else a copy: the caller's object is never
-    changed."""
-    weight = next(model.parameters())
-    dtype = dtype or weight.dtype
-    if weight.device == device and weight.dtype == dtype and not model.training:
-        return model
-    moved = model if ours else copy.deepcopy(model)
-    if isinstance(moved, HookedTransformer):
-        return moved.to(device, print_details=False).to(dtype, print_details=False).eval()
-    return moved.to(device=device, dtype=dtype).eval()
 
 
 def _check_agreement(model: Model) -> None:

@@ -16,7 +16,7 @@ ROOMS = [
     ("config", "statistics", "interventions", "study", "options", "artifacts"),
     ("work",),
     ("graph", "decoder"),
-    ("architectures", "checkpoints", "hub", "ids", "mapped"),
+    ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "mapped"),
     ("pretrained", "examining"),
     ("models",),
     ("twins",),

@@ -10,6 +10,7 @@ from memcirc.hub import PATIENCE, only_cached
 from memcirc.models import load_model
 from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import word_tokenizer
+from memcirc.twins import beside
 from tests.models import small_hf_model
 
 
@@ -67,6 +68,21 @@ def test_what_is_cached_loads_without_a_hub(asked: list[str], cache: Path) -> No
     assert (model.revision, model.tokenizer.vocab_size) == ("ab12" * 10, 5)
     with pytest.raises(FileNotFoundError, match="nothing by that name is cached"):
         only_cached("own/tiny", "README.md", "dataset")
+
+
+def test_a_revision_of_a_cached_model_loads_with_its_own_weights(asked: list[str], cache: Path) -> None:
+    folder, commit = cache / "models--own--tiny", "cd34" * 10
+    small_hf_model("llama", seed=5).hf.save_pretrained(folder / "snapshots" / commit)
+    word_tokenizer(["a b c"], r" ?\w+").save_pretrained(folder / "snapshots" / commit)
+    (folder / "refs" / "step1000").write_text(commit, encoding="utf-8")
+    last, early = load_model("own/tiny", device="cpu"), load_model("own/tiny", device="cpu", revision="step1000")
+    assert (early.name, early.revision) == ("own/tiny", commit)
+    assert early.fingerprint != last.fingerprint
+    assert beside(last, early).statement()["twin_revision"] == commit
+    with pytest.raises(FileNotFoundError, match="at revision 'step7' is neither cached here nor to be had"):
+        load_model("own/tiny", device="cpu", revision="step7")
+    with pytest.raises(FileNotFoundError, match="is a folder, and has no revision 'step7'"):
+        load_model(str(folder / "snapshots" / commit), device="cpu", revision="step7")
 
 
 def test_a_hub_that_answers_is_left_to_its_client(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,9 @@ class ModelConfig:
     """
 
     model_name: str = option("", "hub name or local folder of the model")
+    revision: str = option("", "branch, tag or commit of a model on the hub")
     twin_name: str = option("", "the same model without the memory: a hub name or local folder (task learned)")
+    twin_revision: str = option("", "branch, tag or commit of the twin; without --twin_name, of the model itself")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option(
         "float32", "precision of the weights", choices=("float32", "float64", "bfloat16", "float16", "auto")
@@ -49,8 +51,13 @@ class ModelConfig:
         check_fields(self)
         if not self.model_name:
             raise ValueError("--model_name is needed: a hub name or a local folder")
-        if not self.twin_name and any(TASKS[name].needs_twin for name in TASKS.keys() & set(self.tasks)):
-            raise ValueError("task learned is about a model and its twin; --twin_name is needed")
+        if not self.has_twin and any(TASKS[name].needs_twin for name in TASKS.keys() & set(self.tasks)):
+            raise ValueError("task learned is about a model and its twin; --twin_name or --twin_revision is needed")
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether a twin is named."""
+        return bool(self.twin_name or self.twin_revision)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -58,7 +65,7 @@ class ModelConfig:
         if self.path:
             return (Path(self.path).stem,)
         if self.contrastive_mode == "both":
-            return tuple(name for name, task in TASKS.items() if self.twin_name or not task.needs_twin)
+            return tuple(name for name, task in TASKS.items() if self.has_twin or not task.needs_twin)
         return tuple(name for name, task in TASKS.items() if task.contrast == self.contrastive_mode)
 
 

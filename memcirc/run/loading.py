@@ -15,13 +15,21 @@ def run_model(config: RunConfig) -> Model:
     """Load the model that a configuration names, beside its twin where it names one, and say so; both keep the names
     that the configuration gives them."""
     load_quietly()
-    model = _named(config, config.model.model_name)
-    return beside(model, _named(config, config.model.twin_name)) if config.model.twin_name else model
+    named = config.model
+    model = _loaded(config, named.model_name, named.revision)
+    return beside(model, _loaded(config, *twin_of(config))) if named.has_twin else model
 
 
-def _named(config: RunConfig, name: str) -> Model:
-    say(f"loading {name}")
-    return replace(load_model(config.located(name), config.model.device, config.model.dtype), name=name)
+def twin_of(config: RunConfig) -> tuple[str, str]:
+    """Name and revision of the twin; a revision alone is one of the model itself."""
+    return config.model.twin_name or config.model.model_name, config.model.twin_revision
+
+
+def _loaded(config: RunConfig, name: str, revision: str) -> Model:
+    say(f"loading {name}{f' at {revision}' if revision else ''}")
+    settings = config.model
+    loaded = load_model(config.located(name), settings.device, settings.dtype, revision=revision or None)
+    return replace(loaded, name=name)
 
 
 def check_engines(config: RunConfig) -> None:

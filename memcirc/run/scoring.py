@@ -19,6 +19,7 @@ from memcirc.corpus.preparing import prepare
 from memcirc.corpus.sources import local_files, looks_local
 from memcirc.corpus.windows import WindowsFile
 from memcirc.devices import resolve_device
+from memcirc.hub import snapshot
 from memcirc.memorization.controls import prior_logprob
 from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
@@ -26,7 +27,7 @@ from memcirc.models import Model
 from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
 from memcirc.pretrained import load_quietly, load_tokenizer, tokenizer_stamp, weights_stamp
 from memcirc.run.config import RunConfig
-from memcirc.run.loading import run_model
+from memcirc.run.loading import run_model, twin_of
 from memcirc.run.reading import marker_in_our_words
 from memcirc.run.stages import Made, Merge, Stage, Stages, Units
 from memcirc.work.config import Execution
@@ -78,14 +79,19 @@ class ScoringStages:
     def identity(self) -> dict[str, Any]:
         """What every stage's marker says of the model, and of its twin where it has one."""
         settings = self.config.model
-        where, twin = (self.config.located(name) for name in (settings.model_name, settings.twin_name))
+        where = self.config.located(settings.model_name)
         own = {
             "model_name": settings.model_name,
             "dtype": settings.dtype,
             "weights": weights_stamp(where),
             "tokenizer_files": tokenizer_stamp(where),
         }
-        return own | {"twin_name": settings.twin_name, "twin_weights": weights_stamp(twin)} if twin else own
+        own |= {"revision": settings.revision} if settings.revision else {}
+        if not settings.has_twin:
+            return own
+        twin, revision = twin_of(self.config)
+        stamp = weights_stamp(self.config.located(twin))
+        return own | {"twin_name": twin, "twin_revision": revision, "twin_weights": stamp}
 
     def stage(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
         with self._absent_model_named():
@@ -120,7 +126,7 @@ class ScoringStages:
 
         def make(folder: Path) -> Made:
             config = replace(self.config.prepare, dataset=self._dataset)
-            tokenizer = load_tokenizer(self.config.located(self.config.model.model_name))
+            tokenizer = load_tokenizer(self._tokenizer_source)
             stats = prepare(config, tokenizer, folder / "windows.parquet")
             write_json(folder / "stats.json", asdict(stats))
             for remark in stats.passed_over:
@@ -131,6 +137,12 @@ class ScoringStages:
         stamp = tokenizer_stamp(self.config.located(name))
         settings = {"tokenizer": name, "tokenizer_files": stamp, **asdict(self.config.prepare)}
         return self.stage("windows", {**settings, **self._corpus}, [], make) / "windows.parquet"
+
+    @property
+    def _tokenizer_source(self) -> str:
+        settings = self.config.model
+        where = self.config.located(settings.model_name)
+        return str(snapshot(where, settings.revision)) if settings.revision else where
 
     @property
     def _dataset(self) -> str:
