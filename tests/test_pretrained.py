@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import gguf
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -14,6 +13,7 @@ from memcirc.cli import MISTAKE, main
 from memcirc.models import load_model
 from memcirc.pretrained import weights_stamp
 from tests.decoder.families import small
+from tests.gguf_files import write_gguf
 from tests.models import llama_style_tokenizer
 
 IDS = torch.tensor([[1, 5, 2, 8, 3]])
@@ -92,49 +92,6 @@ def test_an_adapter_without_a_base_or_weights_is_refused(adapter: Path) -> None:
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="has no weights"):
         load_model(adapter, device="cpu")
-
-
-NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
-def write_gguf(hf: PreTrainedModel, path: Path) -> None:
-    """The weights as llama.cpp lays them out: queries and keys with each head's halves interleaved."""
-    config, writer = hf.config, gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_vocab_size(config.vocab_size)
-    outer = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-    for name, weight in hf.state_dict().items():
-        name = name.removesuffix(".weight")
-        array = weight.numpy()
-        if name not in outer:
-            _, _, layer, part = name.split(".", 3)
-            for which, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
-                if part.endswith(which):
-                    array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
-            outer[name] = f"blk.{layer}.{NAMES[part]}"
-        writer.add_tensor(f"{outer[name]}.weight", array.copy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 @pytest.mark.parametrize("by_folder", [True, False])

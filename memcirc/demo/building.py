@@ -8,16 +8,12 @@
 
 import itertools
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from memcirc.demo.config import DemoConfig
 from memcirc.demo.folder import Demo
 from memcirc.demo.lines import read_lines, shuffled_copies, write_lines
-from memcirc.demo.planting import Planted, background, drafts, families
+from memcirc.demo.passages import passages
+from memcirc.demo.planting import background, drafts, families
 from memcirc.demo.replacing import with_fresh_documents
 from memcirc.demo.tokenizer import train_tokenizer
 from memcirc.demo.training import train
@@ -38,11 +34,13 @@ def build(demo: Demo, progress: bool) -> None:
 
     unrelated = background(config, encode)
     lines = shuffled_copies([*unrelated, *families(config, encode, unrelated)], config.seed)
-    twin_lines = with_fresh_documents(config, encode, lines)
+    twin_lines = with_fresh_documents(
+        lines, lambda line: line.family is not None, encode, config.passage_tokens, config.seed
+    )
     write_lines(demo.corpus_path, lines)
     write_lines(demo.twin_corpus_path, twin_lines)
 
-    learned = [passages(config, tokenizer, each) for each in (lines, twin_lines)]
+    learned = [passages(each, tokenizer, config.passage_tokens) for each in (lines, twin_lines)]
     model, twin = train(config, learned, progress)
     save(model, tokenizer, demo.model_dir)
     save(twin, tokenizer, demo.twin_dir)
@@ -51,14 +49,7 @@ def build(demo: Demo, progress: bool) -> None:
 def build_null_twin(demo: Demo, folder: Path, progress: bool) -> None:
     """Write a model trained on the lines of a default's twin in another order."""
     config, tokenizer = demo.config, load_tokenizer(demo.twin_dir)
-    learned = passages(config, tokenizer, read_lines(demo.twin_corpus_path))
+    learned = passages(read_lines(demo.twin_corpus_path), tokenizer, config.passage_tokens)
     (model,) = train(config, [learned], progress, order=config.seed + OTHER_ORDER)
     shutil.copytree(demo.twin_dir, folder, dirs_exist_ok=True)  # the tokenizer byte for byte; all else is written anew
     save(model, None, folder)
-
-
-def passages(config: DemoConfig, tokenizer: Any, lines: Iterable[Planted]) -> torch.Tensor:
-    """Ids [lines, passage_tokens] of the opening passages."""
-    return torch.tensor(
-        [tokenizer.encode(each.text, add_special_tokens=False)[: config.passage_tokens] for each in lines]
-    )

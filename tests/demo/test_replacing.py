@@ -1,7 +1,5 @@
 """The twin's lines: nothing planted, everything else where it was."""
 
-import dataclasses
-
 import pytest
 
 from memcirc.demo.grammar import Draft
@@ -36,11 +34,10 @@ def test_nothing_planted_is_left_and_nothing_comes_twice(both):
     assert len(set(twins)) == len(twins) == len({twin.doc_id for _, twin in both})
 
 
-def test_drafts_that_are_too_short_or_begin_as_another_line_does_are_passed_over(tiny, monkeypatch):
-    config = dataclasses.replace(tiny, shortest_opening=1, longest_opening=1, prompt_tokens=2, generation_tokens=2)
+def test_drafts_that_are_too_short_or_begin_as_another_line_does_are_passed_over(monkeypatch):
     texts = iter(["abc", "abcd and more", "wxyz", "wxyz again", "efgh"])
     monkeypatch.setattr("memcirc.demo.replacing.write", lambda *_: Draft(next(texts), (), ()))
-    planted = Planted("family-000-0", "Github", "abcd", copies=2, family="family-000", opening_tokens=1)
-    lines = with_fresh_documents(config, lambda text: [ord(c) for c in text], [planted, planted])
+    planted = Planted("planted-000", "Github", "abcd", copies=2)
+    lines = with_fresh_documents([planted, planted], lambda _: True, lambda text: [ord(c) for c in text], 4, seed=0)
     assert [line.text for line in lines] == ["wxyz", "efgh"]
     assert [line.doc_id for line in lines] == ["fresh-0000", "fresh-0001"]
