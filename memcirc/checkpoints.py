@@ -179,7 +179,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_whole(path: Path) -> None:
-    """Raises ValueError, naming the file, for weights that cannot be read: cut off, an LFS pointer, no state dict."""
+    """Raises ValueError, naming the file, for weights that cannot be read: cut off, an LFS pointer, no state dict, too
+    large for the address space."""
     refuse_pointer(path)
     try:
         if path.suffix == ".safetensors":
@@ -189,6 +190,10 @@ def check_whole(path: Path) -> None:
         content = torch.load(path, map_location="meta", weights_only=True, mmap=mapped)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError) as error:
         raise ValueError(f"{path}: not a whole file of weights ({in_one_line(error)})") from None
+    except MemoryError:
+        raise ValueError(
+            f"{path}: no address space is left for its {path.stat().st_size:,} bytes; `ulimit -v` tells the limit"
+        ) from None
     except Exception:  # pickle raises what the bytes make it raise
         raise ValueError(f"{path}: not a file of weights alone") from None
     odd = next((k for k, v in content.items() if not isinstance(v, Tensor)), None) if isinstance(content, dict) else ""

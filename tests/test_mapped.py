@@ -67,6 +67,21 @@ def test_a_model_larger_than_memory_gives_what_it_gives_with_room(folder: Path) 
     assert "as float64 are a copy of 0.57 GB" in small.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on a process's address space is Linux'")
+def test_files_larger_than_the_address_space_are_named_with_the_limit(folder: Path) -> None:
+    program = (
+        "import resource, sys; from memcirc.checkpoints import check_folder; from memcirc.mapped import _told\n"
+        "room = _told('/proc/self/status', 'VmSize') + (100 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (room, room))\n"
+        "try:\n    check_folder(__import__('pathlib').Path(sys.argv[1]))\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert "no address space is left for its" in ended.stdout, ended.stderr
+
+
 def saved(name: str, path: Path, dtype: str = "float32") -> Path:
     hf = loaded(name, dtype=dtype).hf
     assert hf is not None
