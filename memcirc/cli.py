@@ -24,6 +24,7 @@ FAILURE = 1
 
 DEFAULT_RUN = "runs/run"
 DEMO_RUN = "runs/demo"
+REAL_RUN = "runs/demo-real"
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     command("demo", "the whole pipeline on the embedded default", run_dir=DEMO_RUN)
+    command(
+        "demo-real", "the whole pipeline on a real pretrained model in which passages are planted", run_dir=REAL_RUN
+    )
     run = command("run", "the whole pipeline on any model and data")
     run.add_argument(
         "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="configuration of a run, as RUN/config.yaml"

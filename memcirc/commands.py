@@ -5,10 +5,14 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memcirc.run.config import STAGES, RunConfig, read_config, resolve, sections_of, stored_config
 from memcirc.work.config import Execution
+
+if TYPE_CHECKING:
+    from memcirc.demo import Demo
+    from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
 Command = Callable[[dict[str, Any], list[str]], None]
@@ -42,12 +46,26 @@ def _resolved(command: str, run_dir: Path, options: dict[str, Any]) -> RunConfig
 
 def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo import ensure
+
+    print(f"embedded default: in {DEMO_CACHE}, made there the first time (about two minutes)", file=sys.stderr)
+    _run_demo(ensure(Path(DEMO_CACHE)), {}, options, argv)
+
+
+def _demo_real(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.demo.real import ensure_real
+
+    print(
+        f"SmolLM2-135M with planted passages: in {DEMO_CACHE}, made there at first (25 minutes)", file=sys.stderr
+    )
+    _run_demo(ensure_real(Path(DEMO_CACHE)), {"contrastive_mode": "learned"}, options, argv)
+
+
+def _run_demo(demo: "Demo | RealDemo", model: dict[str, Any], options: dict[str, Any], argv: list[str]) -> None:
+    """The whole pipeline on a model and its twin that were made here."""
     from memcirc.run.command import run_stages
 
-    print(f"embedded default: in {DEMO_CACHE}, made there the first time (about a minute)", file=sys.stderr)
-    demo = ensure(Path(DEMO_CACHE))
     stored: dict[str, dict[str, Any]] = {
-        "model": {"model_name": str(demo.model_dir)},
+        "model": {"model_name": str(demo.model_dir), "twin_name": str(demo.twin_dir), **model},
         "prepare": {
             "dataset": str(demo.corpus_path),
             "prompt_tokens": demo.prompt_tokens,
@@ -118,6 +136,7 @@ def _doctor(options: dict[str, Any], argv: list[str]) -> None:
 
 COMMANDS: dict[str, Command] = {
     "demo": _demo,
+    "demo-real": _demo_real,
     "run": partial(_stages, "run"),
     "verify": _verify,
     "report": _report,

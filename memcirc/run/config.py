@@ -152,7 +152,8 @@ def sections_of(command: str) -> tuple[str, ...]:
     """The sections that a command has options of: a stage's own and those before it, or all up to discovery for a stage
     that has none of its own; all of a run."""
     names = tuple(SECTIONS)
-    chosen = {"run": names, "demo": names[names.index("score") :], "verify": ("model", "verify")}
+    of_demo = names[names.index("score") :]
+    chosen = {"run": names, "demo": of_demo, "demo-real": of_demo, "verify": ("model", "verify")}
     last = command if command in names else "discover"
     return chosen.get(command) or names[: names.index(last) + 1]
 
