@@ -6,7 +6,17 @@ import sys
 OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
-for name in ("attribution", "circuits", "search", "memory", "growth", "memorization", "verification", "patching"):
+for name in (
+    "attribution",
+    "circuits",
+    "twins",
+    "search",
+    "memory",
+    "growth",
+    "memorization",
+    "verification",
+    "patching",
+):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 for shape in OTHER_SHAPES:
     for name in ("attribution", "circuits"):

@@ -40,11 +40,11 @@ SHAPES: dict[str, PretrainedConfig] = {
 }
 
 
-def model_of(name: str, device: str = "cpu", dtype: str = "float32") -> Model:
-    """Random weights of a shape in ``SHAPES``, or any model that ``load_model`` takes (a trained one, say)."""
+def model_of(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> Model:
+    """Random weights of a shape in ``SHAPES``, by a seed, or any model that ``load_model`` takes (a trained one, say)."""
     if name not in SHAPES:
         return load_model(name, device=device, dtype=dtype)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     hf = AutoModelForCausalLM.from_config(SHAPES[name], attn_implementation="eager")
     return load_model(hf.eval(), device=device, dtype=dtype)
 
