@@ -4,6 +4,10 @@ import subprocess
 import sys
 
 OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
+OF_ONE_SHAPE = (
+    *("attribution", "circuits", "twins", "search", "memory", "growth"),
+    *("memorization", "verification", "patching"),
+)
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
 for name in (

@@ -35,10 +35,11 @@ def main() -> None:
         "decoding": lambda: [greedy(each, prompts, N_TOKENS) for each in (model, twin)],
     }
     taken = interleaved(calls, dict.fromkeys(calls, chosen.repeats), chosen.clock)
+    work = f"{N_TOKENS} tokens, a circuit taken out"
     rows = [
         Row("mask-ig k=5 against a twin", taken["mask-ig twin"], taken["mask-ig resample"], "resample", 1.6, True),
         Row("1 % circuit against a twin", taken["circuit twin"], taken["circuit resample"], "resample", None, True),
-        Row(f"{N_TOKENS} tokens, a circuit taken out", taken["taken out"], taken["decoding"], "decoding with both", 1.0, True),
+        Row(work, taken["taken out"], taken["decoding"], "decoding with both", 1.0, True),
     ]  # fmt: skip
     print_table(f"Against a twin, {chosen.shape}, 8 pairs of 50 tokens that differ everywhere", rows)
     write_result(result_name("twins", chosen.shape), rows, shape=chosen.shape, clock=chosen.clock)
