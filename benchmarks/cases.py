@@ -41,7 +41,7 @@ SHAPES: dict[str, PretrainedConfig] = {
 
 
 def model_of(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> Model:
-    """Random weights of a shape in ``SHAPES`` by a seed, or any model that ``load_model`` takes (a trained one, say)."""
+    """Random weights of a shape in ``SHAPES`` by a seed, or any model that ``load_model`` takes, as a trained one."""
     if name not in SHAPES:
         return load_model(name, device=device, dtype=dtype)
     torch.manual_seed(seed)
