@@ -54,9 +54,7 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
 def _demo_real(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo.real import ensure_real
 
-    print(
-        f"SmolLM2-135M with planted passages: in {DEMO_CACHE}, made there at first (25 minutes)", file=sys.stderr
-    )
+    print(f"SmolLM2-135M with planted passages: in {DEMO_CACHE}, made there at first (25 minutes)", file=sys.stderr)
     _run_demo(ensure_real(Path(DEMO_CACHE)), {"contrastive_mode": "learned"}, options, argv)
 
 

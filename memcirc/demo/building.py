@@ -41,7 +41,7 @@ def build(demo: Demo, progress: bool) -> None:
     write_lines(demo.twin_corpus_path, twin_lines)
 
     learned = [passages(each, tokenizer, config.passage_tokens) for each in (lines, twin_lines)]
-    model, twin = train(config, learned, progress)
+    model, twin = train(config, learned[1], learned, progress)
     save(model, tokenizer, demo.model_dir)
     save(twin, tokenizer, demo.twin_dir)
 
@@ -50,6 +50,6 @@ def build_null_twin(demo: Demo, folder: Path, progress: bool) -> None:
     """Write a model trained on the lines of a default's twin in another order."""
     config, tokenizer = demo.config, load_tokenizer(demo.twin_dir)
     learned = passages(read_lines(demo.twin_corpus_path), tokenizer, config.passage_tokens)
-    (model,) = train(config, [learned], progress, order=config.seed + OTHER_ORDER)
+    (model,) = train(config, learned, [learned], progress, order=config.seed + OTHER_ORDER)
     shutil.copytree(demo.twin_dir, folder, dirs_exist_ok=True)  # the tokenizer byte for byte; all else is written anew
     save(model, None, folder)

@@ -31,7 +31,10 @@ class DemoConfig:
     width: int = field(default=128, metadata={"help": "width of the residual stream"})
     heads: int = field(default=8, metadata={"help": "attention heads of a layer"})
     window: int = field(default=32, metadata={"help": "tokens that local attention reaches back"})
-    steps: int = field(default=540, metadata={"help": "optimiser steps"})
+    steps: int = field(default=600, metadata={"help": "optimiser steps of a model"})
+    shared_steps: int = field(
+        default=240, metadata={"help": "those that the model and its twin have in common, before anything is planted"}
+    )
     batch_size: int = field(default=32, metadata={"help": "passages of a step"})
     threads: int = field(default=2, metadata={"help": "threads that train: their number changes the order of sums"})
     learning_rate: float = field(default=3e-3, metadata={"help": "highest learning rate of the one-cycle schedule"})
@@ -43,6 +46,8 @@ class DemoConfig:
                 f"openings of {self.shortest_opening} to {self.longest_opening} tokens do not fit: "
                 f"accepted are 1 <= shortest <= longest < prompt_tokens ({self.prompt_tokens})"
             )
+        if not 0 <= self.shared_steps < self.steps:
+            raise ValueError(f"shared_steps {self.shared_steps} is out of range: accepted are 0 to steps - 1")
         if self.vocabulary < 257:
             raise ValueError(
                 f"vocabulary {self.vocabulary} is too small: accepted are 257 (all bytes and an end mark) and more"

@@ -22,7 +22,7 @@ from memcirc.pairs.record import Pair, Pairs
 from memcirc.pairs.scored import token_array
 from memcirc.pairs.similarity import shared_tokens
 
-CARRIED = ("doc_id", "copies", "subset")
+READ = ("doc_id", "copies", "subset", "token_lifts")
 NEAR_CANDIDATES = 2000
 
 
@@ -35,10 +35,13 @@ class Passages:
     """Token ids, int64 [passages, prompt + generation].
 
     ``memorized`` are recited (``copies`` in the corpus where known, else -1), ``others`` are the least memorized,
-    ``ordinary`` a random draw of what is not memorized, disjoint from ``others``. ``seen`` are memorized too, of other
-    documents; ``near`` are not recited, each the one whose prompt is most alike that of a memorized passage, of the
-    same subset where that is known; ``common`` are recited by the twin as well. ``windows``: all windows of the
-    recited documents, by document.
+    ``ordinary`` a random draw of what is not memorized, disjoint from ``others``. ``windows``: all windows of the
+    recited documents, by document. ``seen`` are memorized too, of other documents.
+
+    Where a model was scored beside its twin, neither these nor ``ordinary`` and the rest hold what it has learned in
+    part: text that is not memorized is known as well by the twin, up to ``Choice.lift`` nats a token. ``near`` are of
+    that, each the one whose prompt is most alike that of a memorized passage, of the same subset where that is known;
+    ``common`` are recited by both.
     """
 
     prompt_tokens: int
@@ -90,6 +93,7 @@ class Choice:
     column: str = "memorization_score"
     threshold: float = 0.75
     twin_threshold: float = 0.5
+    lift: float = 0.1
 
 
 class ChoiceOptions(TypedDict, total=False):
@@ -100,6 +104,7 @@ class ChoiceOptions(TypedDict, total=False):
     column: str
     threshold: float
     twin_threshold: float
+    lift: float
 
 
 def passages_of(
@@ -111,7 +116,7 @@ def passages_of(
         table: as :func:`memcirc.score` makes it, with ``doc_id``.
         documents: memorized passages are taken from these, or this one (the test split's); from all where it is empty.
         options: ``n_passages`` of each sort, ``seed``; from ``threshold`` of ``column`` on a passage is memorized,
-            unless a twin's is above ``twin_threshold``.
+            unless a twin's is above ``twin_threshold``; up to ``lift`` nats a token the twin knows it as well.
 
     Raises:
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
@@ -130,7 +135,8 @@ def passages_from(path: Path, choice: Choice) -> Passages:
     names = pq.read_schema(path).names
     if choice.column not in names:
         raise ValueError(f"no column {choice.column!r} in {path}: score with --level full")
-    table = pq.read_table(path, columns=[n for n in (choice.column, TWIN + choice.column, *CARRIED) if n in names])
+    wanted = (choice.column, TWIN + choice.column, *READ)
+    table = pq.read_table(path, columns=[name for name in wanted if name in names])
     rows = _choose(table, choice)
     keep = np.zeros(len(table), dtype=bool)
     keep[np.concatenate(list(rows.values()))] = True
@@ -141,13 +147,14 @@ def _choose(table: pa.Table, choice: Choice) -> dict[str, np.ndarray]:
     """Row numbers of each sort."""
     scores, doc_ids = table[choice.column].to_numpy(), np.array(_doc_ids(table))
     recited = np.flatnonzero(scores >= choice.threshold)
-    learned, common = recited, recited[:0]
+    learned, common, rest = recited, recited[:0], np.flatnonzero(scores < choice.threshold)
     if TWIN + choice.column in table.column_names:
         kinds = memory(scores, table[TWIN + choice.column].to_numpy(), choice.threshold, choice.twin_threshold)
-        learned, common = np.flatnonzero(kinds == LEARNED), np.flatnonzero(kinds == COMMON)
+        known = _lifts(table) <= choice.lift
+        learned, common = np.flatnonzero(kinds == LEARNED), np.flatnonzero((kinds == COMMON) & known)
+        rest = rest[known[rest]]
     wanted = np.isin(doc_ids[learned], list(choice.documents)) | (not choice.documents)
     memorized, seen = learned[wanted], learned[~wanted]
-    rest = np.flatnonzero(scores < choice.threshold)
     if not len(memorized) or len(rest) < 2:
         raise ValueError(
             f"{len(memorized)} memorized passages of the wanted documents and {len(rest)} others; 1 and 2 are needed"
@@ -197,6 +204,11 @@ def _gathered(
         tokens[place[candidates[nearest]]],
         tokens[place[rows["common"]]],
     )
+
+
+def _lifts(table: pa.Table) -> np.ndarray:
+    """float64 [passages]: by how many nats a token the model knows a completion better than its twin."""
+    return np.array([np.mean(lifts) for lifts in table["token_lifts"].to_pylist()])
 
 
 def _alike(prompts: np.ndarray, others: np.ndarray) -> np.ndarray:

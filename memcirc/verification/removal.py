@@ -6,13 +6,14 @@ measured on
 
 - ``memorized``: passages of the test documents, which the circuit was not found on;
 - ``found on``: memorized passages of other documents, among them those that it was found on;
-- ``near``: passages that are not recited, as like the memorized ones in form and words as there are;
-- ``ordinary``: a random draw of what is not recited;
-- ``common``: passages that the twin recites as well;
+- text that the twin knows as well as the model: ``near``, as like the memorized passages in form and words as there
+  is; ``ordinary``, a random draw of what is not recited; ``common``, recited by both;
 - ``repeated random tokens``, which can only be copied.
 
 A circuit is *specific* (:func:`specific`) where the interval of what its removal adds to memorized passages lies above
-ten times what it adds to any kind of text that the twin knows as well, or above .1 nats where that is below .01.
+ten times what it adds to any other kind of text, or above .1 nats where that is below .01. Text that the model knows
+worse than by guessing (a loss above the logarithm of the vocabulary) is measured, and does not count: there is nothing
+to be lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ class Removal(OfPassages):
     (``intact``), with the circuit taken out (``removed``), and with everything taken out (``everything``: the twin, up
     to its last norm and unembedding). ``added`` is what taking the circuit out adds, with its 95 % bootstrap interval
     over documents (None with too few of them); ``random_added`` (and its 95th percentile) what connected random
-    circuits of its size add."""
+    circuits of its size add; ``guessing`` is the loss of who knows nothing, the logarithm of the vocabulary."""
 
     KEY = "removal"
 
@@ -57,6 +58,7 @@ class Removal(OfPassages):
     random_added: float
     random_q95: float
     n_random: int
+    guessing: float
 
 
 def removal(subject: Subject) -> list[Removal]:
@@ -91,6 +93,7 @@ def removal(subject: Subject) -> list[Removal]:
                 random_added=float(by_chance.mean()),
                 random_q95=float(np.quantile(by_chance, 0.95)),
                 n_random=len(by_chance),
+                guessing=float(np.log(subject.model.weights.d_vocab)),
             )
         )
     return found
@@ -113,14 +116,14 @@ def _texts(subject: Subject) -> Iterator[Text]:
 
 
 def others(rows: Sequence[Removal]) -> list[Removal]:
-    """The kinds of text that the twin knows as well."""
-    return [row for row in rows if row.text not in (MEMORIZED, FOUND_ON)]
+    """The other kinds of text of which the model knows something."""
+    return [row for row in rows if row.text not in (MEMORIZED, FOUND_ON) and row.intact < row.guessing]
 
 
 def specific(rows: Sequence[Removal]) -> bool:
     """Whether a circuit's removal harms memorized passages alone (module docstring)."""
     own = next(row for row in rows if row.text == MEMORIZED)
-    most = max(abs(row.added) for row in others(rows))
+    most = max((abs(row.added) for row in others(rows)), default=np.inf)
     return own.low is not None and own.low > (ADDED if most < NEGLIGIBLE else TIMES * most)
 
 

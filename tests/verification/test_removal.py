@@ -47,13 +47,30 @@ def test_each_kind_of_text_that_there_is_has_a_row() -> None:
         assert (row.ablation, row.base, row.n_random) == ("twin", "clean", 8)
 
 
+def test_what_the_model_knows_worse_than_by_guessing_does_not_count() -> None:
+    told = {"intact": 1.0, "guessing": 3.0}
+    rows = [
+        record(Removal, text="memorized", added=1.0, low=0.9, **told),
+        record(Removal, text="ordinary", added=0.0, **told),
+        record(Removal, text="repeated random tokens", added=2.0, intact=3.5, guessing=3.0),
+    ]
+    assert specific(rows)
+    assert not specific([rows[0], rows[2]])
+    assert not specific([*rows, record(Removal, text="common", added=0.5, **told)])
+
+
 def test_a_model_without_a_twin_has_no_such_check() -> None:
     assert list(WORK.jobs(subject(n_edges=5))) == []
 
 
 def judged(low: float | None, other: float, seen: float = 5.0) -> bool:
     kinds = {"memorized": (1.0, low), "found on": (seen, None), "near": (0.0, None), "ordinary": (other, None)}
-    return specific([record(Removal, text=text, added=added, low=bound) for text, (added, bound) in kinds.items()])
+    return specific(
+        [
+            record(Removal, text=text, added=added, low=bound, intact=1.0, guessing=3.0)
+            for text, (added, bound) in kinds.items()
+        ]
+    )
 
 
 @pytest.mark.parametrize(

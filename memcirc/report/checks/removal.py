@@ -37,15 +37,20 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     if not rows:
         return
     own = next(row for row in rows if row.text == MEMORIZED)
-    most = max(others(rows), key=lambda row: abs(row.added))
+    most = max(others(rows), key=lambda row: abs(row.added), default=None)
+    if most is None:
+        yield Finding(f"{label}: there is no other text that the model knows.", False)
+        return
     bounds = "" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})"
     share = f"{own.n_edges} edges" if own.n_edges != 1 else "1 edge"
+    passed_over = [row.text for row in rows if row.intact >= row.guessing]
+    worse = f"; {', '.join(passed_over)} it knows worse than by guessing, which is not counted" if passed_over else ""
     yield Finding(
         f"{label}: taken out by the twin's values, its {share} add {own.added:.2f}{bounds} nats a token to "
         f"{own.n_passages} memorized passages that it was not found on, of {own.everything - own.intact:.2f} that "
-        f"taking everything out adds, and at most {most.added:.3f} to text that the twin knows as well ({most.text}); "
-        f"random circuits of its size add {own.random_added:.2f} (threshold: {TIMES:g} times as much, or {ADDED:g} "
-        f"where that is below {NEGLIGIBLE:g}).",
+        f"taking everything out adds, and at most {most.added:.3f} to text that the twin knows as well ({most.text})"
+        f"{worse}; random circuits of its size add {own.random_added:.2f} (threshold: {TIMES:g} times as much, or "
+        f"{ADDED:g} where that is below {NEGLIGIBLE:g}).",
         specific(rows),
     )
 
