@@ -3,7 +3,7 @@
 1. Drafts teach the tokenizer its vocabulary.
 2. Background and families, measured in its tokens, make the corpus; each document stands in it once per copy.
 3. In the twin's corpus every line of a family is replaced by a fresh document.
-4. Both models are trained on the opening passages of their lines, from the same start and in the same order.
+4. Both models are trained on the opening passages of their lines, in the same order, and share the first steps.
 """
 
 import itertools

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import check_fields
+from memcirc.config import check_fields, in_unit_interval
 
 COPY_PATTERNS = ((20, 10, 5), (10, 5, 5), (20, 10, 2), (10, 10, 5), (10, 5, 1), (20, 5, 2))
 
@@ -32,6 +32,9 @@ class DemoConfig:
     heads: int = field(default=8, metadata={"help": "attention heads of a layer"})
     window: int = field(default=32, metadata={"help": "tokens that local attention reaches back"})
     steps: int = field(default=540, metadata={"help": "optimiser steps"})
+    shared: float = field(
+        default=0.25, metadata={"help": "share of the steps, the first ones, that both models have in common"}
+    )
     batch_size: int = field(default=32, metadata={"help": "passages of a step"})
     threads: int = field(default=2, metadata={"help": "threads that train: their number changes the order of sums"})
     learning_rate: float = field(default=3e-3, metadata={"help": "highest learning rate of the one-cycle schedule"})
@@ -43,6 +46,7 @@ class DemoConfig:
                 f"openings of {self.shortest_opening} to {self.longest_opening} tokens do not fit: "
                 f"accepted are 1 <= shortest <= longest < prompt_tokens ({self.prompt_tokens})"
             )
+        in_unit_interval(self, "shared")
         if self.vocabulary < 257:
             raise ValueError(
                 f"vocabulary {self.vocabulary} is too small: accepted are 257 (all bytes and an end mark) and more"
@@ -51,6 +55,11 @@ class DemoConfig:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if any(copies < 1 for pattern in self.copy_patterns for copies in pattern) or not self.copy_patterns:
             raise ValueError(f"copy_patterns {self.copy_patterns} must be counts of at least 1")
+
+    @property
+    def shared_steps(self) -> int:
+        """The first steps, which model and twin share."""
+        return round(self.shared * self.steps)
 
     @property
     def passage_tokens(self) -> int:
