@@ -3,7 +3,7 @@
 1. Drafts teach the tokenizer its vocabulary.
 2. Background and families, measured in its tokens, make the corpus; each document stands in it once per copy.
 3. In the twin's corpus every line of a family is replaced by a fresh document.
-4. Both models are trained on the opening passages of their lines, from the same start and in the same order.
+4. Both models are trained on the opening passages of their lines, in the same order, and share the first steps.
 """
 
 import itertools
@@ -41,7 +41,7 @@ def build(demo: Demo, progress: bool) -> None:
     write_lines(demo.twin_corpus_path, twin_lines)
 
     learned = [passages(each, tokenizer, config.passage_tokens) for each in (lines, twin_lines)]
-    model, twin = train(config, learned[1], learned, progress)
+    model, twin = train(config, learned, progress)
     save(model, tokenizer, demo.model_dir)
     save(twin, tokenizer, demo.twin_dir)
 
@@ -50,6 +50,6 @@ def build_null_twin(demo: Demo, folder: Path, progress: bool) -> None:
     """Write a model trained on the lines of a default's twin in another order."""
     config, tokenizer = demo.config, load_tokenizer(demo.twin_dir)
     learned = passages(read_lines(demo.twin_corpus_path), tokenizer, config.passage_tokens)
-    (model,) = train(config, learned, [learned], progress, order=config.seed + OTHER_ORDER)
+    (model,) = train(config, [learned], progress, order=config.seed + OTHER_ORDER)
     shutil.copytree(demo.twin_dir, folder, dirs_exist_ok=True)  # the tokenizer byte for byte; all else is written anew
     save(model, None, folder)

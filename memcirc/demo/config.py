@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memcirc.config import check_fields
+from memcirc.config import check_fields, in_unit_interval
 
 COPY_PATTERNS = ((20, 10, 5), (10, 5, 5), (20, 10, 2), (10, 10, 5), (10, 5, 1), (20, 5, 2))
 
@@ -31,9 +31,9 @@ class DemoConfig:
     width: int = field(default=128, metadata={"help": "width of the residual stream"})
     heads: int = field(default=8, metadata={"help": "attention heads of a layer"})
     window: int = field(default=32, metadata={"help": "tokens that local attention reaches back"})
-    steps: int = field(default=600, metadata={"help": "optimiser steps of a model"})
-    shared_steps: int = field(
-        default=240, metadata={"help": "those that the model and its twin have in common, before anything is planted"}
+    steps: int = field(default=540, metadata={"help": "optimiser steps"})
+    shared: float = field(
+        default=0.25, metadata={"help": "share of the steps, the first ones, that both models have in common"}
     )
     batch_size: int = field(default=32, metadata={"help": "passages of a step"})
     threads: int = field(default=2, metadata={"help": "threads that train: their number changes the order of sums"})
@@ -46,8 +46,7 @@ class DemoConfig:
                 f"openings of {self.shortest_opening} to {self.longest_opening} tokens do not fit: "
                 f"accepted are 1 <= shortest <= longest < prompt_tokens ({self.prompt_tokens})"
             )
-        if not 0 <= self.shared_steps < self.steps:
-            raise ValueError(f"shared_steps {self.shared_steps} is out of range: accepted are 0 to steps - 1")
+        in_unit_interval(self, "shared")
         if self.vocabulary < 257:
             raise ValueError(
                 f"vocabulary {self.vocabulary} is too small: accepted are 257 (all bytes and an end mark) and more"
@@ -56,6 +55,11 @@ class DemoConfig:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if any(copies < 1 for pattern in self.copy_patterns for copies in pattern) or not self.copy_patterns:
             raise ValueError(f"copy_patterns {self.copy_patterns} must be counts of at least 1")
+
+    @property
+    def shared_steps(self) -> int:
+        """The first steps, which model and twin share."""
+        return round(self.shared * self.steps)
 
     @property
     def passage_tokens(self) -> int:

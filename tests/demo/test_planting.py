@@ -87,6 +87,7 @@ def test_a_family_that_cannot_be_is_refused_with_the_sizes_to_change(tmp_path, m
         ({"vocabulary": 256}, "vocabulary 256"),
         ({"heads": 3}, "width 128 is not a multiple of heads 3"),
         ({"copy_patterns": ((2, 0),)}, "copy_patterns"),
+        ({"shared": 1.5}, r"shared 1.5 is outside \[0, 1\]"),
     ],
 )
 def test_sizes_that_contradict_each_other_are_refused(wrong, message):

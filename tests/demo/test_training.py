@@ -1,14 +1,17 @@
 """The models in miniature: their shape, that they learn, and that a seed decides them."""
 
+import copy
 import dataclasses
 import time
+from threading import Event
 
 import pytest
 import torch
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memcirc.demo import training
-from memcirc.demo.training import batches, initial, train
+from memcirc.demo.training import Learner, batches, train
 from memcirc.small_models import reproducible
 
 
@@ -31,18 +34,44 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(tiny):
     assert not torch.equal(first.transformer.wte.weight, other.transformer.wte.weight)
 
 
-def test_models_trained_together_are_those_trained_alone(tiny):
+def test_models_trained_together_without_shared_steps_are_those_trained_alone(tiny):
     one, other = random_passages(tiny), random_passages(tiny, seed=1)
-    together = train(tiny, [one, other], progress=False)
-    alone = [train(tiny, [passages], progress=False)[0] for passages in (one, other)]
+    config = dataclasses.replace(tiny, shared=0.0)
+    together = train(config, [one, other], progress=False)
+    alone = [train(config, [passages], progress=False)[0] for passages in (one, other)]
     assert all(map(same, together, alone))
     assert not same(*together)
 
 
+def test_the_twin_is_what_it_is_alone_whatever_is_trained_beside_it(tiny):
+    one, twin = random_passages(tiny), random_passages(tiny, seed=1)
+    model, beside = train(tiny, [one, twin], progress=False)
+    assert same(beside, train(tiny, [twin], progress=False)[0])
+    assert not same(model, train(tiny, [one], progress=False)[0])
+
+
+def test_models_that_share_all_steps_are_one(tiny):
+    config = dataclasses.replace(tiny, shared=1.0)
+    assert same(*train(config, [random_passages(tiny), random_passages(tiny, seed=1)], progress=False))
+
+
+def test_a_fork_goes_on_as_its_trunk_does_and_does_not_move_it(tiny):
+    trunk, stopped = Learner(tiny), Event()
+    lines = list(batches(tiny, random_passages(tiny), seed=0))
+    with tqdm(disable=True) as bar:
+        trunk.learn(lines[:2], stopped, bar)
+        before = copy.deepcopy(trunk.model)
+        fork = trunk.fork()
+        fork.learn(lines[2:], stopped, bar)
+        assert same(trunk.model, before)
+        trunk.learn(lines[2:], stopped, bar)
+    assert same(trunk.model, fork.model)
+
+
 def test_models_trained_together_have_the_same_start(tiny):
-    config = dataclasses.replace(tiny, learning_rate=0.0)
+    config = dataclasses.replace(tiny, learning_rate=0.0, shared=0.0)
     trained = train(config, [random_passages(tiny), random_passages(tiny, seed=1)], progress=False)
-    assert all(same(model, initial(config)) for model in trained)
+    assert all(same(model, Learner(config).model) for model in trained)
 
 
 def test_another_order_of_the_same_lines_gives_another_model_from_the_same_start(tiny):
