@@ -1,12 +1,15 @@
 """What the corpus says before any circuit: how much is recited, by copies, and where recitation breaks off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from memcirc.memorization.lift import COMMON, LEARNED, MEMORIES, NOT_RECITED, TWIN, memory
+from memcirc.pairs.scored import SCORE_COLUMN
 from memcirc.report.drawing import draw
 from memcirc.report.figures import CHANCE, FOUND, styled
 from memcirc.report.plotting import Figure
@@ -14,8 +17,13 @@ from memcirc.report.sections import Finding, Section
 from memcirc.statistics import wilson
 
 
-def corpus_section(scores: Path, out: Path) -> tuple[list[Section], list[Finding]]:
-    """The dose-response curve, where the corpus knows its copies, and what it says."""
+def corpus_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple[list[Section], list[Finding]]:
+    """The dose-response curve, where the corpus knows its copies, and what it says; of a model with a twin also what of
+    it was learned.
+
+    Args:
+        config: the section ``pairs`` of the run's configuration.
+    """
     names = pq.read_schema(scores).names
     table = pq.read_table(scores, columns=[n for n in ("exact", "memorization_score", "copies") if n in names])
     exact = table.column("exact").to_pylist()
@@ -30,7 +38,53 @@ def corpus_section(scores: Path, out: Path) -> tuple[list[Section], list[Finding
             "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
         )
         sections.append(Section("What is recited", drawings=(draw(out, "dose_response", drawn, caption),)))
-    return sections, recall_findings(copies, exact)
+    learned, told = learned_section(scores, config, out)
+    return [*sections, *learned], [*recall_findings(copies, exact), *told]
+
+
+def learned_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple[list[Section], list[Finding]]:
+    """What the model recites and its twin does not, and by how much the model knows passages better, by copies; nothing
+    of a model without a twin."""
+    column, names = SCORE_COLUMN[config.get("metric", "bleu")], pq.read_schema(scores).names
+    if TWIN + column not in names or "token_lifts" not in names:
+        return [], []
+    wanted = (column, TWIN + column, "token_lifts", "copies")
+    table = pq.read_table(scores, columns=[name for name in wanted if name in names])
+    own, twins = (table[name].to_numpy() for name in (column, TWIN + column))
+    kinds = memory(own, twins, config["threshold"], config["twin_threshold"])
+    lifts = np.array([np.mean(row) for row in table["token_lifts"].to_pylist()])
+    counts = {kind: int((kinds == kind).sum()) for kind in MEMORIES}
+    means = {kind: float(lifts[kinds == kind].mean()) for kind in MEMORIES if counts[kind]}
+    better = ", ".join(f"{kind} {mean:.2f}" for kind, mean in means.items())
+    text = (
+        f"Of {len(kinds)} windows the model recites {counts[LEARNED]} that its twin does not (learned) and "
+        f"{counts[COMMON]} that its twin recites as well (common); {counts[NOT_RECITED]} are not recited. It knows "
+        f"them better than its twin by so many nats a token: {better}."
+    )
+    copies = table["copies"].to_pylist() if "copies" in table.column_names else []
+    if None in copies or not copies:
+        return [], [Finding(text, counts[LEARNED] > 0)]
+    caption = (
+        "How much better the model knows a passage than its twin, which never saw it (nats a token: median, quartiles, "
+        "and 5th to 95th percentile), by how often it stands in the training corpus."
+    )
+    drawing = draw(out, "lift", lift_by_copies(copies, lifts), caption)
+    return [Section("What was learned", drawings=(drawing,))], [Finding(text, counts[LEARNED] > 0)]
+
+
+@styled
+def lift_by_copies(copies: Sequence[int], lifts: np.ndarray) -> Figure:
+    """The spread of the lift a token, for each number of copies in the corpus."""
+    levels = sorted(set(copies))
+    groups = [lifts[np.array(copies) == level] for level in levels]
+    figure = Figure(figsize=(5.2, 2.8))
+    axes = figure.subplots()
+    axes.boxplot(groups, whis=(5, 95), showfliers=False, medianprops={"color": FOUND}, widths=0.5)
+    axes.axhline(0, color=CHANCE, linewidth=0.8, linestyle="--")
+    labels = [f"{level}\nn = {len(group)}" for level, group in zip(levels, groups, strict=True)]
+    axes.set_xticks(range(1, len(levels) + 1), labels)
+    axes.set(xlabel="copies in the corpus", ylabel="lift, nats a token")
+    return figure
 
 
 def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list[Finding]:

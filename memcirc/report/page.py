@@ -33,7 +33,7 @@ ABOUT = {
 
 def write_report(files: RunFiles, out: Path) -> Path:
     """Write the page, its figures and its tables into a folder and return the page's path."""
-    parts = [corpus_section(files.scores, out)] if files.scores else []
+    parts = [corpus_section(files.scores, files.config["pairs"], out)] if files.scores else []
     parts += [task_section(task, of_task, out) for task, of_task in files.tasks.items()]
     if files.transfer:
         section, findings = transfer_section(files.transfer, out)
