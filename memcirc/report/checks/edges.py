@@ -1,0 +1,32 @@
+"""What a page shows of the edges' scores on memorized and other text."""
+
+from collections.abc import Iterator
+
+from memcirc.report.sections import Finding
+from memcirc.report.view import Evidence, Table, View
+from memcirc.verification.edges import EdgeTests
+
+MOSTLY = 0.5
+
+
+def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
+    for row in evidence.of(EdgeTests):
+        yield Finding(
+            f"{label}: {row.circuit_discovered} of its {row.n_edges} edges have other scores on {row.n_memorized} "
+            f"memorized passages than on {row.n_other} of other text (false discovery rate {row.level:.0%}; threshold: "
+            f"half of them); of all {row.graph_edges} edges {row.discovered} do, and {row.passing} pass the "
+            f"{row.level:.0%} test alone, where {row.level * row.graph_edges:.0f} would by chance.",
+            row.circuit_discovered >= MOSTLY * row.n_edges,
+        )
+
+
+TABLES = (
+    Table(
+        EdgeTests, "Edges that carry more of memorized passages than of other text",
+        ("mode", "n_memorized", "n_other", "graph_edges", "passing", "discovered", "n_edges", "circuit_passing",
+         "circuit_discovered"),
+        "Welch's test of every edge's score (nats a token, against the twin) on memorized passages against near and "
+        "ordinary text; passing: alone at 5 %; discovered: with the false discovery rate at 5 %.",
+    ),
+)  # fmt: skip
+VIEW = View(TABLES, findings=_findings)
