@@ -84,8 +84,13 @@ def edge_tests(subject: Subject) -> list[EdgeTests]:
 
 def token_scores(subject: Subject, pairs: Pairs) -> np.ndarray:
     """float64 [pairs, n_edges]: edge scores of each passage against the twin, nats a token."""
-    told: AttributionOptions = {"ablation": WAY.ablation, "objective": WAY.metric, "engine": subject.engine}
-    found = attribute(subject.model, pairs, METHOD, per_example=True, **told).per_example
+    told: AttributionOptions = {
+        "ablation": WAY.ablation,
+        "objective": WAY.metric,
+        "engine": subject.engine,
+        "per_example": True,
+    }
+    found = attribute(subject.model, pairs, METHOD, **told).per_example
     assert found is not None
     return found.double().numpy() / np.array([len(pair.answer_sequence_ids) for pair in pairs])[:, None]
 
