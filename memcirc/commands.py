@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
+OF_A_REAL_MODEL = {"n_random": 20, "curve_points": 10, "n_rediscoveries": 20, "n_splits": 2, "n_passages": 16}
+"""How much verification measures where a circuit takes a second."""
 Command = Callable[[dict[str, Any], list[str]], None]
 """Given the options that were said, and the words of the command line for the manifest."""
 
@@ -55,15 +57,20 @@ def _demo_real(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo.real import ensure_real
 
     print(f"SmolLM2-135M with planted passages: in {DEMO_CACHE}, made there at first (25 minutes)", file=sys.stderr)
-    _run_demo(ensure_real(Path(DEMO_CACHE)), {"contrastive_mode": "learned"}, options, argv)
+    sections = {"model": {"contrastive_mode": "learned"}, "discover": {"scan": False}, "verify": OF_A_REAL_MODEL}
+    _run_demo(ensure_real(Path(DEMO_CACHE)), sections, options, argv)
 
 
-def _run_demo(demo: "Demo | RealDemo", model: dict[str, Any], options: dict[str, Any], argv: list[str]) -> None:
-    """The whole pipeline on a model and its twin that were made here."""
+def _run_demo(
+    demo: "Demo | RealDemo", sections: dict[str, dict[str, Any]], options: dict[str, Any], argv: list[str]
+) -> None:
+    """The whole pipeline on a model and its twin that were made here, with these sections of the configuration."""
     from memcirc.run.command import run_stages
 
+    named = {"model_name": str(demo.model_dir), "twin_name": str(demo.twin_dir)}
     stored: dict[str, dict[str, Any]] = {
-        "model": {"model_name": str(demo.model_dir), "twin_name": str(demo.twin_dir), **model},
+        **sections,
+        "model": {**named, **sections.get("model", {})},
         "prepare": {
             "dataset": str(demo.corpus_path),
             "prompt_tokens": demo.prompt_tokens,

@@ -43,6 +43,7 @@ class DiscoverConfig:
     reverse: bool = option(False, "exchange the base and the source prompt", flags=("--reverse_clean_corrupt",))
     by: str = option("abs", "rank edges by absolute or by signed score", choices=("abs", "signed"))
     selection: str = option("top", "highest scores, or greedy growth from the logits", choices=("top", "greedy"))
+    scan: bool = option(True, "also measure the sizes below the one that bisection finds")
     engine: str = option("native", "who computes", choices=tuple(ENGINES))
     batch_size: int = option(16, "pairs in one attribution pass", name="eap_batch_size")
     seed: int = option(0, "seed of method random", name="attribution_seed")

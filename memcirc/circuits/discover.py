@@ -70,6 +70,7 @@ def discover(
             metric=config.metric,
             by=config.by,
             selection=config.selection,
+            scan=config.scan,
             ablation=config.ablation,
             reverse=config.way(mode).reverse,
             reference=joined(train, validation),
