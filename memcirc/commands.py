@@ -57,7 +57,11 @@ def _demo_real(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo.real import ensure_real
 
     print(f"SmolLM2-135M with planted passages: in {DEMO_CACHE}, made there at first (25 minutes)", file=sys.stderr)
-    sections = {"model": {"contrastive_mode": "learned"}, "discover": {"scan": False}, "verify": OF_A_REAL_MODEL}
+    sections: dict[str, dict[str, Any]] = {
+        "model": {"contrastive_mode": "learned"},
+        "discover": {"scan": False},
+        "verify": OF_A_REAL_MODEL,
+    }
     _run_demo(ensure_real(Path(DEMO_CACHE)), sections, options, argv)
 
 

@@ -31,9 +31,9 @@ class DemoConfig:
     width: int = field(default=128, metadata={"help": "width of the residual stream"})
     heads: int = field(default=8, metadata={"help": "attention heads of a layer"})
     window: int = field(default=32, metadata={"help": "tokens that local attention reaches back"})
-    steps: int = field(default=540, metadata={"help": "optimiser steps"})
+    steps: int = field(default=600, metadata={"help": "optimiser steps of each model"})
     shared: float = field(
-        default=0.25, metadata={"help": "share of the steps, the first ones, that both models have in common"}
+        default=0.4, metadata={"help": "share of the steps, the first ones, that both models have in common"}
     )
     batch_size: int = field(default=32, metadata={"help": "passages of a step"})
     threads: int = field(default=2, metadata={"help": "threads that train: their number changes the order of sums"})
