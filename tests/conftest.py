@@ -31,6 +31,7 @@ MINIATURE = DemoConfig(
     heads=4,
     window=8,
     steps=200,
+    shared=0.0,
     batch_size=16,
     threads=1,
 )
