@@ -16,7 +16,7 @@ worse than by guessing (a loss above the logarithm of the vocabulary) is measure
 to be lost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,17 +62,22 @@ class Removal(OfPassages):
 
 
 def removal(subject: Subject) -> list[Removal]:
-    """A row for each kind of text.
+    """A row for each kind of text of which there are passages.
 
     Raises:
         ValueError: no passages were given.
     """
+    return removal_from(subject, _texts(subject))
+
+
+def removal_from(subject: Subject, texts: Iterable[Text]) -> list[Removal]:
+    """A row for each of some kinds of text."""
     mask, settings = subject.mask, subject.settings
     drawn = torch.Generator().manual_seed(settings.seed)
     random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
     kept = torch.stack([torch.ones_like(mask), ~mask, torch.zeros_like(mask), *~random])
     found = []
-    for text in _texts(subject):
+    for text in texts:
         values = losses(subject.model, text.pairs, kept, WAY, engine=subject.engine)
         intact, removed, everything = values[:3]
         by_chance = values[3:].mean(1) - intact.mean()

@@ -6,6 +6,7 @@ from typing import Any
 
 from memcirc.alignment import Alignment
 from memcirc.report.sections import Finding, write_page
+from memcirc.studies.pii.circuit_section import circuit_finding, circuit_section
 from memcirc.studies.pii.model_sections import (
     basis_section,
     direct_section,
@@ -39,6 +40,7 @@ def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any])
         *part_sections(out, results),
         *separation_section(out, results),
         generation_section(results),
+        circuit_section(out, results.circuits),
         *misaligned_section(out, results),
     ]
     return write_page(
@@ -66,6 +68,7 @@ def _findings(results: PiiResults) -> list[Finding]:
             f"Free generation and teacher-forced exact match say the same on {results.agreement:.0%} of the passages.",
             results.agreement == 1,
         ),
+        circuit_finding(results.circuits),
         *_misaligned(results),
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.result import Sweep
 from memcirc.studies.pii.alignment import SwappedAlignment
+from memcirc.studies.pii.circuit_results import InjectedCircuits, NoCircuits
 from memcirc.studies.pii.samples import Sample
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
@@ -65,7 +66,8 @@ class PiiResults:
     log-probability of the answers in either model, ``heads`` [output or pattern, layer, head] in nats, ``patterns`` the
     attention of the strongest by title, ``direct`` by model and part, ``paths`` by name; ``path_matrix`` [sender,
     receiver] over ``path_nodes``; ``restored`` the set that reaches ``restored_goal``; ``agreement`` the share of
-    passages on which generation and teacher forcing say the same; ``misaligned`` None without such a control.
+    passages on which generation and teacher forcing say the same; ``circuits`` those of the analysed passages, with the
+    control as twin, or why there are none; ``misaligned`` None without such a control.
     """
 
     samples: Sequence[Sample]
@@ -91,6 +93,7 @@ class PiiResults:
     variants: Sequence[Mapping[str, Any]]
     generations: Sequence[Mapping[str, str]]
     agreement: float
+    circuits: InjectedCircuits | NoCircuits
     misaligned: SwappedAlignment | None
     misaligned_effects: Sequence[SiteEffect]
 

@@ -42,6 +42,18 @@ def of_corpus(corpus: PiiCorpus, model: Model) -> list[Sample]:
     ]
 
 
+def known_to_both(corpus: PiiCorpus, model: Model) -> dict[str, list[Sample]]:
+    """By kind, documents that target and control have seen alike: records of other people, and as many neutral ones,
+    each cut in two at its middle word."""
+    decoys = [_encoded(model, r.prompt, r.answer, kind=r.kind, copies=r.copies) for r in corpus.decoys]
+    neutral = []
+    for text in corpus.background[: len(decoys)]:
+        words = text.split(" ")
+        prompt = " ".join(words[: len(words) // 2])
+        neutral.append(_encoded(model, prompt, text[len(prompt) :]))
+    return {"decoys": decoys, "neutral documents": neutral}
+
+
 def of_file(path: Path, model: Model) -> list[Sample]:
     """Read a JSON list of samples.
 
@@ -87,13 +99,17 @@ def _encoded(model: Model, prompt: str, answer: str, **about: Any) -> Sample:
 
 
 def pairs_of(samples: Sequence[Sample]) -> Pairs:
-    """Samples as pairs of one prompt, which two models read: the answers whole, and their first tokens."""
+    """Samples as pairs of one prompt, which two models read: the answers whole, and their first tokens; the kind of
+    value is the subset."""
     return Pairs(
         tuple(
-            Pair(s.prompt_ids, s.prompt_ids, s.answer_ids[:1], s.answer_ids[:1], s.answer_ids, doc_id=s.prompt)
+            Pair(
+                s.prompt_ids, s.prompt_ids, s.answer_ids[:1], s.answer_ids[:1], s.answer_ids, doc_id=s.prompt,
+                subset=s.kind, copies=s.copies,
+            )
             for s in samples
         )
-    )
+    )  # fmt: skip
 
 
 def tokens_of(samples: Sequence[Sample]) -> Pairs:

@@ -8,7 +8,8 @@
 5. The smallest set of components that restores the answer; whether pairs add up; 10 copies against 20.
 6. Memorized and other passages in the residual stream: PCA, separation by layer.
 7. Prompts slightly changed; free generation under a patch.
-8. The same sweep with a control of another initialisation: what misalignment looks like.
+8. The circuits of the injected records, with the control as the target's twin; suppression, and what it costs.
+9. The same sweep with a control of another initialisation: what misalignment looks like.
 """
 
 import sys
@@ -38,11 +39,12 @@ from memcirc.studies.pii.effects import (
     site_effects,
     token_effects,
 )
+from memcirc.studies.pii.injected_circuits import injected_circuits
 from memcirc.studies.pii.page import write_pii_page
 from memcirc.studies.pii.readings import attention_patterns, direct_parts, separation
 from memcirc.studies.pii.recitation import generations, recall, variants
 from memcirc.studies.pii.results import INTO, OUT_OF, PiiResults, SiteEffect, after_blocks
-from memcirc.studies.pii.samples import Sample, of_corpus, of_file
+from memcirc.studies.pii.samples import Sample, known_to_both, of_corpus, of_file
 from memcirc.studies.pii.training import train_all
 from memcirc.studies.pii.two_models import LOGPROB, TwoModels
 from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
@@ -55,10 +57,11 @@ SUPPRESSION, OTHER_CONTROL = "control into target", "target into misaligned cont
 
 def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Path:
     """Run the study in a run directory and return the page's path."""
-    target, control, misaligned, samples = _models(run_dir, config, force, progress)
+    two, misaligned = _models(run_dir, config, force, progress)
+    target, control = two.target, two.control
     check_models(control, target)
     with torch.no_grad():
-        results = study(TwoModels(target, control, samples, progress), misaligned, config.tokens)
+        results = study(two, misaligned, config.tokens)
     if results.alignment.warning:  # that of the control of another initialisation is meant, and stands on the page
         print(f"memcirc: warning: {results.alignment.warning}", file=sys.stderr)
     write_table(run_dir / "pii" / "patches.parquet", joined_tables(results.sweeps))
@@ -67,18 +70,17 @@ def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Pa
     return write_pii_page(run_dir / "report", results, statement)
 
 
-def _models(
-    run_dir: Path, config: PiiConfig, force: bool, progress: bool
-) -> tuple[Model, Model, Model | None, Sequence[Sample]]:
+def _models(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> tuple[TwoModels, Model | None]:
+    """Both models with their samples, and a control of another initialisation, if there is one."""
     if config.own_models:
         target, control = (load_model(name, device=config.device) for name in (config.target, config.control))
-        return target, control, None, of_file(Path(config.samples), target)
+        return TwoModels(target, control, of_file(Path(config.samples), target), progress), None
     corpus, folder = make_corpus(config.seed), run_dir / "models"
     settings = {"seed": config.seed, "misaligned": config.misaligned}
     made_once(folder, settings, force, lambda: train_all(corpus, config.seed, config.misaligned, folder, progress))
     target, control = (load_model(str(folder / name), device=config.device) for name in ("target", "control"))
     other = load_model(str(folder / "misaligned"), device=config.device) if config.misaligned else None
-    return target, control, other, of_corpus(corpus, target)
+    return TwoModels(target, control, of_corpus(corpus, target), progress, known_to_both(corpus, target)), other
 
 
 def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults:
@@ -106,6 +108,8 @@ def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults
     paths = PathPatching(comparison, question)
     nodes, matrix = path_matrix(paths)
     written, agreement = generations(two, analysed, restored, n_tokens)
+    say("circuits of the injected records, and the target without them")
+    circuits = injected_circuits(two, injected, analysed)
     say("recall, direct effects, passages, changed prompts")
     return PiiResults(
         samples=two.samples,
@@ -133,6 +137,7 @@ def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults
         variants=variants(two, injected),
         generations=written,
         agreement=agreement,
+        circuits=circuits,
         misaligned=None if misaligned is None else align(*two.answered(analysed, misaligned)),
         misaligned_effects=[] if other is None else site_effects(two, other, analysed, analysed),
     )

@@ -1,7 +1,7 @@
 """The two models of the study, and what is asked of them: recitation, and the effect of patches between them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,12 +23,14 @@ LOGPROB, EXACT = "sequence_logprob", "exact_match"
 
 @dataclass(frozen=True, eq=False)
 class TwoModels:
-    """The two models with the passages on which they are compared."""
+    """The two models with the passages on which they are compared; ``known``: by kind, text that both have seen, where
+    there is such."""
 
     target: Model
     control: Model
     samples: Sequence[Sample]
     progress: bool
+    known: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
 
     @property
     def by_name(self) -> dict[str, Model]:

@@ -10,8 +10,19 @@ from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.result import Sweep
 from memcirc.report.sections import Section
 from memcirc.studies.pii.alignment import SwappedAlignment
+from memcirc.studies.pii.circuit_results import (
+    FoundCircuit,
+    GroupKept,
+    InjectedCircuits,
+    OtherSplit,
+    PlaceCount,
+    Suppressed,
+)
 from memcirc.studies.pii.results import INTO, OUT_OF, PiiResults, Recall, SiteEffect
 from memcirc.studies.pii.samples import Sample
+from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.removal import FOUND_ON, MEMORIZED, Removal
+from tests.report.records import record
 
 ALIGNED, APART = SwappedAlignment((0.9, 0.8), (1.0, 0.7), {"one": -1.0}), SwappedAlignment((0.9, 0.2), (1.0, 0.7), {})
 
@@ -26,6 +37,41 @@ EFFECTS = [
     effect("mlp_out", 0, 1.0), effect("resid_post", 0, 2.0), effect("attn_out", 1, 1.0), effect("mlp_out", 1, 2.0),
     effect("resid_post", 1, 6.0),
 ]  # fmt: skip
+
+
+def measurement(mode: str, reverse: bool, faithfulness: float | None) -> Measurement:
+    return record(Measurement, mode=mode, ablation="twin", reverse=reverse, faithfulness=faithfulness, n_pairs=5)
+
+
+def removal(text: str, added: float, low: float | None = None) -> Removal:
+    return record(
+        Removal, text=text, added=added, low=low, high=None if low is None else 2 * added - low, intact=1.0,
+        removed=1.0 + added, guessing=6.0, n_passages=5,
+    )  # fmt: skip
+
+
+def made_circuits() -> InjectedCircuits:
+    """Two edges of ten keep .8 of the records, one is necessary and leaves .125; it costs decoys .05 nats."""
+    return InjectedCircuits(
+        n_records={"train": 2, "validation": 1, "test": 5},
+        n_edges=10,
+        target=0.85,
+        sufficient=FoundCircuit(
+            ("input->a0.h0<q>", "input->m0"), 0.9, measurement("tree", False, 0.8), {0: 0.0, 2: 0.8}
+        ),
+        necessary=FoundCircuit(("input->m0",), 0.9, measurement("edge", True, 0.875), {0: 0.0, 1: 0.875}),
+        other_splits=[OtherSplit(1, 3, 0.9, 1, 0.1, 1.0), OtherSplit(2, 5, 0.7, 2, None, 0.5)],
+        groups=[GroupKept("copies", "20", 4, 1, 0.75, 0.25), GroupKept("type", "id", 2, 0, None, None)],
+        places=[PlaceCount("read by", "layer 0", 6, 2, 1)],
+        removal=[
+            removal(MEMORIZED, 2.0, 1.5), removal(FOUND_ON, 2.5), removal("decoys", 0.05), removal("other", -0.01)
+        ],
+        suppression=[
+            Suppressed(MEMORIZED, 5, 1.0, 0.2, 0.0, 0.0), Suppressed(FOUND_ON, 3, 1.0, 0.0, 0.0, 0.0),
+            Suppressed("decoys", 4, 0.0, 0.0, 0.75, 0.5), Suppressed("other", 4, 0.0, 0.0, 0.9, 0.8),
+        ],
+        warning=None,
+    )  # fmt: skip
 
 
 def made_results() -> PiiResults:
@@ -61,6 +107,7 @@ def made_results() -> PiiResults:
         variants=[],
         generations=[],
         agreement=1.0,
+        circuits=made_circuits(),
         misaligned=None,
         misaligned_effects=[],
     )  # fmt: skip

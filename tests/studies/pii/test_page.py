@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from memcirc.studies.pii.circuit_results import NoCircuits
 from memcirc.studies.pii.page import _findings, write_pii_page
 from memcirc.studies.pii.results import INTO, PiiResults, Recall
 from tests.studies.pii.made import ALIGNED, APART, effect
@@ -13,7 +14,7 @@ from tests.studies.pii.made import ALIGNED, APART, effect
 
 def test_findings_say_the_numbers_and_whether_they_meet_their_thresholds(results: PiiResults) -> None:
     told = {finding.text.split(":")[0].split(",")[0]: finding for finding in _findings(results)}
-    assert [finding.holds for finding in told.values()] == [True, None, True, True, True, True]
+    assert [finding.holds for finding in told.values()] == [True, None, True, True, True, True, True]
     assert told["Answers recited exactly by copies in the training data"].text.endswith("0 of 4 at 1, 3 of 4 at 20.")
     assert "+2.00, +6.00 nats (the gap between the models is 8.00)" in told["Residual stream"].text
 
@@ -27,9 +28,10 @@ def test_findings_say_the_numbers_and_whether_they_meet_their_thresholds(results
         ({"effects": {INTO: [effect("resid_post", 0, 2.0), effect("resid_post", 1, 1.0)]}}, 3, False),
         ({"effects": {INTO: [effect("resid_post", 0, -1.0), effect("resid_post", 1, 1.0)]}}, 3, False),
         ({"agreement": 0.5}, 5, False),
-        ({"misaligned": APART, "misaligned_effects": [effect("resid_post", 1, -9.0)]}, 6, True),
-        ({"misaligned": ALIGNED, "misaligned_effects": [effect("resid_post", 1, -9.0)]}, 6, False),
-        ({"misaligned": APART, "misaligned_effects": [effect("resid_post", 1, 0.5)]}, 6, False),
+        ({"circuits": NoCircuits("too few")}, 6, None),
+        ({"misaligned": APART, "misaligned_effects": [effect("resid_post", 1, -9.0)]}, 7, True),
+        ({"misaligned": ALIGNED, "misaligned_effects": [effect("resid_post", 1, -9.0)]}, 7, False),
+        ({"misaligned": APART, "misaligned_effects": [effect("resid_post", 1, 0.5)]}, 7, False),
     ],
 )
 def test_a_threshold_is_missed_where_it_should_be(
@@ -49,3 +51,4 @@ def test_the_page_has_every_section_once_and_the_statement_last(results: PiiResu
     assert len(titles) == len(set(titles))
     assert titles[-1] == "What was run"
     assert titles.index("Paths") < titles.index("Sets of components") < titles.index("Free generation")
+    assert "The circuit of the injected records" in titles

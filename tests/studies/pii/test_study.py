@@ -28,6 +28,15 @@ def test_a_pair_of_ones_own_runs_to_a_page(pair: Path, tmp_path: Path) -> None:
     assert aliases["blocks.0.hook_resid_pre"] == "hook_embed"
     assert aliases["blocks.1.attn.hook_rot_q"] == "blocks.1.attn.hook_q"
     assert results["agreement"] == 1.0
+    circuits = results["circuits"]
+    assert circuits["n_records"] == {"train": 3, "validation": 1, "test": 1}
+    assert [row["text"] for row in circuits["removal"]] == ["memorized", "found on", "people in no corpus"]
+    assert [row["text"] for row in circuits["suppression"]] == ["memorized", "found on", "people in no corpus"]
+    assert [row["before"] for row in circuits["suppression"]] == [1.0, 1.0, 1.0]
+    assert circuits["necessary"]["test"]["way"] == {
+        "mode": "edge", "ablation": "twin", "reverse": True, "dangling": "keep", "metric": "sequence_logprob"
+    }  # fmt: skip
+    assert {row["group"] for row in circuits["groups"]} == {"10", "20", "words"}
     assert results["ends"]["target"] > results["ends"]["control"]
     models = [load_model(str(pair / name), device="cpu") for name in ("control", "target")]
     pairs = pairs_of([sample for sample in of_file(pair / "samples.json", models[1]) if sample.injected])
@@ -93,3 +102,10 @@ def test_the_recipe_memorizes_by_frequency_and_residual_patches_help_only_in_a_s
     assert residual[0] > 0
     assert all(e["effect"] < 0 for e in results["misaligned_effects"] if e["kind"] == "resid_post")
     assert min(results["misaligned"]["cosine"]) < 0.5
+    circuits = results["circuits"]
+    added = {row["text"]: row["added"] for row in circuits["removal"]}
+    assert added["memorized"] > 1
+    assert max(abs(added[name]) for name in ("decoys", "neutral documents", "people in no corpus")) < 0.5
+    said = {row["text"]: (row["before"], row["after"]) for row in circuits["suppression"]}
+    assert said["memorized"] == (1.0, 0.0)
+    assert len(circuits["necessary"]["edges"]) < len(circuits["sufficient"]["edges"]) < 0.2 * circuits["n_edges"]
