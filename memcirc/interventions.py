@@ -136,6 +136,14 @@ class RunSettings:
         return "clean" if self.ablated.other_model else self.base
 
     @property
+    def role(self) -> str:
+        """What the smallest circuit that is found in this way is to what was learned, against a twin: sufficient or
+        necessary; empty for another ablation or direction."""
+        if not self.ablated.other_model or self.base != "clean":
+            return ""
+        return "sufficient" if self.mode == "tree" else "necessary"
+
+    @property
     def direction(self) -> str:
         """Does patching take the clean behaviour away (base clean) or bring it back (base corrupt)?"""
         return "noising" if self.base == "clean" else "denoising"

@@ -78,3 +78,16 @@ def test_a_reader_is_warned_of_one_kind_of_combination() -> None:
 def test_settings_are_what_autocircuit_and_the_study_take_unless_told_otherwise() -> None:
     assert RunSettings("tree") == RunSettings("tree", "resample", False, "keep")
     assert Way("tree").metric == "logit_diff"
+
+
+def test_against_a_twin_a_circuit_is_sufficient_or_necessary() -> None:
+    found = {
+        (mode, reverse): RunSettings(mode, "twin", reverse).role for mode, reverse in product(MODES, (False, True))
+    }
+    assert found == {
+        ("tree", False): "sufficient",
+        ("tree", True): "",
+        ("edge", True): "necessary",
+        ("edge", False): "",
+    }
+    assert RunSettings("tree", "resample").role == ""

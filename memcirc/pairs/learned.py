@@ -52,7 +52,7 @@ def learned_pairs(scored: Scored, dropped: Counter[str]) -> Iterator[Pair]:
 
 def _pair(scored: Scored, row: int, length: int, answer: tuple[int, ...]) -> Pair:
     prompt = scored.prompt(row, length)
-    return Pair(prompt, prompt, answer[:1], answer[:1], answer, divergence=length, **scored.origin(row))
+    return Pair(prompt, prompt, answer[:1], answer[:1], answer, **scored.origin(row))
 
 
 def gated(pairs: Pairs, model: Model, lift: float) -> Pairs:

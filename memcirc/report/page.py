@@ -140,6 +140,7 @@ def _contrast(pair: Mapping[str, Any]) -> Contrast:
     about = [pair.get("subset", ""), pair.get("doc_id", "")]
     about += [f"{pair['copies']} copies"] if pair.get("copies") else []
     about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []
+    about += [f"lift {pair['lift']:.2f} nats a token"] if pair.get("lift") is not None else []
     about += [f"similarity {pair['similarity']:.2f}"] if pair.get("similarity") is not None else []
     return Contrast(
         about=" · ".join(part for part in about if part),

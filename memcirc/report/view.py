@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from memcirc.interventions import principal
+from memcirc.interventions import RunSettings, principal
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.figures import panels
 from memcirc.report.plotting import Axes, Figure
@@ -160,8 +160,14 @@ def findings_of(evidence: Evidence) -> list[Finding]:
         finding
         for mode in evidence.modes
         for view in views()
-        for finding in view.findings(f"{evidence.task}, {mode}", evidence.of_mode(mode))
+        for finding in view.findings(_label(evidence, mode), evidence.of_mode(mode))
     ]
+
+
+def _label(evidence: Evidence, mode: str) -> str:
+    """The circuit that findings are about."""
+    found_in = RunSettings(mode, evidence.ablation, reverse=mode == "edge")
+    return f"{evidence.task}, {found_in.role} circuit ({mode})" if found_in.role else f"{evidence.task}, {mode}"
 
 
 def card_line(rows: Sequence[Mapping[str, Any]]) -> str:
