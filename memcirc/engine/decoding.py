@@ -80,7 +80,7 @@ def decode(
     weights = model.weights
     if prompts.shape != corrupt.shape:
         raise ValueError(f"prompts of shape {list(prompts.shape)} and corrupt ones of {list(corrupt.shape)} differ")
-    length = prompts.shape[1] + n_tokens
+    length = prompts.shape[1] + max(n_tokens - 1, 0)
     if length > weights.n_ctx:
         raise ValueError(f"{length} positions are asked for; the model reads at most {weights.n_ctx}")
     with torch.inference_mode(False), torch.no_grad():
@@ -193,10 +193,9 @@ def _means(weights: Weights, ablation: Ablation, reference: Pairs | None, length
     if reference is None:
         raise ValueError(f"ablation {ablation.name!r} averages over reference pairs; none were given")
     found = mean_outputs(weights, reference, ablation, True, Workspace(weights.device))
-    if not found.constant and len(found.embed) < length - 1:
+    if not found.constant and len(found.embed) < length:
         raise ValueError(
-            f"the reference reaches {len(found.embed)} positions, generation {length - 1}; give longer pairs or "
-            "mean-all"
+            f"the reference reaches {len(found.embed)} positions, generation {length}; give longer pairs or mean-all"
         )
     return found
 

@@ -2,7 +2,8 @@
 ablated.
 
 The circuit runs at every position, also those it generates (:mod:`memcirc.engine.decoding`); ablation values come from
-the prompt of a passage that is not memorized, followed by the same generated tokens. ``extracted`` is the share of
+the prompt of a passage that is not memorized, followed by the same generated tokens, or, of a circuit that was found
+against a twin, from that on the same tokens. ``extracted`` is the share of
 passages whose completion is exact, ``score`` the mean share of tokens that equal the truth.
 """
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from memcirc.engine.decoding import decode
-from memcirc.interventions import Way
+from memcirc.interventions import ABLATIONS, Way
 from memcirc.verification.check import Work
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
@@ -22,7 +23,7 @@ from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
 
 RANDOM_CIRCUITS = 5
-WAY = Way("tree", "resample")
+MODE = "tree"
 RUNS = ("model", "only the circuit", "without the circuit", "only random", "without random", "nothing")
 
 
@@ -49,7 +50,7 @@ class Generation(OfPassages):
 
 
 def generation(subject: Subject) -> list[Generation]:
-    """All runs under resample, over all passages and by copies.
+    """All runs, over all passages and by copies.
 
     Raises:
         ValueError: no passages were given, they do not fit the model's context, or another engine than the native one,
@@ -72,13 +73,18 @@ def generation(subject: Subject) -> list[Generation]:
     return found
 
 
+def _way(subject: Subject) -> Way:
+    """How completions are generated."""
+    return Way(MODE, subject.ablation if ABLATIONS[subject.ablation].other_model else "resample")
+
+
 def _equal(subject: Subject, passages: Passages, kept: Tensor) -> np.ndarray:
     """bool [passages, generated]: which generated tokens equal the truth."""
     n = passages.prompt_tokens
     truth = passages.memorized[:, n:]
     corrupt = passages.others[np.arange(len(truth)) % len(passages.others), :n]
     prompts = torch.from_numpy(passages.memorized[:, :n])
-    said = decode(subject.model, prompts, torch.from_numpy(corrupt), kept, truth.shape[1])
+    said = decode(subject.model, prompts, torch.from_numpy(corrupt), kept, truth.shape[1], _way(subject).ablation)
     return np.asarray(said.numpy() == truth)
 
 
@@ -88,7 +94,7 @@ def _row(subject: Subject, run: str, equal: np.ndarray, copies: int | None, n_ed
     return Generation(
         run=run,
         mode=subject.mode,
-        way=WAY,
+        way=_way(subject),
         n_edges=n_edges,
         n_circuits=len(equal),
         copies=copies,
