@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from memcirc.config import shortened
-from memcirc.decoder.weights import Weights
+from memcirc.decoder.weights import Block, Weights
 from memcirc.interventions import Ablation
 from memcirc.models import Model
 
@@ -49,6 +49,8 @@ def exchanged(model: Model) -> Model:
 
 def check_twin(model: Model, twin: Model) -> None:
     """Raises ValueError for a twin whose values mean nothing in the model, or are the model's own; says which part."""
+    if not isinstance(twin, Model):
+        raise ValueError(f"a {type(twin).__name__} is no twin; load_model gives one")
     for (what, ours), (_, theirs) in zip(_facts(model), _facts(twin), strict=True):
         if ours != theirs:
             raise ValueError(
@@ -69,12 +71,23 @@ def _facts(model: Model) -> list[tuple[str, Any]]:
         ("heads, keys and values of a layer", (shape.n_heads, shape.n_kv_heads)),
         ("numbers of a head, of the stream, of an MLP", (weights.d_head, weights.d_model, weights.d_mlp)),
         ("graph", shape),
-        ("windows of attention", [block.attention.window for block in weights.blocks]),
+        ("what blocks compute", [_kind(block) for block in weights.blocks]),
         ("size of the vocabulary", len(weights.embedding)),
         ("tokenizer", model.tokenizer_fingerprint),
         ("dtype", model.dtype_name),
         ("device", str(model.device)),
     ]
+
+
+def _kind(block: Block) -> tuple[Any, ...]:
+    """What a block computes, besides its matrices."""
+    attention, mlp = block.attention, block.mlp
+    norms = [attention.norm, attention.post, attention.query_norm, *([] if mlp is None else [mlp.norm, mlp.post])]
+    return (
+        *(attention.window, attention.scale, attention.cap, attention.rotary, attention.multiplier),
+        *(None if norm is None else (norm.centred, norm.eps) for norm in norms),
+        *(() if mlp is None else (mlp.activation, mlp.multiplier)),
+    )
 
 
 def _turns_alike(one: Weights, other: Weights) -> bool:

@@ -20,6 +20,7 @@ from transformers import (
 
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.twins import beside
 
 D_VOCAB = 31
 LAYERS, HEADS, WIDTH, CONTEXT = 3, 4, 16, 24
@@ -119,6 +120,11 @@ def small_model(name: str, seed: int = 0, dtype: str = "float64") -> Model:
         # transformers computes some parts in float32 whatever the dtype: compare in float32, then widen
         return load_model(small_hf_model(name, seed).hooked, device="cpu", dtype=dtype)
     return load_model(_transformers(name, seed), device="cpu", dtype=dtype)
+
+
+def small_pair(name: str) -> Model:
+    """A model with a twin: another of the same shape."""
+    return beside(small_model(name), small_model(name, seed=3))
 
 
 def small_hf_model(name: str, seed: int = 0) -> Model:

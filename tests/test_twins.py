@@ -11,6 +11,7 @@ from memcirc.circuits.runner import circuit_runner
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.twins import beside, check_twin, exchanged
+from memcirc.verification.origin import check_origin
 from tests.decoder.families import loaded
 from tests.models import random_pairs, small_model
 
@@ -113,6 +114,14 @@ def test_a_search_runs_against_the_twin_and_results_name_it() -> None:
     assert scores.origin["twin_fingerprint"] == twin.fingerprint != scores.origin["model_fingerprint"]
 
 
+def test_a_circuit_found_against_another_twin_is_refused() -> None:
+    model, pairs = loaded("llama"), same_prompts()
+    scores = attribute(model, pairs, "eap", ablation="twin", twin=near_twin("llama"))
+    check_origin(beside(model, near_twin("llama")), scores.origin, "scores")
+    with pytest.raises(ValueError, match=r"scores found against twin .*, the twin at hand is"):
+        check_origin(beside(model, near_twin("llama", 0.2)), scores.origin, "scores")
+
+
 def test_a_model_keeps_what_it_has_made_beside_a_twin() -> None:
     model = loaded("llama")
     pair = beside(model, near_twin("llama"))
@@ -143,6 +152,13 @@ def test_what_is_no_twin_is_refused_with_the_part_that_differs() -> None:
         check_twin(model, loaded("gemma2"))
     with pytest.raises(ValueError, match=r"is no twin of .*: heads, keys and values"):
         check_twin(model, loaded("llama", grouped_kv=True, seed=7))
+    other = deepcopy(loaded("llama", seed=7).hf)
+
+    other.config.rms_norm_eps = 0.1
+    for norm in [m for m in other.modules() if hasattr(m, "variance_epsilon")]:
+        norm.variance_epsilon = 0.1
+    with pytest.raises(ValueError, match=r"is no twin of .*: what blocks compute"):
+        check_twin(model, load_model(other, device="cpu", dtype="float64"))
     turned = deepcopy(loaded("llama", seed=7).hf)
     turned.model.rotary_emb.inv_freq.mul_(0.5)
     with pytest.raises(ValueError, match="positions are turned by other angles"):

@@ -178,7 +178,7 @@ def _circuits_at_once(weights: Weights, frame: Frame) -> int:
 
 
 def _bytes(ready: Ready) -> int:
-    """Memory of a ready batch, shared tensors counted once."""
+    """Memory of a ready batch, shared tensors counted once; the model's own are not the batch's."""
     seen: dict[int, int] = {}
 
     def visit(part: object) -> None:
@@ -187,7 +187,7 @@ def _bytes(ready: Ready) -> int:
         elif isinstance(part, Sequence) and not isinstance(part, str):
             for each in part:
                 visit(each)
-        elif hasattr(part, "__dataclass_fields__"):
+        elif hasattr(part, "__dataclass_fields__") and not isinstance(part, Weights):
             for name in part.__dataclass_fields__:
                 visit(getattr(part, name))
 

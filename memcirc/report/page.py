@@ -5,6 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from memcirc.alignment import LOWEST_COSINE
 from memcirc.artifacts import read_json, write_json
 from memcirc.checkpoints import read_object
 from memcirc.report.circuits import MOST_EDGES_DRAWN, FoundCircuit, circuit_diagram, found_circuit
@@ -85,7 +86,21 @@ def task_section(task: str, files: TaskFiles, out: Path) -> tuple[list[Section],
             }
         },
     )
-    return [section], findings_of(evidence)
+    return [section], [*_unaligned(task, verification.statement), *findings_of(evidence)]
+
+
+def _unaligned(task: str, statement: Mapping[str, Any]) -> list[Finding]:
+    """What makes values of the twin noise, where it does."""
+    cosine = statement.get("twin_cosine")
+    if cosine is None or cosine >= LOWEST_COSINE:
+        return []
+    return [
+        Finding(
+            f"{task}: the residual streams of the model and its twin have a cosine of {cosine:.2f} (below "
+            f"{LOWEST_COSINE}): they do not share a basis, and what is measured against the twin is noise.",
+            False,
+        )
+    ]
 
 
 def _divergence(task: str, prompts: Sequence[Mapping[str, Any]], out: Path) -> list[Drawing]:

@@ -86,6 +86,9 @@ class RunConfig:
     folder: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
+        told = {self.discover.ablation, self.verify.ablation} - {DiscoverConfig.ablation, VerifyConfig.ablation, "twin"}
+        if told and all(task_named(task).needs_twin for task in self.model.tasks):
+            raise ValueError(f"ablation {told.pop()!r}: task learned is found and measured against the twin alone")
         longest, n_prompt = max(self.score.lengths, default=0), self.prepare.prompt_tokens
         if longest > n_prompt:
             raise ValueError(f"prefix length {longest}: the prompt has {n_prompt} tokens")

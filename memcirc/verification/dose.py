@@ -45,7 +45,7 @@ def dose_response(subject: Subject) -> Sequence[Dose]:
     copies = np.array([-1 if pair.copies is None else pair.copies for pair in subject.pairs])
     if (copies < 0).any():
         raise ValueError(f"{int((copies < 0).sum())} of {len(copies)} pairs do not say how often their document occurs")
-    runner, metric = subject.runner(), subject.settings.metric
+    runner, metric = subject.runner(reverse=subject.own_reverse), subject.settings.metric
     circuit = runner.per_pair([subject.circuit], metric)[0].double().cpu().numpy()
     nothing, everything = runner.end_values(metric).double().cpu().numpy()
     trend = trend_p = None

@@ -11,13 +11,20 @@ def check_origin(model: Model, header: Mapping[str, Any], what: str) -> None:
     """Compare what pairs, scores or a circuit state of their model with the model at hand, as far as they state it.
 
     Raises:
-        ValueError: another tokenizer, or other weights (the same model in another precision passes).
+        ValueError: another tokenizer, or other weights of it or of its twin (the same model in another precision
+            passes).
     """
     tokenizer = header.get("tokenizer_fingerprint")
     if tokenizer and model.tokenizer_fingerprint and tokenizer != model.tokenizer_fingerprint:
         raise ValueError(
             f"{what} of tokenizer {tokenizer} ({header.get('model')}), the model at hand has "
             f"{model.tokenizer_fingerprint} ({model.name}): their token ids are not the same"
+        )
+    twin = header.get("twin_fingerprint")
+    if twin and model.twin is not None and header.get("dtype") == model.dtype_name and twin != model.twin.fingerprint:
+        raise ValueError(
+            f"{what} found against twin {twin} ({header.get('twin')}), the twin at hand is {model.twin.fingerprint} "
+            f"({model.twin.name})"
         )
     weights, dtype = header.get("model_fingerprint"), header.get("dtype")
     if weights and dtype == model.dtype_name and weights != model.fingerprint:

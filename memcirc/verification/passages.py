@@ -122,6 +122,11 @@ def passages_of(
         ValueError: no memorized passage among the documents, or fewer than two that are not memorized.
     """
     refuse_keywords("passages_of", options, ChoiceOptions.__annotations__)
+    column, width = options.get("column", Choice.column), len(table["tokens"][0]) if len(table) else 0
+    if column not in table.column_names:
+        raise ValueError(f"no column {column!r} among the scores; score with level full")
+    if not 0 < prompt_tokens < width:
+        raise ValueError(f"prompt_tokens {prompt_tokens}: passages have {width} tokens, a prompt has fewer, at least 1")
     rows = _choose(table, Choice(prompt_tokens, frozenset(names(documents)), **options))
     return _gathered(table, token_array(table), np.arange(len(table)), rows, prompt_tokens)
 
@@ -156,8 +161,10 @@ def _choose(table: pa.Table, choice: Choice) -> dict[str, np.ndarray]:
     wanted = np.isin(doc_ids[learned], list(choice.documents)) | (not choice.documents)
     memorized, seen = learned[wanted], learned[~wanted]
     if not len(memorized) or len(rest) < 2:
+        better = " that the twin knows as well" if TWIN + choice.column in table.column_names else ""
         raise ValueError(
-            f"{len(memorized)} memorized passages of the wanted documents and {len(rest)} others; 1 and 2 are needed"
+            f"{len(memorized)} memorized passages of the wanted documents and {len(rest)} others{better}; 1 and 2 are "
+            "needed"
         )
     generator, n = np.random.default_rng(choice.seed), choice.n_passages
     memorized = np.sort(generator.permutation(memorized)[:n])

@@ -11,7 +11,8 @@ measured on
 - ``repeated random tokens``, which can only be copied.
 
 A circuit is *specific* (:func:`specific`) where the interval of what its removal adds to memorized passages lies above
-ten times what it adds to any other kind of text, or above .1 nats where that is below .01. Text that the model knows
+ten times what it adds to any other kind of text, or above .1 nats where that is below .01, and above what 95 % of
+connected random circuits of its size add: whoever takes everything out is left with the twin. Text that the model knows
 worse than by guessing (a loss above the logarithm of the vocabulary) is measured, and does not count: there is nothing
 to be lost.
 """
@@ -30,7 +31,7 @@ from memcirc.verification.record import OfPassages
 from memcirc.verification.specificity import RANDOM_CIRCUITS, Text, added_interval, losses, repeated
 from memcirc.verification.subject import Subject
 
-WAY = Way("tree", "twin")
+WAY = Way("tree", "twin", metric="sequence_logprob")
 MEMORIZED, FOUND_ON = "memorized", "found on"
 TIMES, ADDED, NEGLIGIBLE = 10.0, 0.1, 0.01
 
@@ -129,7 +130,8 @@ def specific(rows: Sequence[Removal]) -> bool:
     """Whether a circuit's removal harms memorized passages alone (module docstring)."""
     own = next(row for row in rows if row.text == MEMORIZED)
     most = max((abs(row.added) for row in others(rows)), default=np.inf)
-    return own.low is not None and own.low > (ADDED if most < NEGLIGIBLE else TIMES * most)
+    least = max(own.random_q95, ADDED if most < NEGLIGIBLE else TIMES * most)
+    return own.low is not None and own.low > least
 
 
 def _jobs(subject: Subject) -> Iterator[Job]:

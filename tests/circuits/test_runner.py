@@ -11,7 +11,7 @@ from memcirc.graph import graph_of
 from memcirc.interventions import ABLATIONS, MODES, RunSettings
 from memcirc.pairs.record import Pair, Pairs
 from tests.micro_models import m1
-from tests.models import random_pairs, small_model
+from tests.models import random_pairs, small_model, small_pair
 
 ENGINES = ["native", "auto-circuit"]
 I_L, V, A_L = "input->logits", "input->a0.h0<v>", "a0.h0->logits"
@@ -34,7 +34,7 @@ def test_m1_circuits_give_the_objectives_worked_by_hand(engine: str, mode: str, 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("mode", MODES)
 def test_faithfulness_is_zero_at_no_edge_and_one_at_all(engine: str, mode: str, ablation: str, reverse: bool) -> None:
-    model, pairs = small_model("gpt_neo"), random_pairs(3, lengths=(4, 6))
+    model, pairs = small_pair("gpt_neo") if ablation == "twin" else small_model("gpt_neo"), random_pairs(3, (4, 6))
     runner = circuit_runner(model, pairs, mode=mode, ablation=ablation, reverse=reverse, engine=engine)
     assert runner.faithfulness([set(), runner.graph.edges]).tolist() == pytest.approx([0, 1], abs=1e-12)
 

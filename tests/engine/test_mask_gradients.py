@@ -16,7 +16,7 @@ from memcirc.metrics import DIFFERENTIABLE, Answers, Labels, Metric
 from memcirc.models import load_model
 from memcirc.pairs.record import Pairs
 from tests.engine.sampling import pairwise
-from tests.models import ARCHITECTURES, random_pairs, small_model
+from tests.models import ARCHITECTURES, random_pairs, small_model, small_pair
 
 PEERS = [name for name in ARCHITECTURES if name != "llama_grouped"]
 GRIDS = ([0.0], [0.0, 1.0], [0.0, 1 / 3, 2 / 3, 1.0], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
@@ -27,7 +27,7 @@ PREFIXES = (0, 4, 5)
 def agrees_with_autocircuit(architecture: str, ablation: str, alphas: list[float], objective: str, shared: int) -> None:
     if ablation.startswith("mean") and objective == "sequence_logprob":
         objective = "prob_diff"
-    model = small_model(architecture)
+    model = small_pair(architecture) if ablation == "twin" else small_model(architecture)
     lengths = 6 if architecture == "bidirectional" else (6, 7, 6)
     pairs = random_pairs(3, lengths, shared, alternatives=2, steps=3)
     expected = auto_circuit.mask_gradients(Request(model, pairs, objective, ablation), alphas)

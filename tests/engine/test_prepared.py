@@ -14,7 +14,7 @@ from memcirc.metrics import Answers
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from tests.engine.sampling import pairwise
-from tests.models import ARCHITECTURES, random_pairs, small_model
+from tests.models import ARCHITECTURES, random_pairs, small_model, small_pair
 
 PEERS = [name for name in ARCHITECTURES if name != "llama_grouped"]
 SHARES = (0.03, 0.2, 0.5, 0.9)
@@ -31,7 +31,7 @@ def circuits(model: Model, shares: tuple[float, ...] = SHARES, seed: int = 0) ->
 def agrees_with_autocircuit(
     architecture: str, ablation: str, mode: str, reverse: bool, shared: int, steps: int
 ) -> None:
-    model = small_model(architecture)
+    model = small_pair(architecture) if ablation == "twin" else small_model(architecture)
     lengths = 6 if architecture == "bidirectional" else (6, 7, 6)
     sequence = steps > 0 and not ablation.startswith("mean")
     pairs, kept = random_pairs(3, lengths, shared, steps=steps), circuits(model)
@@ -109,7 +109,7 @@ def test_batches_circuits_and_prefixes_are_only_ways_to_be_fast(
     seed: int, lengths: list[int], shared: int, mode: str, ablation: str
 ) -> None:
     """All circuits on all pairs at once equal one circuit on one pair at a time; the columns equal the full logits."""
-    model = small_model("gpt_neo")
+    model = small_pair("gpt_neo")
     pairs, kept = (
         random_pairs(len(lengths), tuple(lengths), shared, seed, alternatives=2),
         circuits(model, (0.1, 0.6), seed),

@@ -116,6 +116,7 @@ WRONG = {
     "similarity": ["0.5", {}],
     "induction": [[]],
     "prior_lift": ["x"],
+    "lift": ["x"],
 }
 
 

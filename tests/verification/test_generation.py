@@ -59,7 +59,10 @@ def test_the_line_of_a_run_is_that_over_all_passages() -> None:
 def test_ablation_values_come_from_other_passages_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spied(model: object, prompts: torch.Tensor, corrupt: torch.Tensor, kept: object, n: int) -> torch.Tensor:
+    def spied(
+        model: object, prompts: torch.Tensor, corrupt: torch.Tensor, kept: object, n: int, ablation: str
+    ) -> torch.Tensor:
+        assert ablation == "resample"
         asked.append((prompts.tolist(), corrupt.tolist(), n))
         return torch.zeros(len(prompts), n, dtype=torch.int64)
 

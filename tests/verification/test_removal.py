@@ -59,6 +59,14 @@ def test_what_the_model_knows_worse_than_by_guessing_does_not_count() -> None:
     assert not specific([*rows, record(Removal, text="common", added=0.5, **told)])
 
 
+def test_what_random_circuits_of_its_size_do_as_well_is_not_specific() -> None:
+    told = {"intact": 1.0, "guessing": 3.0}
+    other = record(Removal, text="ordinary", added=0.0, **told)
+    for q95, expected in ((0.89, True), (0.91, False)):
+        own = record(Removal, text="memorized", added=1.0, low=0.9, random_q95=q95, **told)
+        assert specific([own, other]) == expected
+
+
 def test_a_model_without_a_twin_has_no_such_check() -> None:
     assert list(WORK.jobs(subject(n_edges=5))) == []
 

@@ -41,7 +41,7 @@ def stability_figure(rows: Sequence[Stability], methods: Sequence[MethodOverlap]
     names = ["resampled documents", "among themselves", "other splits", *others]
     for index, mode in enumerate(modes):
         row = next(r for r in rows if r.mode == mode)
-        values = [row.jaccard_found, row.jaccard_pairwise, row.jaccard_splits or 0]
+        values = [row.jaccard_found, row.jaccard_pairwise or 0, row.jaccard_splits or 0]
         values += [
             next(m.jaccard for m in methods if (m.mode, m.method, m.selection, m.by) ==
                  (mode, name, "top", "abs")) for name in others
@@ -54,10 +54,16 @@ def stability_figure(rows: Sequence[Stability], methods: Sequence[MethodOverlap]
     return figure
 
 
+def _is_own(row: Stability) -> bool:
+    """Whether a line is of the direction in which such circuits are found: against a twin, those of edge are taken
+    out."""
+    return row.reverse == (row.mode == "edge" and row.way.ablated.other_model)
+
+
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     if not evidence.of(Stability):
         return
-    row = evidence.of(Stability)[0]
+    row = next((row for row in evidence.of(Stability) if _is_own(row)), evidence.of(Stability)[0])
     splits = "" if row.jaccard_splits is None else f", from other splits {row.jaccard_splits:.2f}"
     size = "" if row.smallest_low is None else (
         f"; the size that reaches the target lies between {row.smallest_low} and {row.smallest_high} "
