@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
-OF_A_REAL_MODEL = {"n_random": 20, "curve_points": 10, "n_rediscoveries": 20, "n_splits": 2, "n_passages": 16}
+OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""
 Command = Callable[[dict[str, Any], list[str]], None]
 """Given the options that were said, and the words of the command line for the manifest."""

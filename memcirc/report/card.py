@@ -46,7 +46,7 @@ def _line(task: str, row: Measurement, verification: Verification) -> dict[str, 
     memorized, other = rises.get("memorized"), rises.get("not memorized")
     if removed:
         memorized = next(r.added for r in removed if r.text == MEMORIZED)
-        other = max((r.added for r in others(removed)), key=abs, default=None)
+        other = max((r.added for r in others(removed)), default=None)
     return {
         "task": task,
         "mode": row.mode,

@@ -14,7 +14,7 @@ A circuit is *specific* (:func:`specific`) where the interval of what its remova
 ten times what it adds to any other kind of text, or above .1 nats where that is below .01, and above what 95 % of
 connected random circuits of its size add: whoever takes everything out is left with the twin. Text that the model knows
 worse than by guessing (a loss above the logarithm of the vocabulary) is measured, and does not count: there is nothing
-to be lost.
+to be lost. Text that the model knows better without the circuit (less than nothing is added) is not harmed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -129,7 +129,7 @@ def others(rows: Sequence[Removal]) -> list[Removal]:
 def specific(rows: Sequence[Removal]) -> bool:
     """Whether a circuit's removal harms memorized passages alone (module docstring)."""
     own = next(row for row in rows if row.text == MEMORIZED)
-    most = max((abs(row.added) for row in others(rows)), default=np.inf)
+    most = max((row.added for row in others(rows)), default=np.inf)
     least = max(own.random_q95, ADDED if most < NEGLIGIBLE else TIMES * most)
     return own.low is not None and own.low > least
 

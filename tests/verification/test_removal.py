@@ -84,7 +84,7 @@ def judged(low: float | None, other: float, seen: float = 5.0) -> bool:
 @pytest.mark.parametrize(
     ("low", "other", "expected"),
     [
-        (0.9, 0.08, True), (0.9, -0.08, True), (0.9, 0.1, False), (0.9, -0.1, False),
+        (0.9, 0.08, True), (0.9, -0.08, True), (0.9, 0.1, False), (0.9, -0.1, True),
         (0.11, 0.009, True), (0.09, 0.009, False), (0.109, 0.011, False), (0.12, 0.011, True), (None, 0.0, False),
     ],
 )  # fmt: skip

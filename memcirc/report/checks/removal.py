@@ -37,7 +37,7 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     if not rows:
         return
     own = next(row for row in rows if row.text == MEMORIZED)
-    most = max(others(rows), key=lambda row: abs(row.added), default=None)
+    most = max(others(rows), key=lambda row: row.added, default=None)
     if most is None:
         yield Finding(f"{label}: there is no other text that the model knows.", False)
         return
@@ -48,11 +48,10 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         f"{label}: taken out by the twin's values, its {share} add {own.added:.2f}{bounds} nats a token to "
         f"{own.n_passages} memorized passages that it was not found on, of {own.everything - own.intact:.2f} that "
-        f"taking everything out adds, and {most.added:+.3f} or nearer to 0 to text that the twin knows as well "
+        f"taking everything out adds, and at most {most.added:+.3f} to text that the twin knows as well "
         f"({most.text}){worse}; random circuits of its size add {own.random_added:.2f} (95th percentile "
         f"{own.random_q95:.2f}; threshold: more than that, and {TIMES:g} times as much as to other text, or "
-        f"{ADDED:g} where that is below "
-        f"{NEGLIGIBLE:g}).",
+        f"{ADDED:g} where that is below {NEGLIGIBLE:g}).",
         specific(rows),
     )
 
