@@ -94,7 +94,7 @@ def test_an_error_in_one_training_ends_the_others(tiny, monkeypatch, failing):
             time.sleep(0.01)
 
     monkeypatch.setattr(training, "batches", watched)
-    config = dataclasses.replace(tiny, steps=500)
+    config = dataclasses.replace(tiny, steps=500, shared=0.0)
     with pytest.raises(RuntimeError, match="out of memory"):
         train(config, [torch.full((8, config.passage_tokens), number) for number in range(2)], progress=False)
     assert len(steps) < config.steps
