@@ -73,7 +73,7 @@ def test_the_finding_says_sizes_effects_and_the_worst_costs() -> None:
     ("others", "low", "holds"),
     [
         ([("decoys", 0.2)], 1.5, False),
-        ([("decoys", -0.2)], 1.5, False),
+        ([("decoys", -0.2)], 1.5, True),
         ([("decoys", 0.05)], None, None),
         ([], 1.5, None),
     ],
