@@ -50,7 +50,7 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo import ensure
 
     print(f"embedded default: in {DEMO_CACHE}, made there the first time (about two minutes)", file=sys.stderr)
-    _run_demo(ensure(Path(DEMO_CACHE)), {}, options, argv)
+    _run_demo(ensure(Path(DEMO_CACHE)), {"discover": {"refine": True}}, options, argv)
 
 
 def _demo_real(options: dict[str, Any], argv: list[str]) -> None:

@@ -34,6 +34,7 @@ CHECKS = {
     "curve": Check("curves", "the ranking's prefixes over a grid of sizes", True),
     "random": Check("random_circuits", "random circuits of the same size, of every kind", True),
     "dose": Check("dose", "by copies in the corpus", True),
+    "refinement": Check("refinement", "a refined circuit beside the prefix that it was cut from", True),
     "stability": Check("stability", "over documents, resamples and splits", True),
     "groups": Check("groups", "circuits of parts of the pairs: by copies, by subset, of half of the documents", True),
     "specificity": Check("specificity", "other text, copying: a double dissociation", True),

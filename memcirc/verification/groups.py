@@ -3,7 +3,8 @@
 Training pairs are parted by how often their document stands in the corpus, by subset, and into two halves of unrelated
 documents. Of each part, by the circuit's own method and rule: the circuit of as many edges, its overlap with the
 circuit of all and with those of the other parts; the first size of a grid at which the part's own ranking reaches the
-target on the part's test pairs; and what the circuit of all keeps on those.
+target on the part's test pairs; and what the circuit of all keeps on those. Of a refined circuit, overlaps and size
+are of the prefix that it was cut from.
 """
 
 from collections import defaultdict
@@ -91,13 +92,14 @@ def _parted(labels: Mapping[int, Hashable]) -> Parts:
 def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
     everything, scores = subject.scored_pairs
     place = {pair: i for i, pair in enumerate(everything)}
-    train, size = subject.needed("train"), len(subject.circuit)
+    train, prefix = subject.needed("train"), subject.prefix_mask
+    size = int(prefix.sum())
     rankings = [
         subject.ranked(EdgeScores(subject.graph, scores[[place[train[i]] for i in rows]].mean(0)))
         for rows in parts.values()
     ]
     masks = torch.stack([ranking.masks([size])[0] for ranking in rankings])
-    among, whole = jaccard(masks, masks), jaccard(masks, subject.mask[None])[:, 0]
+    among, whole = jaccard(masks, masks), jaccard(masks, prefix[None])[:, 0]
     expected = size**2 / subject.graph.n_edges
     for index, (part, rows) in enumerate(parts.items()):
         test = [i for i, pair in enumerate(subject.pairs) if by not in OF_A_PAIR or getattr(pair, by) == part]

@@ -4,7 +4,7 @@
    of the smallest size on the curve's grid that reaches the target.
 2. Re-discovery: scores of every training pair are computed once; a resample of documents, or another split of all
    pairs, averages other rows of them and takes as many edges by the same rule. Jaccard = shared edges over edges of
-   either.
+   either. Of a refined circuit, what is found again is the prefix that it was cut from.
 """
 
 import math
@@ -65,7 +65,8 @@ def stability(subject: Subject) -> list[Stability]:
     if not len(subject.circuit):
         raise ValueError("a circuit of 0 edges has no stability")
     rediscovered, other_splits = _found_again(subject)
-    overlaps = jaccard(rediscovered, subject.mask[None])[:, 0]
+    prefix = subject.prefix_mask[None]
+    overlaps = jaccard(rediscovered, prefix)[:, 0]
     among = jaccard(rediscovered, rediscovered)
     pairwise = among[np.triu_indices(len(among), 1)]
     found = []
@@ -95,7 +96,7 @@ def stability(subject: Subject) -> list[Stability]:
                 jaccard_lowest=float(overlaps.min()),
                 jaccard_pairwise=float(pairwise.mean()),
                 n_splits=len(other_splits),
-                jaccard_splits=float(jaccard(other_splits, subject.mask[None]).mean()) if len(other_splits) else None,
+                jaccard_splits=float(jaccard(other_splits, prefix).mean()) if len(other_splits) else None,
                 core=int(rediscovered.all(0).sum()),
             )
         )
@@ -127,8 +128,8 @@ def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
 
 
 def _top(subject: Subject, values: Tensor) -> Tensor:
-    """bool [rows, n_edges]: of each row of scores as many edges as the circuit has, by its rule."""
-    size = [len(subject.circuit)]
+    """bool [rows, n_edges]: of each row of scores as many edges as the prefix has, by its rule."""
+    size = [int(subject.prefix_mask.sum())]
     return torch.stack([subject.ranked(EdgeScores(subject.graph, row)).masks(size)[0] for row in values])
 
 

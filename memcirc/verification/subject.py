@@ -1,6 +1,6 @@
 """What is verified: one circuit in one mode on one set of pairs, with all that a check may ask for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
@@ -75,6 +75,18 @@ class Subject:
     def mask(self) -> Tensor:
         """bool [n_edges]: the circuit."""
         return edge_mask(self.graph, self.circuit)
+
+    @property
+    def refined(self) -> Mapping[str, Any] | None:
+        """What the circuit states of the prefix that it was refined from; None where it is a prefix itself."""
+        stated: Mapping[str, Any] | None = self.circuit.origin.get("refined")
+        return stated
+
+    @property
+    def prefix_mask(self) -> Tensor:
+        """bool [n_edges]: the prefix of the ranking that was found, before edges that it can spare were removed; the
+        circuit itself where none were. What is found again from other pairs are prefixes."""
+        return self.mask if self.refined is None else self.ranking.masks([int(self.refined["prefix"])])[0]
 
     def ranked(self, scores: EdgeScores) -> Ranking:
         """Scores with the rule by which the circuit was chosen."""

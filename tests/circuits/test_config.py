@@ -11,7 +11,8 @@ def test_discovery_is_that_of_the_study_unless_told_otherwise() -> None:
     assert vars(DiscoverConfig()) == {
         "method": "mask-ig", "steps": 5, "grid": "0..m-1", "objective": "logit_diff", "metric": "logit_diff",
         "target": 0.85, "ablation": "resample", "mode": "tree", "reverse": False, "by": "abs", "selection": "top",
-        "scan": True, "engine": "native", "batch_size": 16, "seed": 0, "unit_pairs": 64,
+        "scan": True, "refine": False, "most_circuits": 1500, "engine": "native", "batch_size": 16, "seed": 0,
+        "unit_pairs": 64,
     }  # fmt: skip
 
 
@@ -26,6 +27,7 @@ def test_an_unknown_word_is_refused_by_its_field(name: str) -> None:
     [
         ("steps", 0, "steps is 0; at least 1"), ("batch_size", 0, "batch_size is 0; at least 1"),
         ("unit_pairs", 0, "unit_pairs is 0; at least 1"), ("seed", -1, "seed is -1; at least 0"),
+        ("most_circuits", 0, "most_circuits is 0; at least 1"),
         ("target", 1.1, r"target 1.1 is outside \[0, 1\]"), ("target", -0.1, r"target -0.1 is outside"),
         ("metric", "loss", "metric 'loss' is not known"), ("objective", "rank", "metric 'rank' is not known"),
     ],

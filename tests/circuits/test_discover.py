@@ -70,6 +70,23 @@ def test_a_circuits_file_states_how_it_was_found_and_on_which_pairs() -> None:
     }  # fmt: skip
 
 
+def test_a_refined_circuits_file_states_its_prefix_and_its_certificate() -> None:
+    asked = config(target=0.6, refine=True)
+    minimal = discover(MODEL, TRAIN, VALIDATION, asked, modes=("tree",)).minimal["tree"]
+    plain = discover(MODEL, TRAIN, VALIDATION, config(target=0.6), modes=("tree",)).minimal["tree"]
+    assert minimal.refinement is not None
+    stated = statement(minimal, "tree", asked, VALIDATION)
+    assert stated["refined"] == {
+        "prefix": plain.n_edges,
+        "prefix_faithfulness": plain.faithfulness,
+        "certified": True,
+        "closest_removal": minimal.refinement.closest,
+        "circuits_measured": minimal.refinement.circuits,
+    }
+    assert minimal.n_edges == len(minimal.circuit) <= plain.n_edges
+    assert "refined" not in statement(plain, "tree", asked, VALIDATION)
+
+
 def test_attribution_is_told_what_the_configuration_says_of_it() -> None:
     told = attribution_options(config(steps=3, objective="prob_diff", seed=4, batch_size=7, reverse=True), TRAIN)
     assert told == {"steps": 3, "grid": "0..m-1", "objective": "prob_diff", "ablation": "resample",

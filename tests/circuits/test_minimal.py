@@ -1,0 +1,46 @@
+"""The minimal circuit of a model: among prefixes, under several ablations at once, and without what it can spare."""
+
+import pytest
+
+from memcirc.circuits.minimal import find_minimal
+from memcirc.circuits.runner import circuit_runner
+from tests.verification.subjects import subject
+
+
+def test_under_several_ablations_the_prefix_reaches_the_target_under_each() -> None:
+    made = subject()
+    assert made.scores is not None
+    ablations = ["resample", "mean-clean", "zero"]
+    runners = [circuit_runner(made.model, made.pairs, mode="tree", ablation=each) for each in ablations]
+    alone = [find_minimal(made.model, made.pairs, made.scores, mode="tree", target=0.7, ablation=a) for a in ablations]
+    found = find_minimal(made.model, made.pairs, made.scores, mode="tree", target=0.7, also_under=ablations[1:])
+    assert found.n_edges >= max(each.n_edges for each in alone)
+    kept = [float(runner.faithfulness([found.circuit])[0]) for runner in runners]
+    assert found.faithfulness == pytest.approx(min(kept))
+    assert found.faithfulness >= 0.7
+
+
+def test_refining_on_a_model_gives_a_circuit_of_which_every_edge_is_needed() -> None:
+    """By the runner itself, on the validation pairs and on those that guard."""
+    made = subject()
+    assert made.scores is not None
+    assert made.train is not None
+    for mode in ("tree", "edge"):
+        found = find_minimal(
+            made.model, made.pairs, made.scores, mode=mode, target=0.7, refine=True, guard=made.train,
+            also_under=["mean-clean"] if mode == "tree" else [],
+        )  # fmt: skip
+        assert found.refinement is not None
+        assert found.refinement.certified
+        assert found.n_edges == len(found.circuit) <= found.prefix
+        runners = [circuit_runner(made.model, pairs, mode=mode) for pairs in (made.pairs, made.train)]
+        runners += [circuit_runner(made.model, made.pairs, mode=mode, ablation="mean-clean")] if mode == "tree" else []
+        guard = min(0.7, float(runners[1].faithfulness([made.scores.top(found.prefix)])[0]))
+        asked = [0.7, guard, 0.7][: len(runners)]
+        assert found.faithfulness == pytest.approx(float(runners[0].faithfulness([found.circuit])[0]))
+        for runner, least in zip(runners, asked, strict=True):
+            assert runner.faithfulness([found.circuit])[0] >= least - 1e-6
+        for edge in found.circuit:
+            left = [found.circuit.edges - {edge}]
+            margins = [float(r.faithfulness(left)[0]) - least for r, least in zip(runners, asked, strict=True)]
+            assert min(margins) < 1e-6
