@@ -72,7 +72,7 @@ def transfer_matrices(cells: Sequence[Cell]) -> Figure:
 
 
 def transfer_findings(cells: Sequence[Cell]) -> list[Finding]:
-    """What each task's circuit keeps on the other task, beside its own."""
+    """What each task's circuit does on the other task, beside its own."""
     found = []
     names = [name for name in dict.fromkeys(cell.circuit for cell in cells) if "@" not in name]
     by = {
@@ -89,9 +89,9 @@ def transfer_findings(cells: Sequence[Cell]) -> list[Finding]:
                     few = " So few pairs prove nothing." if there.n_pairs < FEWEST_PAIRS else ""
                     found.append(
                         Finding(
-                            f"Transfer, {mode}: the circuit of {circuit} keeps {there.faithfulness:.2f} on {other} "
-                            f"({there.n_pairs} pairs of documents it was not found on; {own.faithfulness:.2f} on its "
-                            f"own).{few}"
+                            f"Transfer, {mode}: the circuit of {circuit} {there.way.verb} {there.faithfulness:.2f} "
+                            f"on {other} ({there.n_pairs} pairs of documents it was not found on; "
+                            f"{own.faithfulness:.2f} on its own).{few}"
                         )
                     )
     return found

@@ -3,16 +3,22 @@
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memcirc.interventions import RunSettings
 from memcirc.report.corpus import recall_findings
 from memcirc.report.sections import Finding
 from memcirc.report.tables import markdown_table, text_table
 from memcirc.report.view import findings_of
 from memcirc.statistics import wilson
 from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.knockout import KnockOut
+from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.time_resolved import Moment
 from tests.report.records import CIRCUIT, evidence, record
 
 
@@ -95,6 +101,35 @@ def test_few_pairs_prove_nothing() -> None:
 def test_a_faithfulness_far_above_one_does_not_meet_its_threshold() -> None:
     *_, others = told(row(), row(ablation="zero"), row(ablation="mean-clean", faithfulness=1.82))
     assert others.holds is False
+
+
+NECESSARY = replace(CIRCUIT, way=RunSettings("edge", "twin", reverse=True))
+
+
+def test_of_a_necessary_circuit_it_is_said_what_it_takes_away() -> None:
+    way: dict[str, Any] = {"mode": "edge", "ablation": "twin", "reverse": True}
+    numbers: dict[str, Any] = {"q95": 0.1, "found": 0.9, "p_value": 0.01, **way}
+    found = findings_of(
+        evidence(
+            record(Measurement, faithfulness=0.9, n_pairs=40, value=-3.0, everything=-3.3, **way),
+            *(record(RandomComparison, kind=kind, **numbers) for kind in ("uniform", "connected")),
+            *(record(Moment, delay=n, n_pairs=40, overlap=(1.0,), onset_faithfulness=0.6, **way) for n in (0, 1)),
+            record(KnockOut, without_circuit=0.1, **way),
+            circuits={"edge": NECESSARY},
+        )
+    )
+    assert sum(" takes away 0." in f.text or " takes away +0: 0." in f.text for f in found) == len(found) == 6
+    assert not [f.text for f in found if " keeps " in f.text]
+
+
+def test_edges_that_are_put_back_bring_back() -> None:
+    _, tested = findings_of(
+        evidence(
+            record(Measurement, faithfulness=0.9, n_pairs=40, value=3.0, everything=3.3, mode="edge", ablation="twin"),
+            circuits={"edge": NECESSARY},
+        )
+    )
+    assert "it brings back 0.90" in tested.text
 
 
 def test_the_worst_ablation_is_named() -> None:

@@ -25,8 +25,8 @@ def _size(label: str, circuit: FoundCircuit) -> Finding:
     caveat = "" if circuit.monotone else " Faithfulness is not monotone in size here."
     return Finding(
         f"{label}: the smallest prefix of the ranking that reaches {circuit.target:.0%} on validation has "
-        f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and keeps {circuit.faithfulness:.2f} "
-        f"there.{caveat}",
+        f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and {circuit.way.verb} "
+        f"{circuit.faithfulness:.2f} there.{caveat}",
         circuit.target_met,
     )
 
@@ -38,7 +38,7 @@ def _on_test(label: str, row: Measurement) -> Finding:
     same_side = row.value * row.everything > 0
     side = "" if same_side else f", but its mean {row.metric} ({row.value:.2f}) falls on the other side of 0"
     text = (
-        f"{label}, {row.direction}: on {row.n_pairs} test pairs it keeps {row.faithfulness:.2f} (threshold: "
+        f"{label}, {row.direction}: on {row.n_pairs} test pairs it {row.way.verb} {row.faithfulness:.2f} (threshold: "
         f"at least {TEST_FAITHFULNESS}){side}; the answer is the argmax on {row.correct:.0%} of them, with "
         f"everything at work on {row.correct_everything:.0%}."
     )
@@ -56,7 +56,7 @@ def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
     (least, worst), (most, best) = (pick(kept, key=itemgetter(0)) for pick in (min, max))
     return [
         Finding(
-            f"{label}: under other ablations it keeps from {least:.2f} ({worst.ablation}, "
+            f"{label}: under other ablations its faithfulness lies from {least:.2f} ({worst.ablation}, "
             f"{worst.direction}) to {most:.2f} ({best.ablation}, {best.direction}; threshold: "
             f"from {lowest} to {highest}; far above 1 the two ends lie too close to divide by).",
             least >= lowest and most <= highest,
@@ -70,7 +70,8 @@ TABLES = (
         ("mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "low", "high", "mean_ratio",
          "median_ratio", "value", "nothing", "everything", "correct", "correct_everything"),
         "value: mean of the metric under the circuit; nothing, everything: the same with no edge of the circuit at "
-        "work, and with all (for denoising the latter is the other behaviour's end); faithfulness: where value lies "
+        "work, and with all (for denoising in mode tree and noising in mode edge the latter is the other behaviour's "
+        "end); faithfulness: where value lies "
         "between them, with its 95 % bootstrap interval over documents; mean and median ratio: of the pairs' own; "
         "correct: share of pairs whose answer is the argmax, beside the same with everything at work.",
     ),

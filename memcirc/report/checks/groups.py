@@ -31,8 +31,8 @@ TABLES = (
          "faithfulness"),
         "Circuits of as many edges, found on a part of the training pairs by the circuit's own method; overlap: with "
         "the circuit of all (Jaccard), with those of the other parts, and of random circuits of this size; smallest: "
-        "first size on a grid at which the part's own ranking reaches the target on its test pairs; faithfulness: what "
-        "the circuit of all keeps on those.",
+        "first size on a grid at which the part's own ranking reaches the target on its test pairs; faithfulness: of "
+        "the circuit of all on those.",
     ),
 )  # fmt: skip
 VIEW = View(TABLES, findings=_findings)

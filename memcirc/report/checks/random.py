@@ -45,7 +45,7 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
 
 def _uniform(label: str, row: RandomComparison) -> Finding:
     return Finding(
-        f"{label}, {row.direction}: of {row.n_circuits} uniform random circuits of that size the mean keeps "
+        f"{label}, {row.direction}: of {row.n_circuits} uniform random circuits of that size the mean {row.way.verb} "
         f"{row.mean:.2f}, the 95th percentile {row.q95:.2f} (threshold: below {CHANCE_Q95}); "
         f"{row.disconnected:.0%} are disconnected and could keep nothing in tree mode; p = "
         f"{p_value(row.p_value)}.",
@@ -54,13 +54,13 @@ def _uniform(label: str, row: RandomComparison) -> Finding:
 
 
 def _structured(label: str, rows: Sequence[RandomComparison]) -> Finding:
-    """What random circuits keep that are built as the found one is; a kind that leaves little choice tells nothing."""
+    """Random circuits that are built as the found one is; a kind that leaves little choice tells nothing."""
     telling = [row for row in rows if row.overlap <= CHOICE_LEFT]
     parts = [f"{r.kind} {r.mean:.2f} (95th percentile {r.q95:.2f}, p {p_value(r.p_value)})" for r in telling]
     rest = [f"{r.kind} ones share {r.overlap:.0%} of its edges, which leaves little to chance" for r in rows
             if r not in telling]  # fmt: skip
-    kept = ", ".join(parts) or "nothing that tells"
-    text = f"{label}: it keeps {rows[0].found:.2f}; random circuits of its size keep {kept}"
+    beside = ", ".join(parts) or "none that tells"
+    text = f"{label}: it {rows[0].way.verb} {rows[0].found:.2f}; random circuits of its size: {beside}"
     holds = all(row.p_value is not None and row.p_value <= 0.05 for row in telling) if telling else None
     return Finding(f"{text}{''.join(f'; {line}' for line in rest)}.", holds)
 

@@ -47,8 +47,8 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     parts = [f"+{row.delay}: {row.onset_faithfulness:.2f} (overlap {row.overlap[0]:.2f})" for row in rows]
     last = rows[-1]
     yield Finding(
-        f"{label}: on later tokens the onset's circuit keeps {', '.join(parts)} (what initiates would maintain at "
-        f"{MAINTAINS} or more at +{last.delay}).",
+        f"{label}: on later tokens the onset's circuit {last.way.verb} {', '.join(parts)} (what initiates "
+        f"would maintain at {MAINTAINS} or more at +{last.delay}).",
         last.onset_faithfulness >= MAINTAINS,
     )
 
