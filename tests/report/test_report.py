@@ -11,7 +11,8 @@ import pytest
 
 from memcirc.interventions import RunSettings
 from memcirc.report.corpus import recall_findings
-from memcirc.report.sections import Finding
+from memcirc.report.page import contrast
+from memcirc.report.sections import Finding, Section, write_page
 from memcirc.report.tables import markdown_table, text_table
 from memcirc.report.view import findings_of
 from memcirc.statistics import wilson
@@ -59,6 +60,17 @@ def test_markdown_and_page_show_the_same_findings(finished_run: Path) -> None:
     assert "hoped" not in page
     for figure in re.findall(r"\]\((figures/[^)]+)\)", markdown):
         assert (finished_run / "report" / figure).is_file()
+
+
+def test_a_pair_of_one_prompt_is_that_prompt_once_and_its_whole_completion(tmp_path: Path) -> None:
+    texts = {"answers": ["arrow"], "wrong_answers": ["ow"]}
+    learned = contrast({"clean": "Felix B", "corrupt": "Felix B", "answer_sequence": "arrow, of Leeds", **texts})
+    branch = contrast({"clean": "Felix B", "corrupt": "Felix C", **texts})
+    for pair, wanted in ((learned, ["Felix B → arrow, of Leeds"]), (branch, ["Felix B → arrow", "Felix C → ow"])):
+        page = html.unescape(write_page(tmp_path, "t", (), (), [Section("s", pairs=(pair,))]).read_text())
+        assert [re.sub("<[^>]*>", "", line) for line in re.findall("<pre>.*</pre>", page)] == wanted
+        assert pair.about == ("wrong answer 'ow'" if pair is learned else "")
+        assert ("the corrupt prompt" in page) == (pair is branch)
 
 
 def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
