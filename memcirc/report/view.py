@@ -146,7 +146,8 @@ def views() -> list[View]:
 
 def tables_of(verification: Verification) -> list[TableBlock]:
     """The tables that a verification has records for."""
-    return [table.block(verification) for view in views() for table in view.tables if verification.of(table.record)]
+    blocks = (table.block(verification) for view in views() for table in view.tables)
+    return [block for block in blocks if block.rows]
 
 
 def figures_of(evidence: Evidence) -> list[Plot]:
