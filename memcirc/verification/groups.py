@@ -33,8 +33,8 @@ class Group(OfPairs):
     ``overlap``: Jaccard overlap of its circuit of ``n_edges`` edges with the circuit of all pairs; ``overlap_others``
     the mean one with the circuits of the other parts; ``by_chance`` that of two random circuits of this size.
     ``smallest``: the first size of a grid at which its own ranking reaches ``target`` (None: none does);
-    ``faithfulness`` of the circuit of all on its test pairs (both None where it has no test pairs, or its ends
-    coincide).
+    ``faithfulness`` of the circuit of all on its test pairs, whose ends are ``nothing`` and ``everything``
+    (None where it has no test pairs; the first two also where these coincide).
     """
 
     KEY = "groups"
@@ -50,6 +50,8 @@ class Group(OfPairs):
     target: float
     smallest: int | None
     faithfulness: float | None
+    nothing: float | None
+    everything: float | None
 
 
 def groups(subject: Subject) -> list[Group]:
@@ -101,7 +103,7 @@ def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
     expected = size**2 / subject.graph.n_edges
     for index, (part, rows) in enumerate(parts.items()):
         test = [i for i, pair in enumerate(subject.pairs) if by not in OF_A_PAIR or getattr(pair, by) == part]
-        smallest, kept = _on_test(subject, rankings[index], test)
+        smallest, kept, ends = _on_test(subject, rankings[index], test)
         yield Group(
             way=subject.runner(reverse=subject.own_reverse).way(subject.settings.metric),
             by=by,
@@ -115,13 +117,18 @@ def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
             target=subject.settings.target,
             smallest=smallest,
             faithfulness=kept,
+            nothing=ends[0],
+            everything=ends[1],
         )
 
 
-def _on_test(subject: Subject, ranking: Ranking, test: list[int]) -> tuple[int | None, float | None]:
-    """On some of the test pairs: the first size at which a ranking reaches the target, and what the circuit keeps."""
+def _on_test(
+    subject: Subject, ranking: Ranking, test: list[int]
+) -> tuple[int | None, float | None, tuple[float | None, float | None]]:
+    """On some of the test pairs: the first size at which a ranking reaches the target, the circuit's faithfulness, and
+    the ends."""
     if not test:
-        return None, None
+        return None, None, (None, None)
     runner, metric = subject.runner(reverse=subject.own_reverse), subject.settings.metric
     sizes = log_grid(runner.graph.n_edges, 2 * subject.settings.curve_points)
     masks = torch.cat([subject.mask[None], ranking.masks(sizes)])
@@ -129,7 +136,8 @@ def _on_test(subject: Subject, ranking: Ranking, test: list[int]) -> tuple[int |
     nothing, everything = runner.end_values(metric).double().cpu().numpy()[:, test].mean(1)
     own, *prefixes = normalised(values, nothing, everything, runner.resolution(metric, len(test)))
     reaching = [size for size, kept in zip(sizes, prefixes, strict=True) if kept >= subject.settings.target]
-    return (reaching[0] if reaching else None), (None if np.isnan(own) else float(own))
+    ends = float(nothing), float(everything)
+    return (reaching[0] if reaching else None), (None if np.isnan(own) else float(own)), ends
 
 
 WORK = Work.whole(Group, groups)

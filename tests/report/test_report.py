@@ -14,11 +14,14 @@ from memcirc.report.corpus import recall_findings
 from memcirc.report.page import contrast
 from memcirc.report.sections import Finding, Section, write_page
 from memcirc.report.tables import markdown_table, text_table
-from memcirc.report.view import findings_of
+from memcirc.report.view import findings_of, tables_of
 from memcirc.statistics import wilson
 from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.groups import Group
 from memcirc.verification.knockout import KnockOut
 from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.result import Verification
+from memcirc.verification.stability import Stability
 from memcirc.verification.time_resolved import Moment
 from tests.report.records import CIRCUIT, evidence, record
 
@@ -113,6 +116,31 @@ def test_few_pairs_prove_nothing() -> None:
 def test_a_faithfulness_far_above_one_does_not_meet_its_threshold() -> None:
     *_, others = told(row(), row(ablation="zero"), row(ablation="mean-clean", faithfulness=1.82))
     assert others.holds is False
+
+
+def test_values_far_outside_their_ends_are_explained_and_meet_no_threshold() -> None:
+    close: dict[str, Any] = {"nothing": -3.10, "value": -2.0, "everything": -3.06, "faithfulness": 27.75}
+    apart = "its ends lie 0.040 nats apart (-3.100 with no edge at work, -3.060 with all)"
+    _, tested, compared, beside, stable, other = (
+        findings_of(
+            evidence(
+                row(**close),
+                record(RandomComparison, kind="uniform", q95=-3.0),
+                record(RandomComparison, kind="connected", found=27.75, p_value=0.01),
+                record(Stability, jaccard_found=0.9, faithfulness=27.75, low=3.0, high=90.0),
+                circuits={"tree": CIRCUIT},
+            )
+        )
+        + told(row(), row(ablation="zero", **close))[-1:]
+    )
+    assert all(apart in finding.text for finding in (tested, compared, beside, stable, other))
+    assert [f.holds for f in (tested, compared, beside, stable, other)] == [False, False, False, True, False]
+    assert told(row(faithfulness=-0.4))[1].text.count("apart") == 0
+    found, *_ = findings_of(evidence(record(Group), circuits={"tree": replace(CIRCUIT, faithfulness=27.75)}))
+    assert found.holds is False
+    (table,) = tables_of(Verification({}, (record(Group, **{name: close[name] for name in close if name != "value"}),)))
+    assert table.rows[0]["note"] == f"far outside 0 to 1: {apart}"
+    assert "note" in table.columns
 
 
 NECESSARY = replace(CIRCUIT, way=RunSettings("edge", "twin", reverse=True))

@@ -45,6 +45,8 @@ def test_what_the_circuit_keeps_on_a_part_is_normalised_by_its_own_ends() -> Non
     row = next(row for row in groups(made) if (row.by, row.part) == ("copies", "2"))
     part = made.pairs.where(copies=2)
     alone = replace(made, pairs=part)
+    ends = alone.runner().ends(made.settings.metric)
+    assert (row.nothing, row.everything) == pytest.approx((ends.nothing, ends.everything))
     assert row.faithfulness == pytest.approx(float(alone.runner().faithfulness([made.circuit])[0]), rel=1e-9)
     everything = next(r for r in groups(parted(made.graph.n_edges)) if (r.by, r.part) == ("copies", "2"))
     assert everything.faithfulness == pytest.approx(1)
@@ -53,7 +55,7 @@ def test_what_the_circuit_keeps_on_a_part_is_normalised_by_its_own_ends() -> Non
 
 def test_a_part_without_test_pairs_has_no_size_there() -> None:
     rows: list[Group] = groups(parted())
-    assert all(row.smallest is None and row.faithfulness is None for row in rows if row.n_pairs == 0)
+    assert all(row.smallest is row.faithfulness is row.nothing is None for row in rows if row.n_pairs == 0)
 
 
 def test_pairs_that_cannot_be_parted_are_refused() -> None:

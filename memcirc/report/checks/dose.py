@@ -43,7 +43,8 @@ TABLES = (
     Table(
         Dose, "Dose and response: the circuit by copies",
         ("mode", "copies", "direction", "n_pairs", "nothing", "circuit", "everything", "carried", "faithfulness",
-         "trend", "trend_p"),
+         "trend", "trend_p",
+         "note"),
         "carried: mean metric under the circuit less that with nothing; trend: rank correlation of copies with each "
         "pair's own, and its p-value.",
     ),

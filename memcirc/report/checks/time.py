@@ -8,6 +8,7 @@ from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, heat, panels, styl
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
 from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View, one_plot
+from memcirc.statistics import usual
 from memcirc.verification.time_resolved import Moment
 
 MAINTAINS = 0.5
@@ -49,7 +50,7 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         f"{label}: on later tokens the onset's circuit {last.way.verb} {', '.join(parts)} (what initiates "
         f"would maintain at {MAINTAINS} or more at +{last.delay}).",
-        last.onset_faithfulness >= MAINTAINS,
+        last.onset_faithfulness >= MAINTAINS and usual(last.onset_faithfulness),
     )
 
 
