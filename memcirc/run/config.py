@@ -117,6 +117,11 @@ class RunConfig:
         """Name of the file of a task's minimal circuit; the mode that discovery was asked for has none in it."""
         return "circuit.json" if mode == self.discover.mode else f"circuit_{mode}.json"
 
+    @property
+    def twin(self) -> tuple[str, str]:
+        """Name and revision of the twin; a revision alone is one of the model itself."""
+        return self.model.twin_name or self.model.model_name, self.model.twin_revision
+
     def located(self, path: str) -> str:
         """A path or name of this configuration as this process reaches it: what is there from the run's folder is
         meant from there, wherever the process runs; anything else (a name on the hub, a file of this process's folder)

@@ -17,12 +17,7 @@ def run_model(config: RunConfig) -> Model:
     load_quietly()
     named = config.model
     model = _loaded(config, named.model_name, named.revision)
-    return beside(model, _loaded(config, *twin_of(config))) if named.has_twin else model
-
-
-def twin_of(config: RunConfig) -> tuple[str, str]:
-    """Name and revision of the twin; a revision alone is one of the model itself."""
-    return config.model.twin_name or config.model.model_name, config.model.twin_revision
+    return beside(model, _loaded(config, *config.twin)) if named.has_twin else model
 
 
 def _loaded(config: RunConfig, name: str, revision: str) -> Model:

@@ -88,6 +88,17 @@ def test_an_engine_that_does_not_compute_the_model_is_refused_before_any_work(
     assert not [path for path in run_dir.rglob("*") if path.name != "config.yaml"]
 
 
+def test_a_run_that_is_gone_on_with_says_which_twin_it_keeps(
+    options: list[str], miniature: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, prepare = tmp_path / "run" / "config.yaml", ["prepare", *options[1:9], *options[-2:]]
+    line = f"twin {miniature.twin_dir}: as {stored} has it; --twin_name '' --twin_revision '' leaves it out"
+    for said, told in ((["--twin_name", str(miniature.twin_dir)], False), ([], True), (["--twin_name", ""], False)):
+        assert main([*prepare, *said]) == 0
+        assert (line in capsys.readouterr().err) == told
+    assert f"twin_name: {miniature.twin_dir}" not in stored.read_text()
+
+
 def corpus(tmp_path: Path, rows: list[dict[str, object]]) -> str:
     path = tmp_path / "corpus.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
