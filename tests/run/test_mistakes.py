@@ -117,6 +117,14 @@ def test_a_metric_that_no_task_follows_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_method_that_is_not_defined_against_a_twin_is_refused_before_any_work(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused([*options, *LEARNED, "--method", "eap-ig-inputs"], capsys)
+    assert "task learned: method 'eap-ig-inputs' is not defined for ablation 'twin'" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_metric_that_a_task_follows_is_taken() -> None:
     said = {"model_name": "m", "twin_name": "t", "objective": "logprob_diff", "optimize_metric": "logprob_diff"}
     assert resolve({}, said).of_task("learned").discover.objective == "sequence_logprob"
