@@ -16,6 +16,7 @@ from memcirc.models import Model
 from memcirc.options import build, chosen, refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
+from memcirc.twins import beside
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
 from memcirc.verification.result import Verification
@@ -58,7 +59,8 @@ def verify(
     Raises:
         TypeError: an option that there is not.
         ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
-            tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
+            tokenizer or graph, pairs that do not contrast under one of the ablations, ablation ``twin`` of a model
+            without one, passages of scores without its twin. What a single check cannot do is
             listed in ``refused``; the rest is still measured.
     """
     refuse_keywords("verify", options, VerifyOptions.__annotations__)
@@ -71,6 +73,7 @@ def verify(
     if not isinstance(found, Circuit):
         raise ValueError(f"circuit {shortened(found)} is no Circuit; Circuit.from_edges makes one of names of edges")
     for ablation in ablations:
+        beside(model, None, ablation)
         check_contrast(pairs, ablation, model.causal)
     check_origin(model, pairs.header, "pairs")
     check_origin(model, found.origin, "a circuit")
