@@ -19,6 +19,7 @@ from memcirc.pairs.record import Pairs
 from memcirc.twins import beside
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
+from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
 from memcirc.verification.settings import SettingOptions, Settings
 from memcirc.verification.subject import Subject, SubjectOptions
@@ -82,6 +83,8 @@ def verify(
         model, pairs, found, mode, build(Settings, options), scores, ablations=ablations, directions=directions, **given
     )
     _ = subject.mask  # an edge that the graph does not have is said now, not by every check
+    if isinstance(subject.passages, Passages):
+        subject.needed("passages")
     result = Verification(_statement(subject))
     for job in options.get("progress", iter)([job for check in checks for job in CHECKS[check].work.jobs(subject)]):
         try:
