@@ -20,9 +20,14 @@ def number(value: Any) -> str:
     return str(value)
 
 
+def unit_of(metric: str) -> str:
+    """What a metric counts in; empty for a share or a number."""
+    return Metric.parse(metric, WITH_TOKENS).unit
+
+
 def in_unit(value: float, metric: str) -> str:
     """A value of a metric, with the unit of that."""
-    return f"{value:.3f} {Metric.parse(metric, WITH_TOKENS).unit}".rstrip()
+    return f"{value:.3f} {unit_of(metric)}".rstrip()
 
 
 def ends(measured: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ target on the part's test pairs; and what the circuit of all keeps on those.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from memcirc.verification.record import OfPairs
 from memcirc.verification.stability import jaccard
 from memcirc.verification.subject import Subject
 
-Parts = dict[Hashable, list[int]]
+Parts = dict[int | str, list[int]]
 OF_A_PAIR = ("copies", "subset")
 
 
@@ -77,17 +77,17 @@ def _kinds(pairs: Pairs) -> Iterator[tuple[str, Parts]]:
     """Numbers of the pairs, part by part."""
     for by in OF_A_PAIR:
         yield by, _parted({i: getattr(pair, by) for i, pair in enumerate(pairs) if getattr(pair, by) not in (None, "")})
-    halves: dict[int, Hashable] = {}
+    halves: dict[int, int | str] = {}
     for number, members in enumerate(pairs.components()):
         halves |= dict.fromkeys(members, ("first", "second")[number % 2])
     yield "half of the documents", _parted(halves)
 
 
-def _parted(labels: Mapping[int, Hashable]) -> Parts:
+def _parted(labels: Mapping[int, int | str]) -> Parts:
     parts: Parts = defaultdict(list)
     for number, label in labels.items():
         parts[label].append(number)
-    return dict(sorted(parts.items(), key=lambda item: str(item[0])))
+    return dict(sorted(parts.items(), key=lambda item: item[0]))
 
 
 def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:

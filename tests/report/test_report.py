@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from memcirc.interventions import RunSettings
+from memcirc.report.checks.dose import dose_figure
 from memcirc.report.corpus import recall_findings
 from memcirc.report.page import contrast
 from memcirc.report.sections import Finding, Section, write_page
 from memcirc.report.tables import markdown_table, text_table
 from memcirc.report.view import findings_of, tables_of
 from memcirc.statistics import wilson
+from memcirc.verification.dose import Dose
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.groups import Group
 from memcirc.verification.knockout import KnockOut
@@ -141,6 +143,13 @@ def test_values_far_outside_their_ends_are_explained_and_meet_no_threshold() -> 
     (table,) = tables_of(Verification({}, (record(Group, **{name: close[name] for name in close if name != "value"}),)))
     assert table.rows[0]["note"] == f"far outside 0 to 1: {apart}"
     assert "note" in table.columns
+
+
+def test_what_the_circuit_moves_by_copies_has_a_unit() -> None:
+    rows = [record(Dose, copies=n, n_pairs=9, carried=-3.5, trend=0.1, trend_p=0.5) for n in (2, 10)]
+    (found,) = findings_of(evidence(*rows))
+    assert "moves the logit_diff by -3.500 nats at 2 copies (n = 9), -3.500 nats at 10 copies" in found.text
+    assert dose_figure(rows).axes[0].get_ylabel() == "mean logit_diff, nats"
 
 
 NECESSARY = replace(CIRCUIT, way=RunSettings("edge", "twin", reverse=True))

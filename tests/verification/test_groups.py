@@ -30,6 +30,13 @@ def test_pairs_are_parted_by_copies_by_subset_and_in_halves() -> None:
     assert [row.n_pairs for row in rows] == [copies.count(1), copies.count(2), 0, 0, len(copies), len(copies)]
 
 
+def test_parts_stand_in_the_order_of_their_numbers() -> None:
+    made = parted()
+    counts = (2, 10, 1)
+    train = Pairs(tuple(replace(p, copies=counts[i % 3]) for i, p in enumerate(made.train)), made.train.header)
+    assert [row.part for row in groups(replace(made, train=train)) if row.by == "copies"] == ["1", "2", "10"]
+
+
 def test_overlaps_are_those_of_circuits_found_on_the_parts() -> None:
     made = parted()
     per_pair = attribute(made.model, made.train, "eap", per_example=True).per_example

@@ -68,7 +68,8 @@ TABLES = (
     ),
 )  # fmt: skip
 CAPTION = (
-    "The circuit taken out of the model by the values of its twin, which never saw the memorized passages: the loss "
-    "that this adds to each kind of text. The circuit of a memory raises the first bars alone."
+    "The circuit taken out of the model by the values of its twin, which has not learned the memorized passages and "
+    "knows the other text as well: the loss that this adds to each. The circuit of a memory raises the first bars "
+    "alone."
 )
 VIEW = View(TABLES, one_plot(Removal, "removal", added_losses, CAPTION), _findings)
