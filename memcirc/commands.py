@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memcirc.run.config import STAGES, RunConfig, read_config, resolve, sections_of, stored_config
+from memcirc.run.config import CONFIG_FILE, STAGES, RunConfig, read_config, resolve, sections_of, stored_config
 from memcirc.work.config import Execution
 
 if TYPE_CHECKING:
@@ -43,7 +43,15 @@ def _execution(options: dict[str, Any]) -> Execution:
 def _resolved(command: str, run_dir: Path, options: dict[str, Any]) -> RunConfig:
     """The stored configuration (the run's own, or a file named by the user) with the options on top."""
     given = options.pop("config", None)
-    return resolve(read_config(given) if given else stored_config(run_dir), options, sections_of(command))
+    config = resolve(read_config(given) if given else stored_config(run_dir), options, sections_of(command))
+    if "model_name" in options and config.model.has_twin and not {"twin_name", "twin_revision"} & options.keys():
+        name, revision = config.twin
+        print(
+            f"twin {name}{f' at {revision}' if revision else ''}: as {given or run_dir / CONFIG_FILE} has it; "
+            "--twin_name '' --twin_revision '' leaves it out",
+            file=sys.stderr,
+        )
+    return config
 
 
 def _demo(options: dict[str, Any], argv: list[str]) -> None:

@@ -149,6 +149,13 @@ class RunSettings:
         return "noising" if self.base == "clean" else "denoising"
 
     @property
+    def verb(self) -> str:
+        """What a circuit that is run in this way does with the share of the behaviour that its faithfulness states."""
+        if self.mode == "tree":
+            return "keeps"
+        return "brings back" if self.base == "corrupt" and self.ablated.has_other_run else "takes away"
+
+    @property
     def caveat(self) -> str:
         """What a reader must be told about this combination; empty where the name says it all."""
         if self.base == "corrupt" and self.mode == "edge" and not self.ablated.has_other_run:

@@ -117,6 +117,7 @@ class Metric:
         compute: from those logits and labels the unsigned value, float [..., pairs].
         differentiable: whether attribution can take it as its objective.
         compares: whether it needs ``Labels.reference``; reads_wrong: whether it needs wrong answers.
+        unit: what it counts in; empty for a share or a number.
         rounding: how far two ways to compute the same logits may move it, in units of what the logits move
             (:meth:`resolution`): 1; ``None`` for itself times that, as a probability; 0 for a count.
     """
@@ -128,6 +129,7 @@ class Metric:
     differentiable: bool = True
     compares: bool = False
     reads_wrong: bool = False
+    unit: str = "nats"
     rounding: int | None = 1
 
     @classmethod
@@ -248,8 +250,9 @@ def _answer_metrics() -> Iterator[Metric]:
     for word, value in values.items():
         for name, weigh in weights.items():
             compute = partial(_of_answers, value=value, weigh=weigh)
-            reads, rounding = COLUMNS if value is None else POSITION, None if word == "prob" else 1
-            yield Metric(name.format(word), reads, compute, reads_wrong=name != "answer_{}", rounding=rounding)
+            reads, wrong = COLUMNS if value is None else POSITION, name != "answer_{}"
+            unit, rounding = ("", None) if word == "prob" else (Metric.unit, Metric.rounding)
+            yield Metric(name.format(word), reads, compute, reads_wrong=wrong, unit=unit, rounding=rounding)
 
 
 TOKEN = "token_logprob_"
@@ -258,11 +261,11 @@ TABLE = {
     metric.name: metric
     for metric in (
         *_answer_metrics(),
-        Metric("correct", POSITION, _correct, differentiable=False, rounding=0),
+        Metric("correct", POSITION, _correct, differentiable=False, unit="", rounding=0),
         Metric("kl", POSITION, _kl, compares=True),
         Metric("sequence_logprob", SEQUENCE, _sequence_logprob),
-        Metric("rank", POSITION, _rank, differentiable=False, rounding=0),
-        Metric("exact_match", SEQUENCE, _exact_match, differentiable=False, rounding=0),
+        Metric("rank", POSITION, _rank, differentiable=False, unit="", rounding=0),
+        Metric("exact_match", SEQUENCE, _exact_match, differentiable=False, unit="", rounding=0),
     )
 }
 METRICS = tuple(TABLE)

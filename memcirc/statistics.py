@@ -26,6 +26,7 @@ Counts = Float[np.ndarray, "n_resamples members"]
 SMALLEST_SHARE = 1e-6
 LEVEL = 0.95
 FEWEST_GROUPS = 5
+USUAL = (-0.5, 1.5)
 
 Values = Any
 """What numpy takes as an array of floats."""
@@ -43,6 +44,13 @@ def normalised(values: Values, nothing: Values, everything: Values, resolution: 
     values, nothing, everything = (np.asarray(each, np.float64) for each in (values, nothing, everything))
     span = np.where(coincide(nothing, everything, resolution), np.nan, everything - nothing)
     return np.asarray((values - nothing) / span + 0.0)
+
+
+def usual(*values: float | None) -> bool:
+    """Whether normalised values lie where one expects them; beyond that the ends lie too close to divide by, or the
+    value is one that neither end explains. None, for what there is not, is as usual as any."""
+    low, high = USUAL
+    return all(value is None or low <= value <= high for value in values)
 
 
 @dataclass(frozen=True)

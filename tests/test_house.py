@@ -194,7 +194,7 @@ WITHOUT_MIRROR = {
         "run/scoring", "run/stages", "run/transfer", "run/sizes", "work/executors"),
     "the page: tests/report/test_report.py and test_verification.py read what it says": (
         "report/figures", "report/page", "report/view", "report/corpus", "report/checks/specificity",
-        "report/checks/curve"),
+        "report/checks/curve", "report/sections", "report/circuits"),
     "one model type after another: tests/decoder/test_families.py loads them all": (
         "architectures",),
     "text said under a cache: tests/memorization/test_generation.py and test_extraction.py": ("memorization/decoding",),

@@ -8,7 +8,7 @@ from memcirc.ids import plain_ids
 from memcirc.pairs.tokenizing import check_text
 
 IDS = ("clean_ids", "corrupt_ids", "answer_ids", "wrong_answer_ids", "answer_sequence_ids")
-TEXTS = ("clean", "corrupt", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
+TEXTS = ("clean", "corrupt", "answer_sequence", "doc_id", "corrupt_doc_id", "subset", "family", "taxonomy")
 COUNTS = ("copies", "divergence", "position")
 NUMBERS = ("score_before", "score_after", "similarity", "induction", "prior_lift", "lift")
 

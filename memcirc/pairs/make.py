@@ -219,4 +219,5 @@ def _with_text(model: Model, pair: Pair) -> Pair:
         corrupt=model.decode(pair.corrupt_ids),
         answers=tuple(model.decode([i]) for i in pair.answer_ids),
         wrong_answers=tuple(model.decode([i]) for i in pair.wrong_answer_ids),
+        answer_sequence=model.decode(pair.answer_sequence_ids) if pair.answer_sequence_ids else "",
     )

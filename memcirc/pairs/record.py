@@ -27,7 +27,8 @@ class Pair:
     """One contrastive pair.
 
     ``answer_ids`` and ``wrong_answer_ids`` are alternatives of one token each, which metrics average; a whole answer
-    stands in ``answer_sequence_ids`` and is teacher-forced behind both prompts. ``divergence`` is the number of
+    stands in ``answer_sequence_ids`` (its text: ``answer_sequence``) and is teacher-forced behind both prompts.
+    ``divergence`` is the number of
     leading tokens after which recitation breaks off in ``doc_id``; ``family`` names documents that the corpus knows to
     share an opening. Controls: ``taxonomy`` of the memorized passage (recite, reconstruct, recollect), ``induction``,
     the share of its completion that copying from before predicts, and ``prior_lift``, by how many nats its completion
@@ -45,6 +46,7 @@ class Pair:
     corrupt: str = ""
     answers: tuple[str, ...] = ()
     wrong_answers: tuple[str, ...] = ()
+    answer_sequence: str = ""
     doc_id: str = ""
     corrupt_doc_id: str = ""
     subset: str = ""
@@ -116,6 +118,7 @@ class Wanted(TypedDict, total=False):
     corrupt: Want[str]
     answers: Want[tuple[str, ...]]
     wrong_answers: Want[tuple[str, ...]]
+    answer_sequence: Want[str]
     doc_id: Want[str]
     corrupt_doc_id: Want[str]
     subset: Want[str]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memcirc.artifacts import read_json
+from memcirc.interventions import RunSettings
 from memcirc.report.figures import INK, styled
 from memcirc.report.plotting import Figure
 
@@ -14,9 +15,10 @@ MOST_EDGES_DRAWN = 200
 
 @dataclass(frozen=True)
 class FoundCircuit:
-    """A minimal circuit: its size among ``graph_edges``, the search that chose it on validation, and its edges'
-    ``scores``."""
+    """A minimal circuit: the way to run it, its size among ``graph_edges``, the search that chose it on validation, and
+    its edges' ``scores``."""
 
+    way: RunSettings
     n_edges: int
     graph_edges: int
     target: float
@@ -33,6 +35,7 @@ def found_circuit(path: Path) -> FoundCircuit:
     content = read_json(path)
     told, shape, edges = content["memcirc"], content["cfg"], content["edges"]
     return FoundCircuit(
+        way=RunSettings(told["mode"], told["ablation"], told["reverse"]),
         n_edges=told["n_edges"],
         graph_edges=len(edges),
         target=told["target"],

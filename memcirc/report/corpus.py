@@ -65,7 +65,7 @@ def learned_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple
     if None in copies or not copies:
         return [], [Finding(text, counts[LEARNED] > 0)]
     caption = (
-        "How much better the model knows a passage than its twin, which never saw it (nats a token: median, quartiles, "
+        "How much better the model knows a passage than its twin (nats a token: median, quartiles, "
         "and 5th to 95th percentile), by how often it stands in the training corpus."
     )
     drawing = draw(out, "lift", lift_by_copies(copies, lifts), caption)

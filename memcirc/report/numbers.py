@@ -1,6 +1,10 @@
 """How a value is written, wherever a page or a terminal shows one."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from memcirc.metrics import WITH_TOKENS, Metric
+from memcirc.statistics import usual
 
 MISSING = "–"
 
@@ -14,6 +18,33 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"
     return str(value)
+
+
+def unit_of(metric: str) -> str:
+    """What a metric counts in; empty for a share or a number."""
+    return Metric.parse(metric, WITH_TOKENS).unit
+
+
+def in_unit(value: float, metric: str) -> str:
+    """A value of a metric, with the unit of that."""
+    return f"{value:.3f} {unit_of(metric)}".rstrip()
+
+
+def ends(measured: Mapping[str, Any]) -> str:
+    """The two ends that a faithfulness was normalised with, and what lies between them."""
+    nothing, everything, metric = (measured[name] for name in ("nothing", "everything", "metric"))
+    return (
+        f"its ends lie {in_unit(abs(everything - nothing), metric)} apart ({nothing:.3f} with no edge at work, "
+        f"{everything:.3f} with all)"
+    )
+
+
+def unusual(measured: Mapping[str, Any]) -> str:
+    """What must be said of a faithfulness that lies far outside 0 to 1; nothing of another one, or where there is
+    none."""
+    if not {"faithfulness", "nothing", "everything", "metric"} <= measured.keys() or usual(measured["faithfulness"]):
+        return ""
+    return f"far outside 0 to 1: {ends(measured)}"
 
 
 def p_value(value: float | None) -> str:

@@ -78,7 +78,7 @@ def task_section(task: str, files: TaskFiles, out: Path) -> tuple[list[Section],
             *(_diagram(task, mode, circuit, out) for mode, circuit in evidence.circuits.items()),
         ),
         tables=tuple(tables_of(verification)),
-        pairs=tuple(_contrast(pair) for pair in _spread(prompts)),
+        pairs=tuple(contrast(pair) for pair in _spread(prompts)),
         refused=tuple(verification.refused),
         facts={
             "What these numbers were measured on": {
@@ -148,20 +148,22 @@ def _spread(prompts: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]
     return prompts[::step][:PAIRS_SHOWN]
 
 
-def _contrast(pair: Mapping[str, Any]) -> Contrast:
-    """A pair as text."""
+def contrast(pair: Mapping[str, Any]) -> Contrast:
+    """A pair of a file as text, with its whole answer where it has one."""
     clean, corrupt = pair.get("clean", ""), pair.get("corrupt", "")
+    wrong = " / ".join(pair.get("wrong_answers", []))
     shared = "".join(a for a, _ in takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False)))
     about = [pair.get("subset", ""), pair.get("doc_id", "")]
     about += [f"{pair['copies']} copies"] if pair.get("copies") else []
     about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []
+    about += [f"wrong answer {wrong!r}"] if clean == corrupt else []
     about += [f"lift {pair['lift']:.2f} nats a token"] if pair.get("lift") is not None else []
     about += [f"similarity {pair['similarity']:.2f}"] if pair.get("similarity") is not None else []
     return Contrast(
         about=" · ".join(part for part in about if part),
         shared=shared,
         clean=clean[len(shared) :],
-        answer=" / ".join(pair.get("answers", [])),
+        answer=pair.get("answer_sequence") or " / ".join(pair.get("answers", [])),
         corrupt=corrupt[len(shared) :],
-        wrong_answer=" / ".join(pair.get("wrong_answers", [])),
+        wrong_answer=wrong,
     )

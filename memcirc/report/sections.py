@@ -39,7 +39,8 @@ class TableBlock:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A pair as text: what both prompts share, what follows in each, and the answers."""
+    """A pair as text: what both prompts share, what follows in each (nothing in both: they are the same), and the
+    answers."""
 
     about: str
     shared: str
@@ -47,6 +48,11 @@ class Contrast:
     answer: str
     corrupt: str
     wrong_answer: str
+
+    @property
+    def one_prompt(self) -> bool:
+        """Whether there is one prompt, which both runs read."""
+        return not self.clean and not self.corrupt
 
 
 @dataclass(frozen=True)

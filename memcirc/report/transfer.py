@@ -9,9 +9,10 @@ import numpy as np
 from memcirc.artifacts import read_json, write_json
 from memcirc.report.drawing import draw
 from memcirc.report.figures import INK, heat, panels, styled
+from memcirc.report.numbers import unusual
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding, Section, TableBlock
-from memcirc.report.view import FEWEST_PAIRS, card_line
+from memcirc.report.view import FEWEST_PAIRS, card_line, noted
 from memcirc.verification.transfer import Cell
 
 COLUMNS = ("circuit", "data", "mode", "direction", "n_edges", "n_pairs", "n_seen", "faithfulness", "low", "high",
@@ -21,7 +22,7 @@ COLUMNS = ("circuit", "data", "mode", "direction", "n_edges", "n_pairs", "n_seen
 def transfer_section(path: Path, out: Path) -> tuple[Section, list[Finding]]:
     """The matrices between tasks and, where measured, between subsets."""
     content: Mapping[str, Any] = read_json(path)
-    rows = content["cells"]
+    rows = [noted(row) for row in content["cells"]]
     write_json(out / "tables" / "transfer.json", rows)
     cells = [Cell.from_json(row) for row in rows]
     families: dict[str, list[Cell]] = {}
@@ -72,7 +73,7 @@ def transfer_matrices(cells: Sequence[Cell]) -> Figure:
 
 
 def transfer_findings(cells: Sequence[Cell]) -> list[Finding]:
-    """What each task's circuit keeps on the other task, beside its own."""
+    """What each task's circuit does on the other task, beside its own."""
     found = []
     names = [name for name in dict.fromkeys(cell.circuit for cell in cells) if "@" not in name]
     by = {
@@ -86,12 +87,13 @@ def transfer_findings(cells: Sequence[Cell]) -> list[Finding]:
                 base = "noising" if mode == "tree" else "denoising"
                 own, there = by.get((circuit, circuit, mode, base)), by.get((circuit, other, mode, base))
                 if circuit != other and own is not None and there is not None:
+                    beyond = unusual(there.to_json())
                     few = " So few pairs prove nothing." if there.n_pairs < FEWEST_PAIRS else ""
                     found.append(
                         Finding(
-                            f"Transfer, {mode}: the circuit of {circuit} keeps {there.faithfulness:.2f} on {other} "
-                            f"({there.n_pairs} pairs of documents it was not found on; {own.faithfulness:.2f} on its "
-                            f"own).{few}"
+                            f"Transfer, {mode}: the circuit of {circuit} {there.way.verb} {there.faithfulness:.2f} "
+                            f"on {other} ({there.n_pairs} pairs of documents it was not found on; "
+                            f"{own.faithfulness:.2f} on its own{beyond and f'; {beyond}'}).{few}"
                         )
                     )
     return found

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from memcirc.interventions import RunSettings, principal
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.figures import panels
+from memcirc.report.numbers import ends, unusual
 from memcirc.report.plotting import Axes, Figure
 from memcirc.report.sections import Finding, TableBlock
+from memcirc.statistics import usual
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.record import AnyRecord, Record
@@ -42,6 +44,15 @@ class Evidence:
         records = tuple(record for record in self.verification.records if record.mode == mode)
         circuits = {name: circuit for name, circuit in self.circuits.items() if name == mode}
         return replace(self, verification=replace(self.verification, records=records), circuits=circuits)
+
+    def unusual(self, way: RunSettings, *values: float | None) -> str:
+        """What must be said of normalised values where one lies far outside 0 to 1: the ends on the test pairs."""
+        if usual(*values):
+            return ""
+        kind = (way.mode, way.ablation, way.reverse)
+        own = (row.to_json() for row in self.of(Measurement) if (row.mode, row.ablation, row.reverse) == kind)
+        told = next((f" on the test pairs {ends(row)}" for row in own), " its ends lie close together")
+        return f"; far outside 0 to 1:{told}"
 
     @property
     def ablation(self) -> str:
@@ -112,7 +123,7 @@ class Table:
     def block(self, verification: Verification) -> TableBlock:
         """The table of a verification, with its evaluation card."""
         told = zip(verification.rows(self.record), verification.of(self.record), strict=True)
-        rows = [{**row, **line} for row, record in told for line in self.lines(record)]
+        rows = [noted({**row, **line}) for row, record in told for line in self.lines(record)]
         return TableBlock(self.columns, rows, self.title, self.about, card_line(rows))
 
 
@@ -146,7 +157,8 @@ def views() -> list[View]:
 
 def tables_of(verification: Verification) -> list[TableBlock]:
     """The tables that a verification has records for."""
-    return [table.block(verification) for view in views() for table in view.tables if verification.of(table.record)]
+    blocks = (table.block(verification) for view in views() for table in view.tables)
+    return [block for block in blocks if block.rows]
 
 
 def figures_of(evidence: Evidence) -> list[Plot]:
@@ -168,6 +180,12 @@ def _label(evidence: Evidence, mode: str) -> str:
     """The circuit that findings are about."""
     found_in = RunSettings(mode, evidence.ablation, reverse=mode == "edge")
     return f"{evidence.task}, {found_in.role} circuit ({mode})" if found_in.role else f"{evidence.task}, {mode}"
+
+
+def noted(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of a table, whose note says where its faithfulness must not be taken as it stands."""
+    parts = [part for part in (row.get("note"), unusual(row)) if part]
+    return {**row, "note": "; ".join(parts)}
 
 
 def card_line(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_config
 from memcirc.run.ground_truth import ensure_ground_truth
-from memcirc.run.loading import check_engines, run_model
+from memcirc.run.loading import check_engines, check_methods, run_model
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run, write_absent
 from memcirc.run.verifying import given_files, verified
@@ -48,6 +48,7 @@ def run_stages(
             f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
         )
     check_engines(config)
+    check_methods(config)
     pipeline = Pipeline(run_dir, config, force, execution=execution)
     with at_work(run_dir, execution.part), _recorded(pipeline, argv):
         if last is None:

@@ -20,6 +20,8 @@ from memcirc.verification.config import VerifyConfig
 
 CONFIG_FILE = "config.yaml"
 FOLDER = "folder"
+METRICS_SAID = {"objective": DiscoverConfig.objective, "optimize_metric": DiscoverConfig.metric}
+"""The options that name a metric, with their defaults."""
 PATHS = ("model_name", "twin_name", "dataset", "path", "scores_path", "pairs_path")
 
 
@@ -89,9 +91,26 @@ class RunConfig:
         told = {self.discover.ablation, self.verify.ablation} - {DiscoverConfig.ablation, VerifyConfig.ablation, "twin"}
         if told and all(task_named(task).needs_twin for task in self.model.tasks):
             raise ValueError(f"ablation {told.pop()!r}: task learned is found and measured against the twin alone")
+        given = _metrics(self.discover, self.verify)
+        self.refuse_overruled({name for name, value in given if value != METRICS_SAID[name]})
         longest, n_prompt = max(self.score.lengths, default=0), self.prepare.prompt_tokens
         if longest > n_prompt:
             raise ValueError(f"prefix length {longest}: the prompt has {n_prompt} tokens")
+
+    def refuse_overruled(self, said: Collection[str]) -> None:
+        """Raises ValueError for the option of a metric that was said and that no task of the run follows."""
+        tasks = [task_named(name) for name in self.model.tasks]
+        followed = [
+            _metrics(task.discovery(self.discover, self.pairs), task.verification(self.verify, self.pairs))
+            for task in tasks
+        ]
+        for i, (name, value) in enumerate(_metrics(self.discover, self.verify)):
+            kept = {metrics[i][1] for metrics in followed}
+            if name in said and value not in kept:
+                raise ValueError(
+                    f"{name} {value!r}: task {self.model.tasks[0]} with answer {self.pairs.answer!r} is found and "
+                    f"measured by {kept.pop()} alone"
+                )
 
     def save(self, run_dir: Path) -> None:
         """Write ``config.yaml``, atomically."""
@@ -116,6 +135,11 @@ class RunConfig:
     def circuit_name(self, mode: str) -> str:
         """Name of the file of a task's minimal circuit; the mode that discovery was asked for has none in it."""
         return "circuit.json" if mode == self.discover.mode else f"circuit_{mode}.json"
+
+    @property
+    def twin(self) -> tuple[str, str]:
+        """Name and revision of the twin; a revision alone is one of the model itself."""
+        return self.model.twin_name or self.model.model_name, self.model.twin_revision
 
     def located(self, path: str) -> str:
         """A path or name of this configuration as this process reaches it: what is there from the run's folder is
@@ -161,6 +185,11 @@ def sections_of(command: str) -> tuple[str, ...]:
     return chosen.get(command) or names[: names.index(last) + 1]
 
 
+def _metrics(found: DiscoverConfig, verify: VerifyConfig) -> list[tuple[str, str]]:
+    """The options that name a metric, with their values; one of them for each of both sections."""
+    return [("objective", found.objective), ("optimize_metric", found.metric), ("optimize_metric", verify.metric)]
+
+
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in section.items()}
 
@@ -196,7 +225,7 @@ def resolve(
         for key, value in options.items()
     }
     options = with_objective(options, stored.get("discover", {}).get("objective", DiscoverConfig.objective))
-    whole = options.pop("global_batch_size", None)
+    said, whole = METRICS_SAID.keys() & options.keys(), options.pop("global_batch_size", None)
     if whole is not None:
         batch_sizes = {"mem_batch_size": str(whole), "contrastive_batch_size": whole, "eap_batch_size": whole}
         options = {**batch_sizes, **options}
@@ -205,7 +234,9 @@ def resolve(
         own = {option_name(f) for f in fields(config)} & options.keys() if name in sections else set()
         resolved[name] = build(config, stored.get(name, {}), {key: options[key] for key in own})
         options = {key: value for key, value in options.items() if key not in own or key in SHARED}
-    return RunConfig(**resolved, folder=folder)
+    whole_run = RunConfig(**resolved, folder=folder)
+    whole_run.refuse_overruled(said)
+    return whole_run
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The model of a run, and its twin."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from memcirc.attribution.settings import AttributionSettings
 from memcirc.engines import engine_module
 from memcirc.models import Model, load_model
+from memcirc.options import build
 from memcirc.pretrained import load_config, load_quietly
 from memcirc.run.config import RunConfig
 from memcirc.twins import beside
@@ -17,12 +19,7 @@ def run_model(config: RunConfig) -> Model:
     load_quietly()
     named = config.model
     model = _loaded(config, named.model_name, named.revision)
-    return beside(model, _loaded(config, *twin_of(config))) if named.has_twin else model
-
-
-def twin_of(config: RunConfig) -> tuple[str, str]:
-    """Name and revision of the twin; a revision alone is one of the model itself."""
-    return config.model.twin_name or config.model.model_name, config.model.twin_revision
+    return beside(model, _loaded(config, *config.twin)) if named.has_twin else model
 
 
 def _loaded(config: RunConfig, name: str, revision: str) -> Model:
@@ -30,6 +27,16 @@ def _loaded(config: RunConfig, name: str, revision: str) -> Model:
     settings = config.model
     loaded = load_model(config.located(name), settings.device, settings.dtype, revision=revision or None)
     return replace(loaded, name=name)
+
+
+def check_methods(config: RunConfig) -> None:
+    """Raises ValueError, before any stage is begun, for a method of attribution that is not defined for what a task's
+    circuits are found under."""
+    for task in config.model.tasks:
+        try:
+            build(AttributionSettings, asdict(config.of_task(task).discover))
+        except ValueError as error:
+            raise ValueError(f"task {task}: {error}") from None
 
 
 def check_engines(config: RunConfig) -> None:

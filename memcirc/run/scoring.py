@@ -27,7 +27,7 @@ from memcirc.models import Model
 from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
 from memcirc.pretrained import load_quietly, load_tokenizer, tokenizer_stamp, weights_stamp
 from memcirc.run.config import RunConfig
-from memcirc.run.loading import run_model, twin_of
+from memcirc.run.loading import run_model
 from memcirc.run.reading import marker_in_our_words
 from memcirc.run.stages import Made, Merge, Stage, Stages, Units
 from memcirc.work.config import Execution
@@ -89,7 +89,7 @@ class ScoringStages:
         own |= {"revision": settings.revision} if settings.revision else {}
         if not settings.has_twin:
             return own
-        twin, revision = twin_of(self.config)
+        twin, revision = self.config.twin
         stamp = weights_stamp(self.config.located(twin))
         return own | {"twin_name": twin, "twin_revision": revision, "twin_weights": stamp}
 

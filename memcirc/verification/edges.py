@@ -11,8 +11,9 @@ pass alone.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import false_discovery_control, ttest_ind
@@ -29,13 +30,15 @@ from memcirc.verification.subject import Subject
 WAY = Way("tree", "twin", metric="sequence_logprob")
 LEVEL = 0.05
 METHOD = "clean-corrupted"
+SHOWN = 20
 
 
 @dataclass(frozen=True)
 class EdgeTests(OfPassages):
     """How many edges of the graph, and of the circuit, have other scores on memorized passages than on other text:
     ``passing`` at ``level`` each alone, ``discovered`` with the false discovery rate at ``level``. ``mode`` is that in
-    which the circuit was found."""
+    which the circuit was found. ``strongest`` names up to ``SHOWN`` of the discovered, those whose mean scores lie
+    furthest apart first: ``memorized`` and ``other``, nats a token, the ``p_value`` alone, ``in_circuit``."""
 
     KEY = "edges"
 
@@ -49,6 +52,7 @@ class EdgeTests(OfPassages):
     n_edges: int
     circuit_passing: int
     circuit_discovered: int
+    strongest: Sequence[Mapping[str, Any]]
 
 
 def edge_tests(subject: Subject) -> list[EdgeTests]:
@@ -78,7 +82,26 @@ def edge_tests(subject: Subject) -> list[EdgeTests]:
             n_edges=int(mask.sum()),
             circuit_passing=int((passing & mask).sum()),
             circuit_discovered=int((discovered & mask).sum()),
+            strongest=_strongest(subject, discovered, p, *(each.mean(0) for each in scores)),
         )
+    ]
+
+
+def _strongest(
+    subject: Subject, discovered: np.ndarray, p: np.ndarray, memorized: np.ndarray, other: np.ndarray
+) -> list[Mapping[str, Any]]:
+    """The discovered edges with the greatest difference of mean scores, the first one first."""
+    rows = np.flatnonzero(discovered)
+    order = np.argsort(-np.abs(memorized - other)[rows], kind="stable")
+    return [
+        {
+            "edge": subject.graph.edges[i],
+            "in_circuit": bool(subject.mask[i]),
+            "memorized": float(memorized[i]),
+            "other": float(other[i]),
+            "p_value": float(p[i]),
+        }
+        for i in rows[order][:SHOWN].tolist()
     ]
 
 

@@ -8,7 +8,7 @@ are of the prefix that it was cut from.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from memcirc.verification.record import OfPairs
 from memcirc.verification.stability import jaccard
 from memcirc.verification.subject import Subject
 
-Parts = dict[Hashable, list[int]]
+Parts = dict[int | str, list[int]]
 OF_A_PAIR = ("copies", "subset")
 
 
@@ -34,8 +34,8 @@ class Group(OfPairs):
     ``overlap``: Jaccard overlap of its circuit of ``n_edges`` edges with the circuit of all pairs; ``overlap_others``
     the mean one with the circuits of the other parts; ``by_chance`` that of two random circuits of this size.
     ``smallest``: the first size of a grid at which its own ranking reaches ``target`` (None: none does);
-    ``faithfulness`` of the circuit of all on its test pairs (both None where it has no test pairs, or its ends
-    coincide).
+    ``faithfulness`` of the circuit of all on its test pairs, whose ends are ``nothing`` and ``everything``
+    (None where it has no test pairs; the first two also where these coincide).
     """
 
     KEY = "groups"
@@ -51,6 +51,8 @@ class Group(OfPairs):
     target: float
     smallest: int | None
     faithfulness: float | None
+    nothing: float | None
+    everything: float | None
 
 
 def groups(subject: Subject) -> list[Group]:
@@ -76,17 +78,17 @@ def _kinds(pairs: Pairs) -> Iterator[tuple[str, Parts]]:
     """Numbers of the pairs, part by part."""
     for by in OF_A_PAIR:
         yield by, _parted({i: getattr(pair, by) for i, pair in enumerate(pairs) if getattr(pair, by) not in (None, "")})
-    halves: dict[int, Hashable] = {}
+    halves: dict[int, int | str] = {}
     for number, members in enumerate(pairs.components()):
         halves |= dict.fromkeys(members, ("first", "second")[number % 2])
     yield "half of the documents", _parted(halves)
 
 
-def _parted(labels: Mapping[int, Hashable]) -> Parts:
+def _parted(labels: Mapping[int, int | str]) -> Parts:
     parts: Parts = defaultdict(list)
     for number, label in labels.items():
         parts[label].append(number)
-    return dict(sorted(parts.items(), key=lambda item: str(item[0])))
+    return dict(sorted(parts.items(), key=lambda item: item[0]))
 
 
 def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
@@ -103,7 +105,7 @@ def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
     expected = size**2 / subject.graph.n_edges
     for index, (part, rows) in enumerate(parts.items()):
         test = [i for i, pair in enumerate(subject.pairs) if by not in OF_A_PAIR or getattr(pair, by) == part]
-        smallest, kept = _on_test(subject, rankings[index], test)
+        smallest, kept, ends = _on_test(subject, rankings[index], test)
         yield Group(
             way=subject.runner(reverse=subject.own_reverse).way(subject.settings.metric),
             by=by,
@@ -117,13 +119,18 @@ def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
             target=subject.settings.target,
             smallest=smallest,
             faithfulness=kept,
+            nothing=ends[0],
+            everything=ends[1],
         )
 
 
-def _on_test(subject: Subject, ranking: Ranking, test: list[int]) -> tuple[int | None, float | None]:
-    """On some of the test pairs: the first size at which a ranking reaches the target, and what the circuit keeps."""
+def _on_test(
+    subject: Subject, ranking: Ranking, test: list[int]
+) -> tuple[int | None, float | None, tuple[float | None, float | None]]:
+    """On some of the test pairs: the first size at which a ranking reaches the target, the circuit's faithfulness, and
+    the ends."""
     if not test:
-        return None, None
+        return None, None, (None, None)
     runner, metric = subject.runner(reverse=subject.own_reverse), subject.settings.metric
     sizes = log_grid(runner.graph.n_edges, 2 * subject.settings.curve_points)
     masks = torch.cat([subject.mask[None], ranking.masks(sizes)])
@@ -131,7 +138,8 @@ def _on_test(subject: Subject, ranking: Ranking, test: list[int]) -> tuple[int |
     nothing, everything = runner.end_values(metric).double().cpu().numpy()[:, test].mean(1)
     own, *prefixes = normalised(values, nothing, everything, runner.resolution(metric, len(test)))
     reaching = [size for size, kept in zip(sizes, prefixes, strict=True) if kept >= subject.settings.target]
-    return (reaching[0] if reaching else None), (None if np.isnan(own) else float(own))
+    ends = float(nothing), float(everything)
+    return (reaching[0] if reaching else None), (None if np.isnan(own) else float(own)), ends
 
 
 WORK = Work.whole(Group, groups)

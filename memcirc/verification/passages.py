@@ -41,7 +41,7 @@ class Passages:
     Where a model was scored beside its twin, neither these nor ``ordinary`` and the rest hold what it has learned in
     part: text that is not memorized is known as well by the twin, up to ``Choice.lift`` nats a token. ``near`` are of
     that, each the one whose prompt is most alike that of a memorized passage, of the same subset where that is known;
-    ``common`` are recited by both.
+    ``common`` are recited by both. ``alone``: chosen by scores of the model alone.
     """
 
     prompt_tokens: int
@@ -54,6 +54,7 @@ class Passages:
     seen: np.ndarray = field(default_factory=_no_passages)
     near: np.ndarray = field(default_factory=_no_passages)
     common: np.ndarray = field(default_factory=_no_passages)
+    alone: bool = False
 
     def truth_after(self, pair: Pair) -> tuple[int, ...] | None:
         """How a pair's clean prompt goes on in its document; None where no window of that begins with it."""
@@ -210,6 +211,7 @@ def _gathered(
         tokens[place[rows["seen"]]],
         tokens[place[candidates[nearest]]],
         tokens[place[rows["common"]]],
+        not any(name.startswith(TWIN) for name in table.column_names),
     )
 
 

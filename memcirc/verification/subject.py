@@ -14,6 +14,7 @@ from memcirc.circuits.runner import CircuitRunner, circuit_runner
 from memcirc.engine.memory import Memory
 from memcirc.graph import Graph, graph_of
 from memcirc.interventions import RunSettings, principal
+from memcirc.memorization.lift import TWIN
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs, joined
 from memcirc.verification.passages import Passages
@@ -149,11 +150,12 @@ class Subject:
         """``scores``, ``train`` or ``passages``.
 
         Raises:
-            ValueError: it was not given, or the scores are of another graph.
+            ValueError: it was not given, the scores are of another graph, or the passages of a model with a twin were
+                chosen without that.
         """
         value = getattr(self, name)
         if callable(value):
-            return value()
+            value = value()
         if value is None:
             what = {
                 "scores": "the edge scores that the circuit was chosen by",
@@ -161,6 +163,11 @@ class Subject:
                 "passages": "memorized and other passages (passages=)",
             }[name]
             raise ValueError(f"needs {what}, which were not given")
+        if name == "passages" and value.alone and self.model.twin is not None:
+            raise ValueError(
+                f"passages of a table without columns {TWIN}..., and model {self.model.name!r} has a twin; score them "
+                "with the model beside its twin"
+            )
         if name == "scores" and value.graph != self.graph:
             raise ValueError(
                 f"scores of a graph of {value.graph.n_edges} edges, a model of {self.graph.n_edges}: not the same graph"

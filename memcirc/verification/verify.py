@@ -16,8 +16,10 @@ from memcirc.models import Model
 from memcirc.options import build, chosen, refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
+from memcirc.twins import beside
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
+from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
 from memcirc.verification.settings import SettingOptions, Settings
 from memcirc.verification.subject import Subject, SubjectOptions
@@ -58,7 +60,8 @@ def verify(
     Raises:
         TypeError: an option that there is not.
         ValueError: an unknown check, neither a circuit nor a size for one, pairs or a circuit of another model,
-            tokenizer or graph, pairs that do not contrast under one of the ablations. What a single check cannot do is
+            tokenizer or graph, pairs that do not contrast under one of the ablations, ablation ``twin`` of a model
+            without one, passages of scores without its twin. What a single check cannot do is
             listed in ``refused``; the rest is still measured.
     """
     refuse_keywords("verify", options, VerifyOptions.__annotations__)
@@ -71,6 +74,7 @@ def verify(
     if not isinstance(found, Circuit):
         raise ValueError(f"circuit {shortened(found)} is no Circuit; Circuit.from_edges makes one of names of edges")
     for ablation in ablations:
+        beside(model, None, ablation)
         check_contrast(pairs, ablation, model.causal)
     check_origin(model, pairs.header, "pairs")
     check_origin(model, found.origin, "a circuit")
@@ -79,6 +83,8 @@ def verify(
         model, pairs, found, mode, build(Settings, options), scores, ablations=ablations, directions=directions, **given
     )
     _ = subject.mask  # an edge that the graph does not have is said now, not by every check
+    if isinstance(subject.passages, Passages):
+        subject.needed("passages")
     result = Verification(_statement(subject))
     for job in options.get("progress", iter)([job for check in checks for job in CHECKS[check].work.jobs(subject)]):
         try:

@@ -45,6 +45,7 @@ def test_a_learned_passage_is_one_prompt_twice_with_its_whole_completion(model: 
         tokens = tuple(table["tokens"][int(pair.doc_id.removeprefix("doc"))].as_py())
         assert pair.clean_ids == pair.corrupt_ids == tokens[:PROMPT]
         assert pair.answer_sequence_ids == tokens[PROMPT:]
+        assert pair.answer_sequence == model.decode(tokens[PROMPT:])
         ours, theirs = (logprob(m, pair.clean_ids, pair.answer_sequence_ids) for m in (model, model.twin))
         assert pair.lift == pytest.approx(ours - theirs, abs=1e-4)
         said = model.twin.logits([pair.clean_ids])[0, -1].argsort(descending=True).tolist()

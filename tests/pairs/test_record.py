@@ -103,6 +103,7 @@ WRONG = {
     "corrupt": [{"a": 1}, ["a"]],
     "answers": [[1], 5, {"a": 1}, ["a", 2], ["\ud83d"]],
     "wrong_answers": [[None], 5.5],
+    "answer_sequence": [["a"], 3],
     "doc_id": [17, ["a"], True],
     "corrupt_doc_id": [0],
     "subset": [["a"], 3],

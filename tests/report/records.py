@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from memcirc.interventions import Way
+from memcirc.interventions import RunSettings, Way
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.view import Evidence
 from memcirc.verification.record import AnyRecord, OfPassages, Record
@@ -12,8 +12,8 @@ from memcirc.verification.result import Verification
 R = TypeVar("R", bound=Record)
 NOUGHT: dict[object, object] = {int: 0, float: 0.0, str: "", bool: False}
 CIRCUIT = FoundCircuit(
-    n_edges=5, graph_edges=100, target=0.85, target_met=True, faithfulness=0.9, monotone=True, n_layers=1, n_heads=1,
-    scores={},
+    way=RunSettings("tree"), n_edges=5, graph_edges=100, target=0.85, target_met=True, faithfulness=0.9, monotone=True,
+    n_layers=1, n_heads=1, scores={},
 )  # fmt: skip
 
 

@@ -3,16 +3,28 @@
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memcirc.interventions import RunSettings
+from memcirc.report.checks.dose import dose_figure
 from memcirc.report.corpus import recall_findings
-from memcirc.report.sections import Finding
+from memcirc.report.page import contrast
+from memcirc.report.sections import Finding, Section, write_page
 from memcirc.report.tables import markdown_table, text_table
-from memcirc.report.view import findings_of
+from memcirc.report.view import findings_of, tables_of
 from memcirc.statistics import wilson
+from memcirc.verification.dose import Dose
 from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.groups import Group
+from memcirc.verification.knockout import KnockOut
+from memcirc.verification.random_circuits import RandomComparison
+from memcirc.verification.result import Verification
+from memcirc.verification.stability import Stability
+from memcirc.verification.time_resolved import Moment
 from tests.report.records import CIRCUIT, evidence, record
 
 
@@ -55,6 +67,17 @@ def test_markdown_and_page_show_the_same_findings(finished_run: Path) -> None:
         assert (finished_run / "report" / figure).is_file()
 
 
+def test_a_pair_of_one_prompt_is_that_prompt_once_and_its_whole_completion(tmp_path: Path) -> None:
+    texts = {"answers": ["arrow"], "wrong_answers": ["ow"]}
+    learned = contrast({"clean": "Felix B", "corrupt": "Felix B", "answer_sequence": "arrow, of Leeds", **texts})
+    branch = contrast({"clean": "Felix B", "corrupt": "Felix C", **texts})
+    for pair, wanted in ((learned, ["Felix B → arrow, of Leeds"]), (branch, ["Felix B → arrow", "Felix C → ow"])):
+        page = html.unescape(write_page(tmp_path, "t", (), (), [Section("s", pairs=(pair,))]).read_text())
+        assert [re.sub("<[^>]*>", "", line) for line in re.findall("<pre>.*</pre>", page)] == wanted
+        assert pair.about == ("wrong answer 'ow'" if pair is learned else "")
+        assert ("the corrupt prompt" in page) == (pair is branch)
+
+
 def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
     (rising,) = recall_findings([1, 1, 20, 20], [False, False, True, True])
     (falling,) = recall_findings([1, 1, 20, 20], [True, True, False, False])
@@ -95,6 +118,67 @@ def test_few_pairs_prove_nothing() -> None:
 def test_a_faithfulness_far_above_one_does_not_meet_its_threshold() -> None:
     *_, others = told(row(), row(ablation="zero"), row(ablation="mean-clean", faithfulness=1.82))
     assert others.holds is False
+
+
+def test_values_far_outside_their_ends_are_explained_and_meet_no_threshold() -> None:
+    close: dict[str, Any] = {"nothing": -3.10, "value": -2.0, "everything": -3.06, "faithfulness": 27.75}
+    apart = "its ends lie 0.040 nats apart (-3.100 with no edge at work, -3.060 with all)"
+    _, tested, compared, beside, stable, other = (
+        findings_of(
+            evidence(
+                row(**close),
+                record(RandomComparison, kind="uniform", q95=-3.0),
+                record(RandomComparison, kind="connected", found=27.75, p_value=0.01),
+                record(Stability, jaccard_found=0.9, faithfulness=27.75, low=3.0, high=90.0),
+                circuits={"tree": CIRCUIT},
+            )
+        )
+        + told(row(), row(ablation="zero", **close))[-1:]
+    )
+    assert all(apart in finding.text for finding in (tested, compared, beside, stable, other))
+    assert [f.holds for f in (tested, compared, beside, stable, other)] == [False, False, False, True, False]
+    assert told(row(faithfulness=-0.4))[1].text.count("apart") == 0
+    found, *_ = findings_of(evidence(record(Group), circuits={"tree": replace(CIRCUIT, faithfulness=27.75)}))
+    assert found.holds is False
+    (table,) = tables_of(Verification({}, (record(Group, **{name: close[name] for name in close if name != "value"}),)))
+    assert table.rows[0]["note"] == f"far outside 0 to 1: {apart}"
+    assert "note" in table.columns
+
+
+def test_what_the_circuit_moves_by_copies_has_a_unit() -> None:
+    rows = [record(Dose, copies=n, n_pairs=9, carried=-3.5, trend=0.1, trend_p=0.5) for n in (2, 10)]
+    (found,) = findings_of(evidence(*rows))
+    assert "moves the logit_diff by -3.500 nats at 2 copies (n = 9), -3.500 nats at 10 copies" in found.text
+    assert dose_figure(rows).axes[0].get_ylabel() == "mean logit_diff, nats"
+
+
+NECESSARY = replace(CIRCUIT, way=RunSettings("edge", "twin", reverse=True))
+
+
+def test_of_a_necessary_circuit_it_is_said_what_it_takes_away() -> None:
+    way: dict[str, Any] = {"mode": "edge", "ablation": "twin", "reverse": True}
+    numbers: dict[str, Any] = {"q95": 0.1, "found": 0.9, "p_value": 0.01, **way}
+    found = findings_of(
+        evidence(
+            record(Measurement, faithfulness=0.9, n_pairs=40, value=-3.0, everything=-3.3, **way),
+            *(record(RandomComparison, kind=kind, **numbers) for kind in ("uniform", "connected")),
+            *(record(Moment, delay=n, n_pairs=40, overlap=(1.0,), onset_faithfulness=0.6, **way) for n in (0, 1)),
+            record(KnockOut, without_circuit=0.1, **way),
+            circuits={"edge": NECESSARY},
+        )
+    )
+    assert sum(" takes away 0." in f.text or " takes away +0: 0." in f.text for f in found) == len(found) == 6
+    assert not [f.text for f in found if " keeps " in f.text]
+
+
+def test_edges_that_are_put_back_bring_back() -> None:
+    _, tested = findings_of(
+        evidence(
+            record(Measurement, faithfulness=0.9, n_pairs=40, value=3.0, everything=3.3, mode="edge", ablation="twin"),
+            circuits={"edge": NECESSARY},
+        )
+    )
+    assert "it brings back 0.90" in tested.text
 
 
 def test_the_worst_ablation_is_named() -> None:

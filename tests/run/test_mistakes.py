@@ -10,6 +10,7 @@ from transformers import GPT2Config
 
 from memcirc.cli import MISTAKE, main
 from memcirc.demo import Demo
+from memcirc.run.config import resolve
 from tests.decoder.families import small
 
 
@@ -86,6 +87,60 @@ def test_an_engine_that_does_not_compute_the_model_is_refused_before_any_work(
     line = refused([command, *options, "--engine", "auto-circuit"], capsys)
     assert "a qwen3 has no form in TransformerLens here, which engine auto-circuit" in line
     assert not [path for path in run_dir.rglob("*") if path.name != "config.yaml"]
+
+
+LEARNED = ["--contrastive_mode", "learned", "--twin_name", "twin"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            ["--objective", "logprob_diff"],
+            "objective 'logprob_diff': task learned with answer 'completion' is found and",
+        ),
+        (["--objective", "logit_diff"], "measured by sequence_logprob alone"),
+        (["--grad_function", "prob"], "objective 'prob_diff': task learned"),
+        (["--optimize_metric", "logit_diff"], "optimize_metric 'logit_diff': task learned"),
+        (
+            ["--optimize_metric", "sequence_logprob", "--answer", "tokens"],
+            "'tokens' is found and measured by answer_logp",
+        ),
+    ],
+)
+def test_a_metric_that_no_task_follows_is_one_line(
+    options: list[str], wrong: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused([*options, *LEARNED, *wrong], capsys)
+    (tmp_path / "c.yaml").write_text("discover: {metric: correct}\n")
+    assert "optimize_metric 'correct'" in refused(["run", str(tmp_path / "c.yaml"), *options[1:], *LEARNED], capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_method_that_is_not_defined_against_a_twin_is_refused_before_any_work(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused([*options, *LEARNED, "--method", "eap-ig-inputs"], capsys)
+    assert "task learned: method 'eap-ig-inputs' is not defined for ablation 'twin'" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_metric_that_a_task_follows_is_taken() -> None:
+    said = {"model_name": "m", "twin_name": "t", "objective": "logprob_diff", "optimize_metric": "logprob_diff"}
+    assert resolve({}, said).of_task("learned").discover.objective == "sequence_logprob"
+    own = {**said, "contrastive_mode": "learned", **dict.fromkeys(("objective", "optimize_metric"), "sequence_logprob")}
+    assert resolve({}, own).of_task("learned").verify.metric == "sequence_logprob"
+
+
+def test_a_run_that_is_gone_on_with_says_which_twin_it_keeps(
+    options: list[str], miniature: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, prepare = tmp_path / "run" / "config.yaml", ["prepare", *options[1:9], *options[-2:]]
+    line = f"twin {miniature.twin_dir}: as {stored} has it; --twin_name '' --twin_revision '' leaves it out"
+    for said, told in ((["--twin_name", str(miniature.twin_dir)], False), ([], True), (["--twin_name", ""], False)):
+        assert main([*prepare, *said]) == 0
+        assert (line in capsys.readouterr().err) == told
+    assert f"twin_name: {miniature.twin_dir}" not in stored.read_text()
 
 
 def corpus(tmp_path: Path, rows: list[dict[str, object]]) -> str:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.stats import ttest_ind
 
+from memcirc.report.view import tables_of
 from memcirc.twins import beside
 from memcirc.verification.edges import WORK, edge_tests, p_values, token_scores
+from memcirc.verification.result import Verification
 from tests.models import D_VOCAB, small_model
 from tests.verification.subjects import passages, subject
 
@@ -31,6 +33,23 @@ def test_scores_of_an_edge_are_compared_passage_by_passage() -> None:
     assert row.passing == sum(p <= 0.05 for p in expected)
     assert row.circuit_passing <= min(row.passing, 20)
     assert row.discovered <= row.passing
+
+
+def test_the_strongest_of_the_discovered_edges_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject_ = made()
+    n = subject_.graph.n_edges
+    memorized, other = np.zeros((4, n)), np.zeros((4, n))
+    memorized[:, [3, 7, 9]] = np.arange(4)[:, None] * 1e-3 + [5, -6, 1]
+    monkeypatch.setattr("memcirc.verification.edges.SHOWN", 2)
+    drawn = iter((memorized, other))
+    monkeypatch.setattr("memcirc.verification.edges.token_scores", lambda *_: next(drawn))
+    (row,) = edge_tests(subject_)
+    edges, mask = subject_.graph.edges, subject_.mask.tolist()
+    assert [(e["edge"], e["in_circuit"]) for e in row.strongest] == [(edges[i], mask[i]) for i in (7, 3)]
+    assert [round(e["memorized"]) for e in row.strongest] == [-6, 5]
+    assert row.discovered == 3
+    (table,) = [block for block in tables_of(Verification({}, (row,))) if "strongest" in block.title]
+    assert [line["edge"] for line in table.rows] == [edges[7], edges[3], "1 more"]
 
 
 def test_text_of_one_kind_passes_no_more_than_its_level() -> None:

@@ -30,6 +30,13 @@ def test_pairs_are_parted_by_copies_by_subset_and_in_halves() -> None:
     assert [row.n_pairs for row in rows] == [copies.count(1), copies.count(2), 0, 0, len(copies), len(copies)]
 
 
+def test_parts_stand_in_the_order_of_their_numbers() -> None:
+    made = parted()
+    counts = (2, 10, 1)
+    train = Pairs(tuple(replace(p, copies=counts[i % 3]) for i, p in enumerate(made.train)), made.train.header)
+    assert [row.part for row in groups(replace(made, train=train)) if row.by == "copies"] == ["1", "2", "10"]
+
+
 def test_overlaps_are_those_of_circuits_found_on_the_parts() -> None:
     made = parted()
     per_pair = attribute(made.model, made.train, "eap", per_example=True).per_example
@@ -45,6 +52,8 @@ def test_what_the_circuit_keeps_on_a_part_is_normalised_by_its_own_ends() -> Non
     row = next(row for row in groups(made) if (row.by, row.part) == ("copies", "2"))
     part = made.pairs.where(copies=2)
     alone = replace(made, pairs=part)
+    ends = alone.runner().ends(made.settings.metric)
+    assert (row.nothing, row.everything) == pytest.approx((ends.nothing, ends.everything))
     assert row.faithfulness == pytest.approx(float(alone.runner().faithfulness([made.circuit])[0]), rel=1e-9)
     everything = next(r for r in groups(parted(made.graph.n_edges)) if (r.by, r.part) == ("copies", "2"))
     assert everything.faithfulness == pytest.approx(1)
@@ -53,7 +62,7 @@ def test_what_the_circuit_keeps_on_a_part_is_normalised_by_its_own_ends() -> Non
 
 def test_a_part_without_test_pairs_has_no_size_there() -> None:
     rows: list[Group] = groups(parted())
-    assert all(row.smallest is None and row.faithfulness is None for row in rows if row.n_pairs == 0)
+    assert all(row.smallest is row.faithfulness is row.nothing is None for row in rows if row.n_pairs == 0)
 
 
 def test_pairs_that_cannot_be_parted_are_refused() -> None:

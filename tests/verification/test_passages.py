@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from memcirc.pairs.record import Pair
+from memcirc.twins import beside
 from memcirc.verification.passages import Choice, passages_from, passages_of
 from memcirc.verification.verify import verify
-from tests.models import D_VOCAB
+from tests.models import D_VOCAB, small_model
 from tests.verification.subjects import passages, subject
 
 
@@ -52,6 +53,18 @@ def test_passages_that_cannot_be_had_refuse_their_checks_alone() -> None:
         "tree, specificity: 0 memorized passages of the wanted documents and 2 others; 1 and 2 are needed",
     )
     assert result.dose
+
+
+@pytest.mark.filterwarnings("ignore:.*residual streams")
+def test_passages_that_were_chosen_without_the_twin_of_a_model_are_refused() -> None:
+    given = passages_of(table([1.0, 1.0, *[0.0] * 6]), 4)
+    made = subject(model=beside(small_model("gpt2"), small_model("gpt2", seed=5)))
+    with pytest.raises(ValueError, match=r"passages of a table without columns twin_.*, and model .* has a twin"):
+        verify(made.model, made.pairs, made.circuit, mode="tree", passages=given)
+    later = verify(made.model, made.pairs, made.circuit, mode="tree", checks="removal", passages=lambda: given)
+    assert "without columns twin_" in later.refused[0]
+    alone = made.model.with_twin(None)
+    assert verify(alone, made.pairs, made.circuit, mode="tree", checks="specificity", passages=given).specificity
 
 
 def test_too_few_passages_are_refused_with_their_numbers() -> None:

@@ -49,6 +49,12 @@ def test_the_circuits_own_number_does_not_depend_on_the_other_checks() -> None:
     assert [r.faithfulness for r in alone.faithfulness] == [r.faithfulness for r in whole.faithfulness]
 
 
+def test_a_twin_that_there_is_not_is_refused() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(3)
+    with pytest.raises(ValueError, match=r"ablation 'twin' takes the values of a twin, and model 'GPT2.*' has none"):
+        verify(model, pairs, attribute(model, pairs, "eap").top(9), mode="edge", ablations=("zero", "twin"))
+
+
 def test_what_one_check_cannot_do_is_listed_and_the_rest_written() -> None:
     """Equal prompts: what needs other pairs or passages cannot be done, under zero ablation something can."""
     model = small_model("gpt2")

@@ -20,8 +20,8 @@ def _figures(evidence: Evidence) -> Iterator[Plot]:
             "curves",
             faithfulness_curves(headline, sizes, target),
             "Faithfulness on test pairs of the ranking's first n edges, with its 95 % interval over documents; "
-            "left, beside uniform random circuits of n edges. Vertical line: the minimal circuit's size, chosen on "
-            f"validation; dotted: its target {target}.",
+            "dashed, in the circuit's own direction: the mean of uniform random circuits of n edges. Vertical line: "
+            f"the minimal circuit's size, chosen on validation; dotted: its target {target}.",
         )
     if len(headline) < len(curves):
         caption = "The same prefixes under every ablation, each with its own ends."

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from memcirc.report.figures import CHANCE, FOUND, INK, styled
+from memcirc.report.numbers import in_unit, unit_of
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
 from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
@@ -22,7 +23,8 @@ def dose_figure(rows: Sequence[Dose]) -> Figure:
         axes.plot(x, [r.nothing for r in some], "o-", color=CHANCE, label="nothing")
         axes.set_xticks(x, [f"{r.copies}\nn = {r.n_pairs}" for r in some])
         axes.set(title=f"{mode}, {some[0].n_edges} edges", xlabel="copies in the corpus")
-    figure.axes[0].set_ylabel(f"mean {rows[0].metric}")
+    unit = unit_of(rows[0].metric)
+    figure.axes[0].set_ylabel(f"mean {rows[0].metric}{unit and f', {unit}'}")
     figure.axes[0].legend(frameon=False, fontsize=7.5)
     return figure
 
@@ -31,20 +33,26 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     rows = evidence.of(Dose)
     if not rows or rows[0].trend is None:
         return
-    parts = [f"{row.carried:.1f} at {row.copies} (n = {row.n_pairs})" for row in rows]
     first = rows[0]
+    parts = [f"{in_unit(row.carried, first.metric)} at {_times(row.copies)} (n = {row.n_pairs})" for row in rows]
     yield Finding(
-        f"{label}: by copies the circuit carries {', '.join(parts)} of the {first.metric}; rank correlation "
-        f"{first.trend:.2f} (p {first.trend_p:.2f}) among memorized documents."
+        f"{label}: the circuit moves the {first.metric} by {', '.join(parts)}; rank correlation of that with copies "
+        f"{first.trend:.2f} (p {first.trend_p:.2f})."
     )
+
+
+def _times(copies: int) -> str:
+    return "1 copy" if copies == 1 else f"{copies} copies"
 
 
 TABLES = (
     Table(
         Dose, "Dose and response: the circuit by copies",
         ("mode", "copies", "direction", "n_pairs", "nothing", "circuit", "everything", "carried", "faithfulness",
-         "trend", "trend_p"),
-        "carried: mean metric under the circuit less that with nothing; trend: rank correlation of copies with each "
+         "trend", "trend_p",
+         "note"),
+        "nothing, circuit, everything: means of the metric, in nats where it is a logit or a log-probability; carried: "
+        "under the circuit less with nothing; trend: rank correlation of copies with each "
         "pair's own, and its p-value.",
     ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a page shows of the edges' scores on memorized and other text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from memcirc.report.sections import Finding
 from memcirc.report.view import Evidence, Table, View
@@ -20,6 +21,12 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _strongest(row: EdgeTests) -> list[Mapping[str, Any]]:
+    """A line an edge, and one that counts those that are not named."""
+    rest = row.discovered - len(row.strongest)
+    return [*row.strongest, *([{"edge": f"{rest} more"}] if rest else [])]
+
+
 TABLES = (
     Table(
         EdgeTests, "Edges that carry more of memorized passages than of other text",
@@ -27,6 +34,13 @@ TABLES = (
          "circuit_discovered"),
         "Welch's test of every edge's score (nats a token, against the twin) on memorized passages against near and "
         "ordinary text; passing: alone at 5 %; discovered: with the false discovery rate at 5 %.",
+    ),
+    Table(
+        EdgeTests, "The strongest of these edges",
+        ("mode", "edge", "in_circuit", "memorized", "other", "p_value"),
+        "Of the discovered edges those whose mean scores lie furthest apart; memorized, other: the mean score on such "
+        "passages, nats a token; p value: of its test alone.",
+        _strongest,
     ),
 )  # fmt: skip
 VIEW = View(TABLES, findings=_findings)

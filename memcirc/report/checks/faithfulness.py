@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from memcirc.report.circuits import FoundCircuit
+from memcirc.report.numbers import unusual
 from memcirc.report.sections import Finding
 from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View
 from memcirc.verification.faithfulness import Distribution, Measurement
@@ -15,19 +16,20 @@ OTHER_ABLATIONS = (0.5, 1.5)
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     """Does the circuit keep its target, hold on test pairs in both directions and under other ablations?"""
     rows = evidence.of(Measurement)
-    yield from (_size(label, circuit) for circuit in evidence.circuits.values())
+    yield from (_size(label, circuit, evidence) for circuit in evidence.circuits.values())
     yield from (_on_test(label, row) for row in rows if row.ablation == evidence.ablation)
     yield from _other_ablations(label, [row for row in rows if row.ablation != evidence.ablation])
 
 
-def _size(label: str, circuit: FoundCircuit) -> Finding:
+def _size(label: str, circuit: FoundCircuit, evidence: Evidence) -> Finding:
     share = circuit.n_edges / circuit.graph_edges
     caveat = "" if circuit.monotone else " Faithfulness is not monotone in size here."
+    beyond = evidence.unusual(circuit.way, circuit.faithfulness)
     return Finding(
         f"{label}: the smallest prefix of the ranking that reaches {circuit.target:.0%} on validation has "
-        f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and keeps {circuit.faithfulness:.2f} "
-        f"there.{caveat}",
-        circuit.target_met,
+        f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and {circuit.way.verb} "
+        f"{circuit.faithfulness:.2f} there{beyond}.{caveat}",
+        circuit.target_met and not beyond,
     )
 
 
@@ -37,14 +39,15 @@ def _on_test(label: str, row: Measurement) -> Finding:
         return Finding(f"{label}, {row.direction}: {row.note}.", False)
     same_side = row.value * row.everything > 0
     side = "" if same_side else f", but its mean {row.metric} ({row.value:.2f}) falls on the other side of 0"
+    beyond = unusual(row.to_json())
     text = (
-        f"{label}, {row.direction}: on {row.n_pairs} test pairs it keeps {row.faithfulness:.2f} (threshold: "
-        f"at least {TEST_FAITHFULNESS}){side}; the answer is the argmax on {row.correct:.0%} of them, with "
-        f"everything at work on {row.correct_everything:.0%}."
+        f"{label}, {row.direction}: on {row.n_pairs} test pairs it {row.way.verb} {row.faithfulness:.2f} (threshold: "
+        f"at least {TEST_FAITHFULNESS}){side}{beyond and f'; {beyond}'}; the answer is the argmax on "
+        f"{row.correct:.0%} of them, with everything at work on {row.correct_everything:.0%}."
     )
     if row.n_pairs < FEWEST_PAIRS:
         return Finding(f"{text} So few pairs prove nothing.")
-    return Finding(text, same_side and row.faithfulness >= TEST_FAITHFULNESS)
+    return Finding(text, same_side and not beyond and row.faithfulness >= TEST_FAITHFULNESS)
 
 
 def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
@@ -54,11 +57,12 @@ def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
         return []
     lowest, highest = OTHER_ABLATIONS
     (least, worst), (most, best) = (pick(kept, key=itemgetter(0)) for pick in (min, max))
+    beyond = [f"; {row.ablation}, {row.direction}: {text}" for row in (worst, best) if (text := unusual(row.to_json()))]
     return [
         Finding(
-            f"{label}: under other ablations it keeps from {least:.2f} ({worst.ablation}, "
+            f"{label}: under other ablations its faithfulness lies from {least:.2f} ({worst.ablation}, "
             f"{worst.direction}) to {most:.2f} ({best.ablation}, {best.direction}; threshold: "
-            f"from {lowest} to {highest}; far above 1 the two ends lie too close to divide by).",
+            f"from {lowest} to {highest}){''.join(dict.fromkeys(beyond))}.",
             least >= lowest and most <= highest,
         )
     ]
@@ -70,7 +74,8 @@ TABLES = (
         ("mode", "ablation", "direction", "note", "n_edges", "n_pairs", "faithfulness", "low", "high", "mean_ratio",
          "median_ratio", "value", "nothing", "everything", "correct", "correct_everything"),
         "value: mean of the metric under the circuit; nothing, everything: the same with no edge of the circuit at "
-        "work, and with all (for denoising the latter is the other behaviour's end); faithfulness: where value lies "
+        "work, and with all (for denoising in mode tree and noising in mode edge the latter is the other behaviour's "
+        "end); faithfulness: where value lies "
         "between them, with its 95 % bootstrap interval over documents; mean and median ratio: of the pairs' own; "
         "correct: share of pairs whose answer is the argmax, beside the same with everything at work.",
     ),

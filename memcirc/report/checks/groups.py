@@ -28,11 +28,11 @@ TABLES = (
     Table(
         Group, "Circuits of parts of the pairs",
         ("mode", "by", "part", "n_train", "n_pairs", "n_edges", "overlap", "overlap_others", "by_chance", "smallest",
-         "faithfulness"),
+         "faithfulness", "note"),
         "Circuits of as many edges, found on a part of the training pairs by the circuit's own method; overlap: with "
         "the circuit of all (Jaccard), with those of the other parts, and of random circuits of this size; smallest: "
-        "first size on a grid at which the part's own ranking reaches the target on its test pairs; faithfulness: what "
-        "the circuit of all keeps on those.",
+        "first size on a grid at which the part's own ranking reaches the target on its test pairs; faithfulness: of "
+        "the circuit of all on those.",
     ),
 )  # fmt: skip
 VIEW = View(TABLES, findings=_findings)

@@ -20,9 +20,9 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         if first["target_met"] else f"; no circuit of other edges reaches the target (best {first['faithfulness']:.2f})"
     )  # fmt: skip
     yield Finding(
-        f"{label}: with the circuit knocked out, {row.without_circuit:.2f} of the behaviour is left (threshold: "
-        f"at most {BACK_UP_FREE}){second}; {row.n_back_ups} of {row.n_candidates} further edges matter more "
-        "once it is gone.",
+        f"{label}: without the circuit all that is left {row.way.verb} {row.without_circuit:.2f} of the behaviour "
+        f"(threshold: at most {BACK_UP_FREE}){second}; {row.n_back_ups} of {row.n_candidates} further edges matter "
+        "more once it is gone.",
         abs(row.without_circuit) <= BACK_UP_FREE,
     )
 
@@ -43,7 +43,7 @@ TABLES = (
          "n_candidates", "incompleteness", "incompleteness_highest", "n_subsets"),
         "without circuit: faithfulness of all other edges; incompleteness: mean (highest) difference between "
         "circuit and model when the same random half of the circuit is knocked out of both; second circuit: the "
-        "smallest prefix of the ranking without the circuit's edges that reaches the target, and what it keeps; "
+        "smallest prefix of the ranking without the circuit's edges that reaches the target, and its faithfulness; "
         "back-ups: of the highest-ranked other edges, those whose own knock-out costs at least .01 more once the "
         "circuit is gone.",
         _second,

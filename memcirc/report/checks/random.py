@@ -37,32 +37,34 @@ def random_comparison(rows: Sequence[RandomComparison]) -> Figure:
 
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     rows = evidence.of(RandomComparison)
-    yield from (_uniform(label, row) for row in rows if row.kind == "uniform")
+    yield from (_uniform(label, row, evidence) for row in rows if row.kind == "uniform")
     structured = [row for row in rows if row.kind != "uniform" and row.direction == rows[0].direction]
     if structured:
-        yield _structured(label, structured)
+        yield _structured(label, structured, evidence)
 
 
-def _uniform(label: str, row: RandomComparison) -> Finding:
+def _uniform(label: str, row: RandomComparison, evidence: Evidence) -> Finding:
+    beyond = evidence.unusual(row.way, row.found, row.mean, row.q95)
     return Finding(
-        f"{label}, {row.direction}: of {row.n_circuits} uniform random circuits of that size the mean keeps "
+        f"{label}, {row.direction}: of {row.n_circuits} uniform random circuits of that size the mean {row.way.verb} "
         f"{row.mean:.2f}, the 95th percentile {row.q95:.2f} (threshold: below {CHANCE_Q95}); "
         f"{row.disconnected:.0%} are disconnected and could keep nothing in tree mode; p = "
-        f"{p_value(row.p_value)}.",
-        row.q95 < CHANCE_Q95,
+        f"{p_value(row.p_value)}{beyond}.",
+        row.q95 < CHANCE_Q95 and not beyond,
     )
 
 
-def _structured(label: str, rows: Sequence[RandomComparison]) -> Finding:
-    """What random circuits keep that are built as the found one is; a kind that leaves little choice tells nothing."""
+def _structured(label: str, rows: Sequence[RandomComparison], evidence: Evidence) -> Finding:
+    """Random circuits that are built as the found one is; a kind that leaves little choice tells nothing."""
     telling = [row for row in rows if row.overlap <= CHOICE_LEFT]
     parts = [f"{r.kind} {r.mean:.2f} (95th percentile {r.q95:.2f}, p {p_value(r.p_value)})" for r in telling]
     rest = [f"{r.kind} ones share {r.overlap:.0%} of its edges, which leaves little to chance" for r in rows
             if r not in telling]  # fmt: skip
-    kept = ", ".join(parts) or "nothing that tells"
-    text = f"{label}: it keeps {rows[0].found:.2f}; random circuits of its size keep {kept}"
-    holds = all(row.p_value is not None and row.p_value <= 0.05 for row in telling) if telling else None
-    return Finding(f"{text}{''.join(f'; {line}' for line in rest)}.", holds)
+    beside = ", ".join(parts) or "none that tells"
+    text = f"{label}: it {rows[0].way.verb} {rows[0].found:.2f}; random circuits of its size: {beside}"
+    beyond = evidence.unusual(rows[0].way, rows[0].found)
+    better = not beyond and all(row.p_value is not None and row.p_value <= 0.05 for row in telling)
+    return Finding(f"{text}{''.join(f'; {line}' for line in rest)}{beyond}.", better if telling else None)
 
 
 TABLES = (

@@ -2,34 +2,30 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from memcirc.report.figures import CHANCE, FOUND, MUTED, styled
+from memcirc.report.figures import CHANCE, MUTED, styled
+from memcirc.report.loss_bars import Bars, loss_bars, of_the_circuit
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
+from memcirc.report.view import Evidence, Table, View, one_plot
 from memcirc.verification.removal import ADDED, MEMORIZED, NEGLIGIBLE, TIMES, Removal, others, specific
 
 
 @styled
 def added_losses(rows: Sequence[Removal]) -> Figure:
     """What taking the circuit out adds to the loss of each kind of text, beside all edges and random circuits."""
-    figure, grid = by_mode(rows, 2.9, sharey=True)
-    for axes, mode, some in grid:
-        x = np.arange(len(some))
-        added = np.array([r.added for r in some])
-        bounds = np.array([(r.low, r.high) for r in some], dtype=float).T
-        axes.bar(x - 0.27, added, 0.26, yerr=np.abs(bounds - added), capsize=2, color=FOUND,
-                 label="the circuit (95 % interval)")  # fmt: skip
-        axes.bar(x, [r.everything - r.intact for r in some], 0.26, color=MUTED, label="everything")
-        axes.bar(x + 0.27, [r.random_added for r in some], 0.26, color=CHANCE, label="random circuits of its size")
-        axes.axhline(0, color=MUTED, linewidth=0.8)
-        axes.set_xticks(x, [r.text.replace(" random", "\nrandom").replace("found ", "found\n") for r in some])
-        axes.set_title(f"{mode}, {some[0].n_edges} edges taken out")
-        axes.tick_params(axis="x", labelsize=7)
-    figure.axes[0].set_ylabel("added loss, nats a token")
-    figure.axes[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
-    return figure
+    return loss_bars(rows, _bars, _label, "{mode}, {row.n_edges} edges taken out")
+
+
+def _bars(rows: Sequence[Removal]) -> list[Bars]:
+    return [
+        of_the_circuit([r.added for r in rows], [(r.low, r.high) for r in rows]),
+        Bars("everything", MUTED, [r.everything - r.intact for r in rows]),
+        Bars("random circuits of its size", CHANCE, [r.random_added for r in rows]),
+    ]
+
+
+def _label(row: Removal) -> str:
+    return row.text.replace(" random", "\nrandom").replace("found ", "found\n")
 
 
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
@@ -68,7 +64,8 @@ TABLES = (
     ),
 )  # fmt: skip
 CAPTION = (
-    "The circuit taken out of the model by the values of its twin, which never saw the memorized passages: the loss "
-    "that this adds to each kind of text. The circuit of a memory raises the first bars alone."
+    "The circuit taken out of the model by the values of its twin, which has not learned the memorized passages and "
+    "knows the other text as well: the loss that this adds to each. The circuit of a memory raises the first bars "
+    "alone."
 )
 VIEW = View(TABLES, one_plot(Removal, "removal", added_losses, CAPTION), _findings)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from memcirc.report.figures import CHANCE, FOUND, MUTED, styled
+from memcirc.report.figures import CHANCE, styled
+from memcirc.report.loss_bars import Bars, loss_bars, of_the_circuit
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
+from memcirc.report.view import Evidence, Table, View, one_plot
 from memcirc.verification.specificity import Dissociation
 
 SPECIFIC = 2.0
@@ -16,26 +15,20 @@ SPECIFIC = 2.0
 @styled
 def dissociation(rows: Sequence[Dissociation]) -> Figure:
     """What knocking the circuit out adds to the loss of each kind of text, beside random circuits of its size."""
-    figure, grid = by_mode(rows, 2.9, sharey=True)
-    for axes, mode, some in grid:
-        x = np.arange(len(some))
-        rise = np.array([r.rise for r in some])
-        bounds = np.array([(r.low, r.high) for r in some], dtype=float).T
-        errors = np.abs(bounds - rise)
-        axes.bar(x - 0.27, rise, 0.26, yerr=errors, capsize=2, color=FOUND, label="the circuit (95 % interval)")
-        other = [r.ordinary_rise for r in some]
-        axes.bar(x, other, 0.26, color="#2f8f6b", label="the circuit for ordinary text")
-        chance = np.array([r.random_rise for r in some])
-        above = np.array([r.random_q95 for r in some]) - chance
-        axes.bar(x + 0.27, chance, 0.26, yerr=[np.zeros(len(some)), np.maximum(above, 0)], capsize=2, color=CHANCE,
-                 label="random circuits (to the 95th percentile)")  # fmt: skip
-        axes.axhline(0, color=MUTED, linewidth=0.8)
-        axes.set_xticks(x, [r.text.replace(" random", "\nrandom").replace("not ", "not\n") for r in some])
-        axes.set_title(f"{mode}, {some[0].n_edges} edges knocked out")
-        axes.tick_params(axis="x", labelsize=8)
-    figure.axes[0].set_ylabel("added loss, nats a token")
-    figure.axes[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
-    return figure
+    return loss_bars(rows, _bars, _label, "{mode}, {row.n_edges} edges knocked out")
+
+
+def _bars(rows: Sequence[Dissociation]) -> list[Bars]:
+    chance = [(r.random_rise, max(r.random_rise, r.random_q95)) for r in rows]
+    return [
+        of_the_circuit([r.rise for r in rows], [(r.low, r.high) for r in rows]),
+        Bars("the circuit for ordinary text", "#2f8f6b", [r.ordinary_rise for r in rows]),
+        Bars("random circuits (to the 95th percentile)", CHANCE, [r.random_rise for r in rows], chance),
+    ]
+
+
+def _label(row: Dissociation) -> str:
+    return row.text.replace(" random", "\nrandom").replace("not ", "not\n")
 
 
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:

@@ -64,15 +64,16 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     if not evidence.of(Stability):
         return
     row = next((row for row in evidence.of(Stability) if _is_own(row)), evidence.of(Stability)[0])
+    beyond = evidence.unusual(row.way, row.faithfulness, row.low, row.high)
     splits = "" if row.jaccard_splits is None else f", from other splits {row.jaccard_splits:.2f}"
     size = "" if row.smallest_low is None else (
         f"; the size that reaches the target lies between {row.smallest_low} and {row.smallest_high} "
         "edges"
     )  # fmt: skip
     yield Finding(
-        f"{label}: over documents its faithfulness lies between {row.low:.2f} and {row.high:.2f}{size}; circuits "
-        f"re-discovered from resampled documents overlap with it by {row.jaccard_found:.2f} (Jaccard; threshold: at "
-        f"least {STABLE}){splits}, and {row.core} of its {row.n_edges} edges are in all of them.",
+        f"{label}: over documents its faithfulness lies between {row.low:.2f} and {row.high:.2f}{beyond}{size}; "
+        f"circuits re-discovered from resampled documents overlap with it by {row.jaccard_found:.2f} (Jaccard; "
+        f"threshold: at least {STABLE}){splits}, and {row.core} of its {row.n_edges} edges are in all of them.",
         row.jaccard_found >= STABLE,
     )
 

@@ -8,6 +8,7 @@ from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, heat, panels, styl
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
 from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View, one_plot
+from memcirc.statistics import usual
 from memcirc.verification.time_resolved import Moment
 
 MAINTAINS = 0.5
@@ -47,9 +48,9 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     parts = [f"+{row.delay}: {row.onset_faithfulness:.2f} (overlap {row.overlap[0]:.2f})" for row in rows]
     last = rows[-1]
     yield Finding(
-        f"{label}: on later tokens the onset's circuit keeps {', '.join(parts)} (what initiates would maintain at "
-        f"{MAINTAINS} or more at +{last.delay}).",
-        last.onset_faithfulness >= MAINTAINS,
+        f"{label}: on later tokens the onset's circuit {last.way.verb} {', '.join(parts)} (what initiates "
+        f"would maintain at {MAINTAINS} or more at +{last.delay}).",
+        last.onset_faithfulness >= MAINTAINS and usual(last.onset_faithfulness),
     )
 
 
