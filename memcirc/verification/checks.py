@@ -36,6 +36,7 @@ CHECKS = {
     "dose": Check("dose", "by copies in the corpus", True),
     "refinement": Check("refinement", "a refined circuit beside the prefix that it was cut from", True),
     "stability": Check("stability", "over documents, resamples and splits", True),
+    "certificates": Check("certificates", "edges that no few documents can move in or out", True),
     "groups": Check("groups", "circuits of parts of the pairs: by copies, by subset, of half of the documents", True),
     "specificity": Check("specificity", "other text, copying: a double dissociation", True),
     "generation": Check("generation", "recitation under the circuit"),
