@@ -22,7 +22,7 @@ from memcirc.verification.result import Verification
 
 CARD = ("model", "revision", "dtype", "bos", "split", "pairs", "ablation", "base", "direction", "selection",
         "averaging", "seed")  # fmt: skip
-FEWEST_PAIRS = 10
+FEWEST_PAIRS = 12
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound=AnyRecord)
 
@@ -167,13 +167,18 @@ def figures_of(evidence: Evidence) -> list[Plot]:
 
 
 def findings_of(evidence: Evidence) -> list[Finding]:
-    """What the checks found, mode by mode."""
-    return [
+    """What the checks found, mode by mode; of fewer than ``FEWEST_PAIRS`` test pairs every line says so, and no
+    threshold is met or missed."""
+    found = [
         finding
         for mode in evidence.modes
         for view in views()
         for finding in view.findings(_label(evidence, mode), evidence.of_mode(mode))
     ]
+    n_pairs = max((row.n_pairs for row in evidence.of(Measurement)), default=FEWEST_PAIRS)
+    if n_pairs >= FEWEST_PAIRS:
+        return found
+    return [Finding(f"{finding.text} {n_pairs} test pairs prove little.") for finding in found]
 
 
 def _label(evidence: Evidence, mode: str) -> str:

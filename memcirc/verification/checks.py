@@ -31,6 +31,7 @@ CHECKS = {
     "removal": Check("removal", "taken out by the twin's values, by kind of text (of a model with a twin)", True),
     "edges": Check("edges", "which edges carry more of memorized passages than of other text (with a twin)", True),
     "faithfulness": Check("faithfulness", "every ablation and direction, the spread over pairs", True),
+    "trivial": Check("trivial", "does it do more than carry the differing token in?", True),
     "curve": Check("curves", "the ranking's prefixes over a grid of sizes", True),
     "random": Check("random_circuits", "random circuits of the same size, of every kind", True),
     "dose": Check("dose", "by copies in the corpus", True),

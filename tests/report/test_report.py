@@ -110,9 +110,11 @@ def test_a_faithful_circuit_on_the_wrong_side_of_zero_does_not_meet_its_threshol
     assert "other side of 0" in tested.text
 
 
-def test_few_pairs_prove_nothing() -> None:
-    _, tested = told(row(n_pairs=4))
-    assert tested.holds is None
+@pytest.mark.parametrize(("n_pairs", "few"), [(11, True), (12, False)])
+def test_every_line_about_few_pairs_says_so_and_meets_nothing(n_pairs: int, few: bool) -> None:
+    lines = told(row(n_pairs=n_pairs))
+    assert [line.text.endswith(f" {n_pairs} test pairs prove little.") for line in lines] == [few, few]
+    assert [line.holds is None for line in lines] == [few, few]
 
 
 def test_a_faithfulness_far_above_one_does_not_meet_its_threshold() -> None:

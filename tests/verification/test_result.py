@@ -58,7 +58,7 @@ def test_a_file_of_another_version_is_refused_by_the_missing_field(verified: Ver
 
 def test_every_check_has_its_records_and_the_names_need_no_torch() -> None:
     assert (
-        *("removal", "edges", "faithfulness", "curve", "random"),
+        *("removal", "edges", "faithfulness", "trivial", "curve", "random"),
         *("dose", "refinement", "stability", "certificates", "groups", "specificity"),
     ) == DEFAULT_CHECKS
     assert set(record_types()) == {*CHECKS, "distribution", "fates"}

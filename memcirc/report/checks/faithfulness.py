@@ -6,7 +6,7 @@ from operator import itemgetter
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.numbers import unusual
 from memcirc.report.sections import Finding
-from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View
+from memcirc.report.view import Evidence, Table, View
 from memcirc.verification.faithfulness import Distribution, Measurement
 
 TEST_FAITHFULNESS = 0.7
@@ -45,8 +45,6 @@ def _on_test(label: str, row: Measurement) -> Finding:
         f"at least {TEST_FAITHFULNESS}){side}{beyond and f'; {beyond}'}; the answer is the argmax on "
         f"{row.correct:.0%} of them, with everything at work on {row.correct_everything:.0%}."
     )
-    if row.n_pairs < FEWEST_PAIRS:
-        return Finding(f"{text} So few pairs prove nothing.")
     return Finding(text, same_side and not beyond and row.faithfulness >= TEST_FAITHFULNESS)
 
 
