@@ -45,7 +45,7 @@ class DiscoverConfig:
     selection: str = option("top", "highest scores, or greedy growth from the logits", choices=("top", "greedy"))
     scan: bool = option(True, "also measure the sizes below the one that bisection finds")
     refine: bool = option(False, "reduce the minimal circuit until no single edge can be spared")
-    most_circuits: int = option(1500, "circuits that may be measured to refine one")
+    most_circuits: int = option(1000, "circuits that may be measured to refine one")
     engine: str = option("native", "who computes", choices=tuple(ENGINES))
     batch_size: int = option(16, "pairs in one attribution pass", name="eap_batch_size")
     seed: int = option(0, "seed of method random", name="attribution_seed")

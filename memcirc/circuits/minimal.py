@@ -68,7 +68,7 @@ def find_minimal(
     Args:
         pairs: what faithfulness is measured on (the validation split).
         options: of :class:`SearchOptions`: ``by`` ("abs"), ``selection`` ("top"), ``scan`` (True), ``also_under`` (),
-            ``refine`` (False), ``guard`` (None), ``most_circuits`` (1,500), and those of
+            ``refine`` (False), ``guard`` (None), ``most_circuits`` (1,000), and those of
             :func:`memcirc.circuits.runner.circuit_runner`.
 
     Raises:

@@ -32,7 +32,7 @@ Margins = Callable[[Bool[Tensor, "circuits n_edges"]], Float[Tensor, " circuits"
 BLOCKS = 64
 STEPS = 16
 EXCHANGES = 8
-MOST_CIRCUITS = 1500
+MOST_CIRCUITS = 1000
 CHUNK = 256
 
 
@@ -120,15 +120,24 @@ class _Search:
         size = max(1, circuit.n_edges // BLOCKS)
         while True:
             blocks = _blocks(order[circuit.mask[order]], size)
-            values = self._changed(circuit.mask, blocks, False)
-            ranked = values.sort(descending=True, stable=True)
+            smaller, values = self._without_blocks(circuit, blocks)
+            if size == 1 and smaller is circuit:
+                return self._kept(replace(circuit, without=values))
+            circuit, size = smaller, max(1, size // 2)
+
+    def _without_blocks(self, circuit: Refinement, blocks: Sequence[Tensor]) -> tuple[Refinement, Tensor]:
+        """The circuit without as many blocks as it can spare; and what each block's removal from the whole leaves,
+        descending. A block that cannot be spared is not tried again once others are gone: it seldom can be then, and
+        the next round says so."""
+        first: Tensor | None = None
+        while True:
+            ranked = self._changed(circuit.mask, blocks, False).sort(descending=True, stable=True)
+            first = ranked.values if first is None else first
             spared = [blocks[i] for i in ranked.indices[ranked.values >= 0].tolist()]
-            if spared:
-                circuit = self._kept(self._most_removed(circuit.mask, spared, float(ranked.values[0])))
-            elif size > 1:
-                size //= 2
-            else:
-                return self._kept(replace(circuit, without=ranked.values))
+            if not spared:
+                return circuit, first
+            circuit = self._kept(self._most_removed(circuit.mask, spared, float(ranked.values[0])))
+            blocks = [block for block in spared if circuit.mask[block[0]]]
 
     def _most_removed(self, mask: Mask, blocks: Sequence[Tensor], first: float) -> Refinement:
         """The circuit without the first blocks, as many as the target allows among the numbers tried: evenly over all,

@@ -11,7 +11,7 @@ def test_discovery_is_that_of_the_study_unless_told_otherwise() -> None:
     assert vars(DiscoverConfig()) == {
         "method": "mask-ig", "steps": 5, "grid": "0..m-1", "objective": "logit_diff", "metric": "logit_diff",
         "target": 0.85, "ablation": "resample", "mode": "tree", "reverse": False, "by": "abs", "selection": "top",
-        "scan": True, "refine": False, "most_circuits": 1500, "engine": "native", "batch_size": 16, "seed": 0,
+        "scan": True, "refine": False, "most_circuits": 1000, "engine": "native", "batch_size": 16, "seed": 0,
         "unit_pairs": 64,
     }  # fmt: skip
 
