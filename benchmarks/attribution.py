@@ -1,4 +1,5 @@
-"""mask-ig with k = 5 over all edges: ours, AutoCircuit's, and five plain forward-backward passes.
+"""mask-ig with k = 5 over all edges: ours, AutoCircuit's, and five plain forward-backward passes; and a step of learned
+masks (forward and backward with a mask for every edge, one draw for each pair) beside one of these passes.
 
 python -m benchmarks.attribution [--shape gpt2-small] [--repeats 3] [--peer-repeats 3] [--clock wall]
 """
@@ -7,11 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
+
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, forward_backward
 from benchmarks.timing import Row, interleaved, options, print_table, result_name, write_result
 from memcirc.engine import Request, mask_gradients
+from memcirc.engine.fidelity import Fidelity
 from memcirc.models import Model
+from memcirc.pairs.record import Pairs
 
 ALPHAS = [i / 5 for i in range(6)]
 
@@ -25,12 +30,24 @@ def measure(model: Model, branch: bool, repeats: int, peer_repeats: int, clock: 
     if peer_repeats:
         peer = AutoCircuit(model, pairs)
         calls["peer"] = partial(peer.mask_ig, 5)
+    step = step_of(model, pairs)
+    calls |= {"step": step, "pass": lambda: forward_backward(model, pairs)}
     taken = interleaved(calls, {name: peer_repeats if name == "peer" else repeats for name in calls}, clock)
     work = f"mask-ig k=5, pairs that differ {'in the last token' if branch else 'everywhere'}"
     rows = [] if branch else [Row(work, taken["ours"], taken["passes"], "5 fwd-bwd", 1.35, True)]
+    work = f"learned masks, a step, pairs that differ {'in the last token' if branch else 'everywhere'}"
+    rows.append(Row(work, taken["step"], taken["pass"], "fwd-bwd", 1.6, True))
     if peer_repeats:
+        work = f"mask-ig k=5, pairs that differ {'in the last token' if branch else 'everywhere'}"
         rows.append(Row(work, taken["ours"], taken["peer"], "AutoCircuit", 120.0 if branch else 15.0))
     return rows
+
+
+def step_of(model: Model, pairs: Pairs) -> Callable[[], Any]:
+    """A step of learned masks but for the draw: the loss of all pairs, and its gradient at the masks of each."""
+    fidelity = Fidelity(Request(model, pairs, "logit_diff"), len(pairs))
+    masks = torch.rand(len(pairs), model.weights.graph.n_edges, generator=torch.Generator().manual_seed(0))
+    return lambda: fidelity.slope(0, masks)
 
 
 def main() -> None:

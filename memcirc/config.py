@@ -109,6 +109,14 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value}; at least 1 is needed")
 
 
+def above(config: Any, minimum: int, *names: str) -> None:
+    """Raises ValueError unless the fields are above ``minimum``."""
+    for name in names:
+        value = getattr(config, name)
+        if not value > minimum:
+            raise ValueError(f"{name} is {value}; above {minimum} is needed")
+
+
 def at_least(config: Any, minimum: int, *names: str) -> None:
     """Raises ValueError unless the fields are at least ``minimum``."""
     for name in names:

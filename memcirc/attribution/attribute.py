@@ -26,7 +26,8 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
         method: ``eap``, ``mask-ig``, ``clean-corrupted``, ``exact``, ``random``, ...
         options: of :class:`AttributionOptions`: ``steps`` (mask-ig's k), ``objective`` (a differentiable metric),
             ``ablation``, ``reference``, ``twin`` (of ablation ``twin``), ``reverse``, ``engine`` (``native`` or
-            ``auto-circuit``), ``batch_size``, ``seed``; ``per_example`` adds float [pairs, n_edges].
+            ``auto-circuit``), ``batch_size``, ``seed``, ``updates`` and ``rate`` (of learned masks); ``per_example``
+            adds float [pairs, n_edges].
 
     Raises:
         ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that

@@ -18,11 +18,13 @@ class Method:
         run: gives the scores, float [n_edges] in the graph's order, or [pairs, n_edges] where they are asked for.
         engines: who can compute it; None: every engine.
         defined_for: whether it is defined for an ablation.
+        joint: whether it looks at all pairs together, so that its scores of some and of others have no mean.
     """
 
     run: Callable[[Request], Tensor]
     engines: tuple[str, ...] | None = None
     defined_for: Callable[[Ablation], bool] = lambda ablation: True
+    joint: bool = False
 
 
 def check_slope(method: str, objective: str) -> None:

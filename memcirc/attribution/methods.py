@@ -1,8 +1,9 @@
 """Attribution methods by name: how much would the objective fall if this edge carried its ablation value?
 
 One signature for all; a positive score means that patching the edge lowers the objective, and a data set's score is
-the mean over its pairs, whatever the batch size. Each module holds what its method computes, with its source. A new one
-is such a module and a line here; nothing is imported until a method is used.
+the mean over its pairs, whatever the batch size. Learned masks have one score for the whole set: how long an edge is
+kept while the circuit shrinks. Each module holds what its method computes, with its source. A new one is such a module
+and a line here; nothing is imported until a method is used.
 """
 
 import importlib
@@ -19,6 +20,8 @@ METHODS = {
     "eap-ig-activations": "eap_ig_activations:METHOD",
     "relp": "relp:METHOD",
     "magnitude": "magnitude:METHOD",
+    "edge-pruning": "learned_masks:EDGE_PRUNING",
+    "uniform-gradient-sampling": "learned_masks:UNIFORM_GRADIENT_SAMPLING",
     "exact": "exact:METHOD",
     "random": "noise:METHOD",
 }

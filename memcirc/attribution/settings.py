@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import method_named
-from memcirc.config import at_least, check_fields
+from memcirc.config import above, at_least, check_fields
 from memcirc.engines import ENGINES
 from memcirc.interventions import Ablation
 from memcirc.metrics import DIFFERENTIABLE, Metric
@@ -30,6 +30,8 @@ class AttributionOptions(TypedDict, total=False):
     engine: str
     batch_size: int | None
     seed: int
+    updates: int
+    rate: float
     reference: Pairs | None
     twin: Model | None
     reverse: bool
@@ -41,11 +43,12 @@ class AttributionSettings:
     """What every method is told.
 
     ``steps`` is mask-ig's k and EAP-IG's m, ``grid`` the points of ``eap-ig-inputs`` (the authors' current code, or
-    their paper); ``batch_size`` is the engine's choice where it is None.
+    their paper); ``batch_size`` is the engine's choice where it is None; learned masks take ``updates`` steps at a
+    ``rate``.
 
     Raises:
-        ValueError: a field of another type, an unknown word, steps below 1, or a method that the engine does not have
-            or that is not defined for the ablation.
+        ValueError: a field of another type, an unknown word, steps or updates below 1, a rate of 0, or a method that
+            the engine does not have or that is not defined for the ablation.
     """
 
     method: str = "mask-ig"
@@ -56,6 +59,8 @@ class AttributionSettings:
     engine: str = "native"
     batch_size: int | None = None
     seed: int = 0
+    updates: int = 300
+    rate: float = 0.1
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -64,7 +69,8 @@ class AttributionSettings:
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not known; accepted: {', '.join(accepted)}")
         Metric.parse(self.objective, DIFFERENTIABLE)
-        at_least(self, 1, "steps")
+        at_least(self, 1, "steps", "updates")
+        above(self, 0, "rate")
         if method.engines is not None and self.engine not in method.engines:
             raise ValueError(
                 f"method {self.method!r} is computed by engine {', '.join(map(repr, method.engines))} alone, not by "

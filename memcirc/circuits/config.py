@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import METHODS
-from memcirc.config import at_least, check_fields, in_unit_interval, option
+from memcirc.config import above, at_least, check_fields, in_unit_interval, option
 from memcirc.engines import ENGINES
 from memcirc.interventions import ABLATIONS, MODES, RunSettings
 from memcirc.study import ABLATION_WORDS, MODE_WORDS
@@ -48,7 +48,9 @@ class DiscoverConfig:
     most_circuits: int = option(1000, "circuits that may be measured to refine one")
     engine: str = option("native", "who computes", choices=tuple(ENGINES))
     batch_size: int = option(16, "pairs in one attribution pass", name="eap_batch_size")
-    seed: int = option(0, "seed of method random", name="attribution_seed")
+    seed: int = option(0, "seed of methods that draw: random, learned masks", name="attribution_seed")
+    updates: int = option(300, "steps of learned masks (edge-pruning, uniform-gradient-sampling)", name="mask_updates")
+    rate: float = option(0.1, "size of these steps, in logits", name="mask_rate")
     unit_pairs: int = option(64, "pairs in one unit of attribution, which is resumed or given to a worker as a whole")
 
     def way(self, mode: str) -> RunSettings:
@@ -64,5 +66,6 @@ class DiscoverConfig:
         Metric.parse(self.metric)
         Metric.parse(self.objective, DIFFERENTIABLE)
         in_unit_interval(self, "target")
-        at_least(self, 1, "steps", "batch_size", "unit_pairs", "most_circuits")
+        at_least(self, 1, "steps", "updates", "batch_size", "unit_pairs", "most_circuits")
+        above(self, 0, "rate")
         at_least(self, 0, "seed")

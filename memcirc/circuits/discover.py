@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from memcirc.attribution.methods import method_named
 from memcirc.attribution.pieces import piece, whole
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions
@@ -28,8 +29,8 @@ class Discovery:
 
 def scored_piece(model: Model, train: Pairs, config: DiscoverConfig, unit: int) -> pa.Table:
     """Edge scores of one unit of the pairs for attribution (see :mod:`memcirc.attribution.pieces`)."""
-    start = unit * config.unit_pairs
-    part = train[start : start + config.unit_pairs]
+    size = _unit_pairs(train, config)
+    part = train[unit * size : (unit + 1) * size]
     return piece(model, part, config.method, **attribution_options(config, train))
 
 
@@ -39,7 +40,12 @@ def attribution_options(config: DiscoverConfig, reference: Pairs | None = None) 
 
 
 def n_pieces(train: Pairs, config: DiscoverConfig) -> int:
-    return math.ceil(len(train) / config.unit_pairs)
+    return math.ceil(len(train) / _unit_pairs(train, config))
+
+
+def _unit_pairs(train: Pairs, config: DiscoverConfig) -> int:
+    """Pairs in a unit: all of them where a method looks at them together."""
+    return max(len(train), 1) if method_named(config.method).joint else config.unit_pairs
 
 
 def discover(

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.decoder.activations import ACTIVATIONS
@@ -66,7 +67,7 @@ def backward(
         if shape.has_mlp and f"m{layer}" not in replaced:
             index = graph.rows(layer).mlp
             room = sheet.room(index, 1, graph.n_visible[index])[0]
-            from_mlp = _mlp(batch, layer, tape.mlp[layer], residual, relevance)
+            from_mlp = mlp_gradient(batch, layer, tape.mlp[layer], residual, relevance)
             room.copy_(from_mlp)
             from_mlp = from_mlp * own
             if not shape.parallel:
@@ -77,14 +78,14 @@ def backward(
         if reading:
             residual = frame.from_read(residual, 2)
         if f"a{layer}" not in replaced:
-            through = _AttentionBackward(batch, layer, tape.attention[layer], relevance)
+            through = AttentionBackward(batch, layer, tape.attention[layer], relevance)
             residual = residual + own * through(before_attention, whole, sheet)
         if reading:
             read.flush()
     whole.flush()
 
 
-def _mlp(batch: EngineBatch, layer: int, tape: MlpTape, gradient: Tensor, relevance: bool) -> Tensor:
+def mlp_gradient(batch: EngineBatch, layer: int, tape: MlpTape, gradient: Tensor, relevance: bool = False) -> Tensor:
     """The gradient at the MLP's input."""
     weights, workspace = batch.weights, batch.workspace
     mlp, inner = weights.blocks[layer].mlp, tape.inner
@@ -115,13 +116,13 @@ def _mlp(batch: EngineBatch, layer: int, tape: MlpTape, gradient: Tensor, releva
 
 
 @dataclass(frozen=True, eq=False)
-class _AttentionBackward:
+class AttentionBackward:
     """The way back through one layer's attention."""
 
     batch: EngineBatch
     layer: int
     tape: AttentionTape
-    relevance: bool
+    relevance: bool = False
 
     @property
     def attention(self) -> Attention:
@@ -137,22 +138,22 @@ class _AttentionBackward:
         graph, reading = weights.graph, queries is not whole
         rows = graph.rows(self.layer)
         dz = self._at_outputs(gradient)
-        turned_d, d = self._through(dz)
+        turned_d, d = self.through(dz)
         dq, dk, dv = d
         hat, inverse = tape.hat, tape.inverse
-        along_query, along_key, along_value = self._along_hat(turned_d, d)
+        along_query, along_key, along_value = self.along_hat(turned_d, d)
         read_hat = frame.at_read(hat, 2) if reading else hat
         read_inverse = frame.at_read(inverse, 2) if reading and inverse is not None else inverse
         n_visible = graph.n_visible[rows.query.start]
         room = queries.room(rows.query.start, weights.n_heads, n_visible)
-        self._into(room, self.attention.query, dq, (read_hat, read_inverse), along_query)
+        self.into(room, self.attention.query, dq, (read_hat, by_head(read_inverse)), along_query)
         total = room.sum(0)
         if reading:
             total = frame.from_read(total, 2)
         room = whole.room(rows.key.start, 2 * weights.n_kv_heads, n_visible)
         keys, values = room.split(weights.n_kv_heads)
-        self._into(keys, self.attention.key, dk, (hat, inverse), along_key)
-        self._into(values, self.attention.value, dv, (hat, inverse), along_value)
+        self.into(keys, self.attention.key, dk, (hat, by_head(inverse)), along_key)
+        self.into(values, self.attention.value, dv, (hat, by_head(inverse)), along_value)
         return total + room.sum(0)
 
     def _at_outputs(self, gradient: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ class _AttentionBackward:
             gradient = attention.post.backward(gradient, *self.tape.post, fixed_scale=self.relevance)
         return split_heads(gradient.to(weights.dtype) @ attention.out.weight.T, weights.d_head)
 
-    def _through(self, dz: Tensor) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor, Tensor]]:
+    def through(self, dz: Tensor) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor, Tensor]]:
         """Gradients of queries, keys and values as the matrices gave them, keys and values for each that has an input
         of its own; before them, where they were only turned, those of turned queries and keys."""
         frame, tape, attention = self.batch.frame, self.tape, self.attention
@@ -217,7 +218,7 @@ class _AttentionBackward:
         groups = self.batch.weights.n_heads // self.batch.weights.n_kv_heads
         return x if groups == 1 else x.unflatten(1, (-1, groups)).sum(2)
 
-    def _along_hat(
+    def along_hat(
         self, turned_d: tuple[Tensor, Tensor] | None, d: tuple[Tensor, Tensor, Tensor]
     ) -> list[Tensor] | list[None]:
         """dy . (y - c') of queries, keys and values, each [batch, head, variant, pos, 1]; None where scales are
@@ -237,7 +238,7 @@ class _AttentionBackward:
             found.append(inner)
         return found
 
-    def _into(
+    def into(
         self,
         room: Tensor,
         projection: Projection,
@@ -246,11 +247,16 @@ class _AttentionBackward:
         along: Tensor | None,
     ) -> None:
         """Gradients at the heads' inputs, [head, batch, variant, pos, d_model], from those of what the heads read: one
-        product a head and the norm's rank-1 correction."""
+        product a head and the norm's rank-1 correction.
+
+        Args:
+            norm: the inputs' hat, alike for all heads or one each as in ``room``, and 1/scale [batch, head or 1,
+                variant, pos, 1].
+        """
         hat, inverse = norm
-        matrix = self._scaled_matrix(projection, len(room))
+        matrix = scaled_matrix(self.batch, self.attention, projection, len(room))
         if inverse is not None:
-            gradient = gradient * inverse[:, None]
+            gradient = gradient * inverse
         rows = rearrange(gradient, "b head v p d_head -> head (b v p) d_head").to(matrix.dtype)
         flat = room.flatten(1, 3)
         if flat.dtype == rows.dtype:
@@ -258,13 +264,21 @@ class _AttentionBackward:
         else:
             flat.copy_(torch.bmm(rows, matrix))
         if inverse is not None and along is not None:
-            share = (along * inverse[:, None]).transpose(0, 1) / self.batch.weights.d_model
+            share = (along * inverse).transpose(0, 1) / self.batch.weights.d_model
             torch.addcmul(room, share, hat, value=-1, out=room)
 
-    def _scaled_matrix(self, projection: Projection, n_heads: int) -> Tensor:
-        """W' of each input, [head, d_head, d_model], until the next call; an input may share its matrix with others."""
-        matrix, norm = projection.weight, self.attention.norm
-        if norm is not None and (norm.gain is not None or norm.centred):
-            out = self.batch.workspace.take("scaled matrix", tuple(matrix.shape), self.batch.weights.stream_dtype)
-            matrix = norm.folded(matrix, out).to(matrix.dtype)
-        return matrix.repeat_interleave(n_heads // len(matrix), 0) if n_heads > len(matrix) else matrix
+
+def by_head(inverse: Tensor | None) -> Float[Tensor, "batch 1 variant pos 1"] | None:
+    """1/scale of an input that all heads share."""
+    return None if inverse is None else inverse[:, None]
+
+
+def scaled_matrix(
+    batch: EngineBatch, attention: Attention, projection: Projection, n_heads: int
+) -> Float[Tensor, "head d_head d_model"]:
+    """W' of each input until the next call; an input may share its matrix with others."""
+    matrix, norm = projection.weight, attention.norm
+    if norm is not None and (norm.gain is not None or norm.centred):
+        out = batch.workspace.take("scaled matrix", tuple(matrix.shape), batch.weights.stream_dtype)
+        matrix = norm.folded(matrix, out).to(matrix.dtype)
+    return matrix.repeat_interleave(n_heads // len(matrix), 0) if n_heads > len(matrix) else matrix

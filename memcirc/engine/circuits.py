@@ -24,14 +24,13 @@ from memcirc.decoder.block import (
     scaled,
     split_heads,
     turned,
-    written,
 )
-from memcirc.decoder.weights import Attention, Norm, Projection, Weights
+from memcirc.decoder.weights import Norm, Projection, Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import Values
 from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
-from memcirc.engine.outputs import HeadWrites
+from memcirc.engine.outputs import HeadWrites, own_outputs
 from memcirc.engine.plain import Heads
 from memcirc.engine.plan import Inputs, Plan
 
@@ -190,8 +189,7 @@ class _Run:
         weights, first = self.weights, self.graph.heads(layer).start
         part, every = weights.blocks[layer].attention, len(heads) == weights.n_heads
         assert every or not part.coupled
-        if part.post is not None or part.multiplier != 1:
-            z = self._own(part, z)
+        z = own_outputs(part, z)
         ablated, matrices = self.ready.values.outputs.heads(layer), head_outputs(weights, layer)
         own = HeadWrites(weights, z, matrices if every else matrices[heads])
         difference = own.minus(ablated if every else ablated.of(heads))
@@ -202,13 +200,6 @@ class _Run:
         if named:
             slot = self.slot[first + heads[named[0]]]
             difference.of(named).each_into(self.deltas[slot : slot + len(named)])
-
-    @staticmethod
-    def _own(part: Attention, z: Tensor) -> Tensor:
-        """z' from z."""
-        if part.post is None:
-            return z * part.multiplier
-        return split_heads(written(part, join_heads(z))[0], z.shape[-1])
 
     def _keep_read_positions(self) -> None:
         if not self.frame.reads_everything:

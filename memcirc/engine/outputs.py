@@ -7,8 +7,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs, split_heads, write_of
-from memcirc.decoder.weights import Weights
+from memcirc.decoder.block import head_outputs, join_heads, split_heads, write_of, written
+from memcirc.decoder.weights import Attention, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,13 @@ class HeadWrites:
             torch.bmm(rows, self.matrices, out=flat)
         else:
             flat.copy_(torch.bmm(rows, self.matrices))
+
+
+def own_outputs(attention: Attention, z: Float[Tensor, "_ head _ _ d"]) -> Float[Tensor, "_ head _ _ d"]:
+    """z' of all heads of a layer, or where they are not coupled of some, from z."""
+    if attention.post is not None:
+        return split_heads(written(attention, join_heads(z))[0], z.shape[-1])
+    return z if attention.multiplier == 1 else z * attention.multiplier
 
 
 def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -113,17 +113,19 @@ class Prepared:
 
     def _ready(self) -> Iterator[Ready]:
         """All batches, from memory or computed."""
-        kept = self.memory.used_by(self.runner)
-        for i, slots in enumerate(self.slots):
-            if i in kept:
-                yield kept[i][0]
-                continue
-            size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
-            keeps = self.memory.has_room(self.runner, size)
-            ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
-            if keeps:
-                kept[i] = ready, _bytes(ready)
-            yield ready
+        return (self.ready(i) for i in range(len(self.slots)))
+
+    def ready(self, i: int) -> Ready:
+        """A batch by its number, from memory or computed."""
+        kept, slots = self.memory.used_by(self.runner), self.slots[i]
+        if i in kept:
+            return kept[i][0]  # type: ignore[no-any-return]
+        size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
+        keeps = self.memory.has_room(self.runner, size)
+        ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
+        if keeps:
+            kept[i] = ready, _bytes(ready)
+        return ready
 
     def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)

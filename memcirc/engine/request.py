@@ -18,7 +18,7 @@ class Request:
         batch_size: pairs at a time; default: as many as keep source outputs, keys, values and patterns below 256 MiB (4
             GiB on a GPU).
         per_example: scores of each pair, [pairs, n_edges], in place of their mean, [n_edges].
-        engine: who runs the model; steps, grid, seed: as the method reads them.
+        engine: who runs the model; steps, grid, seed, updates, rate: as the method reads them.
     """
 
     model: Model
@@ -32,6 +32,8 @@ class Request:
     steps: int = 5
     grid: str = "0..m-1"
     seed: int = 0
+    updates: int = 300
+    rate: float = 0.1
 
     @property
     def settings(self) -> RunSettings:

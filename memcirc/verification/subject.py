@@ -20,7 +20,7 @@ from memcirc.pairs.record import Pairs, joined
 from memcirc.verification.passages import Passages
 from memcirc.verification.settings import Settings
 
-ATTRIBUTION = ("method", "steps", "grid", "objective", "ablation", "seed", "reverse")
+ATTRIBUTION = ("method", "steps", "grid", "objective", "ablation", "seed", "updates", "rate", "reverse")
 
 
 class SubjectOptions(TypedDict, total=False):

@@ -17,7 +17,7 @@ def test_settings_not_given_are_those_of_the_stage() -> None:
 def test_a_result_states_all_but_the_batch_size() -> None:
     stated = AttributionSettings("eap", batch_size=3, seed=7).statement()
     assert stated == {"method": "eap", "steps": 5, "grid": "0..m-1", "objective": "logit_diff",
-                      "ablation": "resample", "engine": "native", "seed": 7}  # fmt: skip
+                      "ablation": "resample", "engine": "native", "seed": 7, "updates": 300, "rate": 0.1}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def test_discovery_is_that_of_the_study_unless_told_otherwise() -> None:
         "method": "mask-ig", "steps": 5, "grid": "0..m-1", "objective": "logit_diff", "metric": "logit_diff",
         "target": 0.85, "ablation": "resample", "mode": "tree", "reverse": False, "by": "abs", "selection": "top",
         "scan": True, "refine": False, "most_circuits": 1000, "engine": "native", "batch_size": 16, "seed": 0,
-        "unit_pairs": 64,
+        "updates": 300, "rate": 0.1, "unit_pairs": 64,
     }  # fmt: skip
 
 
@@ -26,8 +26,9 @@ def test_an_unknown_word_is_refused_by_its_field(name: str) -> None:
     ("field", "value", "message"),
     [
         ("steps", 0, "steps is 0; at least 1"), ("batch_size", 0, "batch_size is 0; at least 1"),
-        ("unit_pairs", 0, "unit_pairs is 0; at least 1"), ("seed", -1, "seed is -1; at least 0"),
+        ("unit_pairs", 0, "unit_pairs is 0; at least 1"), ("updates", 0, "updates is 0; at least 1"),
         ("most_circuits", 0, "most_circuits is 0; at least 1"),
+        ("rate", 0.0, "rate is 0.0; above 0 is needed"), ("seed", -1, "seed is -1; at least 0"),
         ("target", 1.1, r"target 1.1 is outside \[0, 1\]"), ("target", -0.1, r"target -0.1 is outside"),
         ("metric", "loss", "metric 'loss' is not known"), ("objective", "rank", "metric 'rank' is not known"),
     ],
@@ -47,6 +48,7 @@ def test_options_have_their_further_spellings_and_names_of_their_own_where_anoth
     told = {field.name: field.metadata for field in fields(DiscoverConfig)}
     assert {name: about["option"] for name, about in told.items() if "option" in about} == {
         "metric": "optimize_metric", "batch_size": "eap_batch_size", "seed": "attribution_seed",
+        "updates": "mask_updates", "rate": "mask_rate",
     }  # fmt: skip
     assert {name: about["flags"] for name, about in told.items() if about["flags"]} == {
         "steps": ("--ig",), "target": ("--target_performance",), "ablation": ("--ablation_type",),

@@ -90,4 +90,5 @@ def test_a_refined_circuits_file_states_its_prefix_and_its_certificate() -> None
 def test_attribution_is_told_what_the_configuration_says_of_it() -> None:
     told = attribution_options(config(steps=3, objective="prob_diff", seed=4, batch_size=7, reverse=True), TRAIN)
     assert told == {"steps": 3, "grid": "0..m-1", "objective": "prob_diff", "ablation": "resample",
-                    "engine": "native", "batch_size": 7, "seed": 4, "reverse": True, "reference": TRAIN}  # fmt: skip
+                    "engine": "native", "batch_size": 7, "seed": 4, "updates": 300, "rate": 0.1, "reverse": True,
+                    "reference": TRAIN}  # fmt: skip
