@@ -33,6 +33,7 @@ class Ablation:
         other_model: the source's activation in the other of a model and its twin, on the same prompt.
         means_of: the prompts, ``clean`` or ``corrupt``, of reference pairs whose activations are averaged.
         by_position: whether such a mean is taken at each position, or one over all. Without any of these: nothing.
+        learned: whether such a mean is where constants start that are learned (:mod:`memcirc.engine.optimal`).
         verified: whether verification runs it unless told otherwise.
     """
 
@@ -41,6 +42,7 @@ class Ablation:
     other_model: bool = False
     means_of: tuple[str, ...] = ()
     by_position: bool = True
+    learned: bool = False
     verified: bool = False
 
     @classmethod
@@ -81,6 +83,7 @@ ABLATIONS = {
         Ablation("mean-corrupt", means_of=("corrupt",), verified=True),
         Ablation("mean-both", means_of=("clean", "corrupt")),
         Ablation("mean-all", means_of=("clean", "corrupt"), by_position=False),
+        Ablation("optimal", means_of=("clean", "corrupt"), by_position=False, learned=True),
         Ablation("twin", other_model=True),
     )
 }

@@ -37,6 +37,13 @@ MINIATURE = DemoConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def few_steps_of_optimal_ablation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that go through all ablations need constants, not the best ones; ``test_optimal`` learns in full."""
+    if request.node.path.name != "test_optimal.py":
+        monkeypatch.setattr("memcirc.engine.optimal.STEPS", 3)
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return ensure(tmp_path_factory.mktemp("cache"), progress=False, config=MINIATURE)

@@ -38,9 +38,11 @@ def test_only_resample_needs_a_contrast_keeps_the_prefix_and_lets_nodes_rest() -
 def test_means_are_of_the_prompts_in_their_names_position_by_position_but_for_one() -> None:
     assert {name: ablation.means_of for name, ablation in ABLATIONS.items()} == {
         "resample": (), "zero": (), "mean-clean": ("clean",), "mean-corrupt": ("corrupt",),
-        "mean-both": ("clean", "corrupt"), "mean-all": ("clean", "corrupt"), "twin": (),
+        "mean-both": ("clean", "corrupt"), "mean-all": ("clean", "corrupt"),
+        "optimal": ("clean", "corrupt"), "twin": (),
     }  # fmt: skip
     assert [ABLATIONS[name].by_position for name in MEANS] == [True, True, True, False]
+    assert [name for name, ablation in ABLATIONS.items() if ablation.learned] == ["optimal"]
 
 
 def test_verification_runs_four_ablations_unless_told_otherwise() -> None:

@@ -11,12 +11,13 @@ from torch import Tensor
 from memcirc.attribution.method import Method
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import ablation_values, embedding
+from memcirc.engine.ablation import ablation_values
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import plain_run
 from memcirc.engine.request import Request
+from memcirc.engine.values import embedding
 
 
 def difference_norms(request: Request) -> Tensor:

@@ -9,47 +9,28 @@ before d (they belong to no source). Values are kept as :class:`memcirc.engine.o
 - ``zero``: nothing;
 - ``mean-clean``, ``mean-corrupt``, ``mean-both``: means over the reference's prompts, position by position, at each
   position over the prompts that reach it;
-- ``mean-all``: one mean over both prompts and all positions.
+- ``mean-all``: one mean over both prompts and all positions;
+- ``optimal``: constants that start there and are learned (:mod:`memcirc.engine.optimal`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from memcirc.decoder.block import Steps, normed, project, run_blocks
+from memcirc.decoder.block import normed, project
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, frames
+from memcirc.engine.optimal import learned
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import Heads, Residuals, plain_run
+from memcirc.engine.values import Means, Values, at_read_positions, embedding, mean_values, totals_of
 from memcirc.interventions import Ablation, RunSettings
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
-
-
-@dataclass(frozen=True, eq=False)
-class Values:
-    """Ablation values of a batch and their totals."""
-
-    outputs: Outputs
-    totals: Residuals
-
-
-@dataclass(frozen=True, eq=False)
-class Means:
-    """Mean source outputs [pos, ...] of a reference set; one position where the mean runs over positions."""
-
-    embed: Tensor
-    z: tuple[Tensor, ...]
-    mlp: tuple[Tensor, ...]
-
-    @property
-    def constant(self) -> bool:
-        return len(self.embed) == 1
-
 
 ValuesOf = Callable[[EngineBatch], tuple[Values, Heads | None]]
 
@@ -97,7 +78,7 @@ def ablation_values(
     if not asked.means_of:
         values = zeros(weights)
         return lambda batch: (values, None)
-    means = mean_outputs(weights, pairs if reference is None else reference, asked, sequence, workspace)
+    means = means_of(weights, pairs if reference is None else reference, asked, sequence, workspace)
     return lambda batch: (mean_values(weights, batch.frame, means, whole), None)
 
 
@@ -109,6 +90,14 @@ def rest_heads(weights: Weights, frame: Frame, totals: Residuals) -> Heads:
         x = normed(attention.norm, total)
         heads.append(project(attention, x, frame.at_read(x, 2) if layer == len(weights.blocks) - 1 else x))
     return Heads.of_layers(heads)
+
+
+def means_of(weights: Weights, reference: Pairs, ablation: Ablation, sequence: bool, workspace: Workspace) -> Means:
+    """The reference's means, or what is learned from them."""
+    if not ablation.learned:
+        return mean_outputs(weights, reference, ablation, sequence, workspace)
+    means = mean_outputs(weights, reference, ablation, False, workspace)
+    return learned(weights, reference, means, ablation.means_of, workspace)
 
 
 def mean_outputs(weights: Weights, reference: Pairs, ablation: Ablation, sequence: bool, workspace: Workspace) -> Means:
@@ -138,12 +127,6 @@ def mean_outputs(weights: Weights, reference: Pairs, ablation: Ablation, sequenc
     return Means(means[0], tuple(means[1 : 1 + n_layers]), tuple(means[1 + n_layers :]))
 
 
-def embedding(weights: Weights, frame: Frame, prompt: str) -> Tensor:
-    """float [batch, 1, pos, d_model], output of ``input`` on the ``clean`` or ``corrupt`` prompt."""
-    ids = frame.clean if prompt == "clean" else frame.corrupt
-    return weights.embed(ids, frame.position)[:, None]
-
-
 def zeros(weights: Weights) -> Values:
     """The values of zero ablation; the totals are biases alone."""
     shape = weights.graph.shape
@@ -159,55 +142,3 @@ def zeros(weights: Weights) -> Values:
         (zero(weights.d_model),) * (shape.n_layers * shape.has_mlp),
     )
     return Values(outputs, totals_of(weights, outputs))
-
-
-def mean_values(weights: Weights, frame: Frame, means: Means, whole: bool = False) -> Values:
-    """A reference's means at the positions of a batch.
-
-    Raises:
-        ValueError: a pair is longer than every prompt of the reference.
-    """
-    if means.constant:
-        embed, z, mlp = ([x[None, None] for x in group] for group in ((means.embed,), means.z, means.mlp))
-        outputs = Outputs(weights, embed[0], tuple(z), tuple(mlp))
-        return Values(outputs, totals_of(weights, outputs))
-    longest = int(frame.position.max()) + 1
-    if longest > len(means.embed):
-        raise ValueError(
-            f"a pair has {longest} positions but the reference's longest prompt {len(means.embed)}; "
-            "means per position need a reference at least as long (or use mean-all)"
-        )
-    read = frame.position if whole else frame.at_read(frame.position, 1)
-    where = [frame.position] * (len(weights.blocks) - 1) + [read]
-    outputs = Outputs(
-        weights,
-        means.embed[frame.position][:, None],
-        tuple(z[position][:, None] for z, position in zip(means.z, where, strict=True)),
-        tuple(m[position][:, None] for m, position in zip(means.mlp, where, strict=bool(means.mlp))),
-    )
-    return Values(outputs, totals_of(weights, outputs, at_read_positions(frame, whole)))
-
-
-def at_read_positions(frame: Frame, whole: bool) -> Callable[[Tensor], Tensor]:
-    """What becomes of a residual behind the last attention: its read positions, or with ``whole`` all."""
-    return lambda x: x if whole else frame.at_read(x, 2)
-
-
-def totals_of(weights: Weights, outputs: Outputs, at_read: Callable[[Tensor], Tensor] = lambda x: x) -> Residuals:
-    """P_d of all destinations, from the values themselves; the biases are those of the running model, ``weights``."""
-    before_attention: list[Tensor] = []
-    before_mlp: list[Tensor] = []
-
-    def attention(layer: int, total: Tensor) -> Tensor:
-        before_attention.append(total)
-        return outputs.attention_write(layer, weights)
-
-    def mlp(layer: int, total: Tensor) -> Tensor:
-        before_mlp.append(total)
-        return outputs.mlp[layer]
-
-    def trim(layer: int, total: Tensor) -> Tensor:
-        return at_read(total) if layer == len(weights.blocks) - 1 else total
-
-    final = run_blocks(weights, outputs.embed, Steps(attention, mlp, trim))
-    return Residuals(tuple(before_attention), tuple(before_mlp), final)

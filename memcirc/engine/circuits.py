@@ -27,12 +27,12 @@ from memcirc.decoder.block import (
 )
 from memcirc.decoder.weights import Norm, Projection, Weights
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import Values
 from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
 from memcirc.engine.outputs import HeadWrites, own_outputs
 from memcirc.engine.plain import Heads
 from memcirc.engine.plan import Inputs, Plan
+from memcirc.engine.values import Values
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,8 @@ from memcirc.decoder.block import (
 )
 from memcirc.decoder.weights import Projection, Weights
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import Means, mean_outputs
+from memcirc.engine.ablation import means_of
+from memcirc.engine.values import Means
 from memcirc.interventions import Ablation
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -192,7 +193,7 @@ def _means(weights: Weights, ablation: Ablation, reference: Pairs | None, length
         return None
     if reference is None:
         raise ValueError(f"ablation {ablation.name!r} averages over reference pairs; none were given")
-    found = mean_outputs(weights, reference, ablation, True, Workspace(weights.device))
+    found = means_of(weights, reference, ablation, True, Workspace(weights.device))
     if not found.constant and len(found.embed) < length:
         raise ValueError(
             f"the reference reaches {len(found.embed)} positions, generation {length}; give longer pairs or mean-all"

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from memcirc.decoder.block import feed, hat_of, head_outputs, scaled
 from memcirc.decoder.weights import Attention, Norm, Projection, Weights
-from memcirc.engine.ablation import Values
 from memcirc.engine.backward import scaled_matrix
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.mixing import Masks, Rows, Slots, mix_into
 from memcirc.engine.outputs import HeadWrites, own_outputs
 from memcirc.engine.tape import AttentionTape, MlpTape
+from memcirc.engine.values import Values
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from torch import Tensor
 from memcirc.decoder.block import final_normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import ValuesOf, ablation_values, embedding, rest_heads
+from memcirc.engine.ablation import ValuesOf, ablation_values, rest_heads
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.circuits import Ready, run_plan
 from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
@@ -25,6 +25,7 @@ from memcirc.engine.memory import Memory
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
 from memcirc.engine.plan import plan
+from memcirc.engine.values import embedding
 from memcirc.interventions import RunSettings
 from memcirc.metrics import Answers
 from memcirc.models import Model

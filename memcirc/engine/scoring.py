@@ -14,7 +14,7 @@ from torch import Tensor
 from memcirc.decoder.block import final_normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import Values, ablation_values, embedding
+from memcirc.engine.ablation import ablation_values
 from memcirc.engine.backward import backward
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, batch_bytes, frames, pattern_bytes
@@ -24,6 +24,7 @@ from memcirc.engine.plain import plain_run, prefix_pass
 from memcirc.engine.request import Request
 from memcirc.engine.sheet import Differences, Sheet
 from memcirc.engine.tape import Replaced, Tape, forward
+from memcirc.engine.values import Values, embedding
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Metric
 
 

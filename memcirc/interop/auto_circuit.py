@@ -17,6 +17,8 @@ from torch import Tensor
 
 from memcirc.architectures import check_context, hooked_facts
 from memcirc.circuit import connected
+from memcirc.decoder.workspace import Workspace
+from memcirc.engine.ablation import means_of
 from memcirc.engine.memory import Memory
 from memcirc.engine.request import Request
 from memcirc.graph import Graph, graph_of
@@ -160,7 +162,7 @@ class _Peer:
     def __init__(self, model: Model) -> None:
         self.model = patchable(model)
         self.twin = None if model.twin is None else _Peer(model.twin)
-        self.dtype, self.device = model.dtype, model.device
+        self.dtype, self.device, self._weights = model.dtype, model.device, model.weights
         self._wrappers = self._in_graph_order(model.hooked.cfg)
 
     def _in_graph_order(self, cfg: Any) -> list[Any]:
@@ -225,12 +227,28 @@ class _Peer:
         means = means[:, :n_positions].expand(-1, n_positions, -1)
         return means[:, None].repeat(1, len(batch), 1, 1)
 
+    def _learned(self, reference: Pairs, ablation: Ablation) -> Tensor:
+        """float [src, 1, d_model]: the native engine's constants, as the peer writes them."""
+        weights, graph = self._weights, self._weights.graph
+        with torch.no_grad():
+            outputs = means_of(weights, reference, ablation, False, Workspace(self.device)).outputs(weights)
+            written = torch.zeros(len(graph.sources), 1, 1, 1, weights.d_model, dtype=self.dtype, device=self.device)
+            written[0] = outputs.embed
+            for layer in range(graph.shape.n_layers):
+                heads = graph.heads(layer)
+                outputs.heads(layer).each_into(written[heads])
+                if graph.shape.has_mlp:
+                    written[heads.stop] = outputs.mlp[layer]
+        return written[:, 0, 0]
+
     def means(self, ablation: str, reference: Pairs, batch_size: int | None) -> Tensor | None:
         """float [src, pos, d_model] means over the reference prompts at each position ([src, 1, d_model] over all
         positions for ``mean-all``); None where the ablation has none."""
         asked = Ablation.parse(ablation)
         if not asked.means_of:
             return None
+        if asked.learned:
+            return self._learned(reference, asked)
         width = max(len(pair) for pair in reference)
         total, count = torch.zeros(()), torch.zeros(width, device=self.device, dtype=self.dtype)
         for batch in batches(reference, batch_size or DEFAULT_BATCH, self.device):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memcirc.attribution.attribute import attribute
-from memcirc.attribution.learned_masks import Adam, shifted, size_at, started
+from memcirc.attribution.learned_masks import shifted, size_at, started
 from memcirc.attribution.relaxations import HARD_CONCRETE, UNIFORM, Relaxation
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.discover import discover, n_pieces
@@ -74,18 +74,6 @@ def test_sizes_fall_from_half_to_a_thousandth_and_not_below_one() -> None:
 
 def test_logits_start_in_the_order_of_absolute_scores() -> None:
     assert started(torch.tensor([1.0, -3.0, 2.0])).argsort(descending=True).tolist() == [1, 2, 0]
-
-
-def test_steps_are_adams() -> None:
-    ours, value = Adam(0.1), torch.zeros(4, dtype=torch.float64)
-    theirs = torch.nn.Parameter(torch.zeros(4, dtype=torch.float64))
-    optimizer = torch.optim.Adam([theirs], lr=0.1, eps=1e-12)
-    for i in range(5):
-        gradient = torch.randn(4, generator=torch.Generator().manual_seed(i), dtype=torch.float64)
-        value = value - ours.step(gradient)
-        theirs.grad = gradient
-        optimizer.step()
-    torch.testing.assert_close(value, theirs.detach())
 
 
 def test_discovery_learns_masks_of_all_pairs_at_once() -> None:

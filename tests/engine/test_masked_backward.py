@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from memcirc.engine import prepare
-from memcirc.engine.ablation import Values, totals_of
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.masked import forward
 from memcirc.engine.masked_backward import backward
 from memcirc.engine.objective import loss_gradient, objective_values
+from memcirc.engine.values import Values, totals_of
 from memcirc.graph import graph_of
 from memcirc.interop import auto_circuit
 from memcirc.interventions import ABLATIONS, RunSettings

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import embedding
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, frames
 from memcirc.engine.plain import PlainRun, plain_run, prefix_pass
+from memcirc.engine.values import embedding
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
 from tests.models import random_pairs, small_model

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import Values, ablation_values, embedding
+from memcirc.engine.ablation import ablation_values
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
 from memcirc.engine.plain import plain_run, prefix_pass
 from memcirc.engine.tape import Tape, forward
+from memcirc.engine.values import Values, embedding
 from memcirc.interventions import RunSettings
 from memcirc.models import Model
 from tests.decoder.families import loaded

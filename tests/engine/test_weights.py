@@ -6,11 +6,11 @@ import torch
 from memcirc.decoder.block import final_normed
 from memcirc.decoder.from_hooked import refuse_unsupported
 from memcirc.decoder.workspace import Workspace
-from memcirc.engine.ablation import embedding
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
 from memcirc.engine.objective import all_logits
 from memcirc.engine.plain import plain_run
+from memcirc.engine.values import embedding
 from tests.models import ARCHITECTURES, random_pairs, small_model
 
 
