@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memcirc.run.config import CONFIG_FILE, STAGES, RunConfig, read_config, resolve, sections_of, stored_config
+from memcirc.verification.checks import DEFAULT_CHECKS
 from memcirc.work.config import Execution
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
+OF_THE_DEMO = {"discover": {"refine": True}, "verify": {"checks": ",".join((*DEFAULT_CHECKS, "methods"))}}
+"""What the demo shows beyond what a run does unless told otherwise."""
 OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""
 Command = Callable[[dict[str, Any], list[str]], None]

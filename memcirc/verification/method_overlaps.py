@@ -1,17 +1,21 @@
-"""Would another method, or another rule of selection, have given the same circuit?
+"""Would another method, another rule of selection, or several methods together have given the same circuit?
 
 Circuits of equal size from the same training pairs: their overlap with the circuit, the rank correlation of their
-scores with those it was chosen by, and their own faithfulness.
+scores with those it was chosen by, and their own faithfulness. Beside the methods, what is made of them
+(:mod:`memcirc.attribution.ensembles`): their mean, lowest and highest places, and the circuit's own scores with the
+edges first that resampled documents agree on.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from scipy.stats import spearmanr
 
 from memcirc.attribution.attribute import attribute
+from memcirc.attribution.ensembles import HOW, consistent, ensemble
 from memcirc.attribution.methods import method_named
-from memcirc.attribution.scores import Ranking
+from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuit import edge_mask
 from memcirc.interventions import Ablation
 from memcirc.verification.check import Work
@@ -40,23 +44,19 @@ class MethodOverlap(OfPairs):
 
 
 def method_overlaps(subject: Subject) -> list[MethodOverlap]:
-    """Every method of ``METHODS`` that defines the circuit's ablation, with every selection, at the circuit's size, on
-    the same training pairs, with its objective, ablation and base.
+    """Every method of ``METHODS`` that defines the circuit's ablation, with every selection, and what is made of them,
+    at the circuit's size, on the same training pairs, with its objective, ablation and base.
 
     Raises:
         ValueError: no training pairs or scores, or ends that coincide.
     """
-    train, own = subject.needed("train"), subject.needed("scores")
+    own = subject.needed("scores")
     runner, metric = subject.runner(), subject.settings.metric
     own_ranks = own.values.abs().numpy()
     rows, masks = [], []
-    options = subject.attribution
-    for method in METHODS:
-        if not method_named(method).defined_for(Ablation.parse(options.get("ablation", "resample"))):
-            continue
-        scores = attribute(subject.model, train, **{**options, "method": method})
+    for method, scores, rules in _rankings(subject):
         correlation = float(spearmanr(own_ranks, scores.values.abs().numpy()).statistic)
-        for selection, by in SELECTIONS:
+        for selection, by in rules:
             masks.append(Ranking(scores, by, selection).masks([len(subject.circuit)])[0])
             rows.append((method, selection, by, correlation))
     values = runner.faithfulness(torch.stack(masks), metric).tolist()
@@ -74,6 +74,23 @@ def method_overlaps(subject: Subject) -> list[MethodOverlap]:
         )
         for (method, selection, by, correlation), mask, value in zip(rows, masks, values, strict=True)
     ]
+
+
+def _rankings(subject: Subject) -> Iterator[tuple[str, EdgeScores, tuple[tuple[str, str], ...]]]:
+    """Names, scores, and the rules by which circuits are taken from them; ensembles have no signs."""
+    train, options = subject.needed("train"), subject.attribution
+    several = []
+    for method in METHODS:
+        if method_named(method).defined_for(Ablation.parse(options.get("ablation", "resample"))):
+            several.append(attribute(subject.model, train, **{**options, "method": method}))
+            yield method, several[-1], SELECTIONS
+    for how in HOW:
+        yield f"ensemble, {how}", ensemble(several, how), SELECTIONS[:1]
+    everything, per_pair = subject.scored_pairs
+    place = {pair: i for i, pair in enumerate(everything)}
+    own = per_pair[[place[pair] for pair in train]]
+    scored = EdgeScores(subject.graph, own.mean(0), {"method": options.get("method")}, own)
+    yield "consistent", consistent(scored, train.components(), subject.settings.seed), SELECTIONS[:1]
 
 
 WORK = Work.whole(MethodOverlap, method_overlaps)

@@ -53,7 +53,10 @@ def test_the_circuits_own_method_overlaps_with_it_fully(options: dict[str, objec
     (own,) = [r for r in rows if (r.method, r.selection, r.by) == ("eap", "top", "abs")]
     assert (own.jaccard, own.spearman) == pytest.approx((1, 1))
     assert own.faithfulness == pytest.approx(float(made.runner().faithfulness([made.circuit])[0]))
-    assert len(rows) == (4 - ("ablation" in options)) * 3
+    assert len(rows) == (4 - ("ablation" in options)) * 3 + 4
+    together = [r for r in rows if r.method.startswith("ensemble") or r.method == "consistent"]
+    assert [r.method for r in together] == ["ensemble, mean", "ensemble, min", "ensemble, max", "consistent"]
+    assert all(0 < r.jaccard <= 1 for r in together)
 
 
 def test_every_interval_is_of_the_resamples_that_were_asked_for() -> None:

@@ -8,7 +8,8 @@ TABLES = (
         MethodOverlap, "Other methods and selections",
         ("mode", "method", "selection", "by", "direction", "n_edges", "jaccard", "spearman", "faithfulness"),
         "Circuits of equal size from the same training pairs: overlap with the circuit, rank correlation of score "
-        "sizes, and their own faithfulness.",
+        "sizes, and their own faithfulness. ensemble: the mean, lowest or highest place among the methods; consistent: "
+        "the circuit's own scores, edges first whose sign resampled documents agree on.",
     ),
 )  # fmt: skip
 VIEW = View(TABLES)
