@@ -13,7 +13,6 @@ from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.minimal import MinimalCircuit, find_minimal
-from memcirc.circuits.refine import Refinement
 from memcirc.models import Model
 from memcirc.options import chosen
 from memcirc.pairs.record import Pairs, joined
@@ -105,17 +104,4 @@ def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, valida
         "monotone": minimal.monotone,
         "evaluated": {str(size): value for size, value in minimal.evaluated.items()},
         "size_chosen_on": {"split": "validation", "pairs": len(validation), "data_fingerprint": validation.fingerprint},
-        **({"refined": _of_refinement(minimal, minimal.refinement)} if minimal.refinement else {}),
-    }
-
-
-def _of_refinement(minimal: MinimalCircuit, refinement: Refinement) -> dict[str, Any]:
-    """What became of the smallest prefix: its own size and value, whether every edge of what is left is needed, how
-    near the nearest single removal comes to what is asked (a margin, below 0), and what it took."""
-    return {
-        "prefix": minimal.prefix,
-        "prefix_faithfulness": minimal.evaluated[minimal.prefix],
-        "certified": refinement.certified,
-        "closest_removal": refinement.closest,
-        "circuits_measured": refinement.circuits,
     }

@@ -110,7 +110,9 @@ def _smallest(conditions: Sequence[Condition], ranking: Ranking, scan: bool) -> 
 
 
 def _refined(minimal: MinimalCircuit, conditions: Sequence[Condition], ranking: Ranking, most: int) -> MinimalCircuit:
-    """The minimal circuit without what it can spare, restarted from the other rankings of the same scores."""
+    """The minimal circuit without what it can spare, restarted from the other rankings of the same scores. The circuit
+    states the prefix's size and value, its own, whether every edge is needed, by how much the nearest single removal
+    falls short (below 0), and what it took."""
     scores = ranking.scores
     others = [Ranking(scores, *rule) for rule in RULES if rule != (ranking.by, ranking.selection)]
     sizes = [_smallest(conditions[:1], other, scan=False).n_edges for other in others]
@@ -126,6 +128,14 @@ def _refined(minimal: MinimalCircuit, conditions: Sequence[Condition], ranking: 
         most,
     )
     edges = frozenset(scores.graph.edges[i] for i in found.mask.nonzero()[:, 0].tolist())
-    circuit = Circuit(edges, minimal.circuit.origin)
     kept = float(conditions[0].faithfulness(found.mask[None])[0])
+    stated = {
+        "prefix": minimal.prefix,
+        "prefix_faithfulness": minimal.faithfulness,
+        "faithfulness": kept,
+        "certified": found.certified,
+        "closest_removal": found.closest,
+        "circuits_measured": found.circuits,
+    }
+    circuit = Circuit(edges, {**minimal.circuit.origin, "refined": stated})
     return replace(minimal, circuit=circuit, n_edges=len(circuit), faithfulness=kept, refinement=found)

@@ -61,7 +61,7 @@ def refinement(subject: Subject) -> list[RefinedBesidePrefix]:
             certified=told["certified"],
             closest=told["closest_removal"],
             circuits=told["circuits_measured"],
-            validation=subject.circuit.origin["faithfulness"],
+            validation=told["faithfulness"],
             prefix_validation=told["prefix_faithfulness"],
             n_pairs=len(subject.pairs),
             faithfulness=after,

@@ -75,16 +75,16 @@ def test_a_refined_circuits_file_states_its_prefix_and_its_certificate() -> None
     minimal = discover(MODEL, TRAIN, VALIDATION, asked, modes=("tree",)).minimal["tree"]
     plain = discover(MODEL, TRAIN, VALIDATION, config(target=0.6), modes=("tree",)).minimal["tree"]
     assert minimal.refinement is not None
-    stated = statement(minimal, "tree", asked, VALIDATION)
-    assert stated["refined"] == {
+    assert minimal.circuit.origin["refined"] == {
         "prefix": plain.n_edges,
         "prefix_faithfulness": plain.faithfulness,
+        "faithfulness": minimal.faithfulness,
         "certified": True,
         "closest_removal": minimal.refinement.closest,
         "circuits_measured": minimal.refinement.circuits,
     }
     assert minimal.n_edges == len(minimal.circuit) <= plain.n_edges
-    assert "refined" not in statement(plain, "tree", asked, VALIDATION)
+    assert "refined" not in plain.circuit.origin
 
 
 def test_attribution_is_told_what_the_configuration_says_of_it() -> None:

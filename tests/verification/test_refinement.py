@@ -24,10 +24,10 @@ def refined_subject(n_edges: int = 30, without: int = 4) -> Subject:
     assert made.scores is not None
     told: Mapping[str, Any] = {
         "prefix": n_edges, "prefix_faithfulness": 0.9, "certified": True, "closest_removal": -0.1,
-        "circuits_measured": 50,
+        "circuits_measured": 50, "faithfulness": 0.86,
     }  # fmt: skip
     left = made.scores.top(n_edges - without)
-    circuit = Circuit(left.edges, {**left.origin, "faithfulness": 0.86, "refined": told})
+    circuit = Circuit(left.edges, {**left.origin, "refined": told})
     return subject_with(made, circuit)
 
 
