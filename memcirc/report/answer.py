@@ -83,6 +83,8 @@ def _specific(circuit: FoundCircuit, given: Mapping[str, Answer]) -> str:
 
 
 def _worst(table: ClaimTable) -> str:
+    if not table.columns:
+        return "No circuit is verified yet."
     row = table.worst()
     if row is None:
         return table.counts()

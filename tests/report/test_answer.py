@@ -87,6 +87,10 @@ def test_the_page_of_an_incomplete_run_says_what_is_missing(finished_run: Path, 
         for said in ("task memorization was not run, 2 pairs are too few.", "how much is recited was not measured."):
             assert f"Missing: {said}" in page
     assert "What is recited" not in page
+    write_report(replace(less, tasks={}), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<p>No circuit is verified yet.</p>" in page
+    assert "<script" not in page
 
 
 def test_the_first_screen_holds_every_claim_of_every_circuit(finished_run: Path) -> None:

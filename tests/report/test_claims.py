@@ -84,6 +84,7 @@ ANSWERS: list[tuple[str, list[AnyRecord], bool | None, str]] = [
      "2.00 nats, other text 1.50"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 0.1)], True, "2.00 nats, other text 0.10"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 1)], False, "2.00 nats, other text 1.00"),
+    ("specific, by the twin", [removed(MEMORIZED, 0.25), removed("near", 0)], False, "0.25 nats, random 0.20"),
     ("specific, by the twin", [removed(MEMORIZED, 2)], None, "no other text"),
     ("necessary", [record(KnockOut, without_circuit=0.1)], True, "0.10 left"),
     ("necessary", [record(KnockOut, without_circuit=-0.4)], False, "-0.40 left"),

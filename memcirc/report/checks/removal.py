@@ -36,7 +36,7 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         return
     own, most = _memorized(rows), _most(rows)
     if most is None:
-        yield Finding(f"{label}: there is no other text that the model knows.", False)
+        yield Finding(f"{label}: there is no other text that the model knows.")
         return
     bounds = "" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})"
     share = f"{own.n_edges} edges" if own.n_edges != 1 else "1 edge"
@@ -69,8 +69,10 @@ def _specific(circuit: Evidence) -> Answer | None:
     own, most = _memorized(rows), _most(rows)
     if most is None:
         return Answer(None, "no other text", "there is no other text that the model knows")
+    by_chance = own.low is not None and own.low <= own.random_q95
+    beside = f"random {own.random_q95:.2f}" if by_chance else f"other text {most.added:.2f}"
     return Answer(
-        specific(rows), f"{own.added:.2f} nats, other text {most.added:.2f}",
+        specific(rows), f"{own.added:.2f} nats, {beside}",
         f"the twin's values in its place cost memorized passages {own.added:.2f} nats a token and other text at most "
         f"{most.added:.2f}; in random circuits of its size they cost memorized passages {own.random_added:.2f}",
     )  # fmt: skip

@@ -80,9 +80,12 @@ def _claimed(circuit: Evidence) -> Answer | None:
     rows = {row.text: row for row in circuit.of(Dissociation)}
     if not rows:
         return None
-    own, highest = rows["memorized"].rise, _highest(rows)
+    memorized, highest = rows["memorized"], _highest(rows)
+    own = memorized.rise
+    by_chance = _harms(own, highest.rise) and own <= memorized.random_q95
+    beside = f"random {memorized.random_q95:.2f}" if by_chance else f"other text {highest.rise:.2f}"
     return Answer(
-        _specific(rows), f"{own:.2f} nats, other text {highest.rise:.2f}",
+        _specific(rows), f"{own:.2f} nats, {beside}",
         f"its mean over ordinary text in its place costs memorized passages {own:.2f} nats a token and "
         f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} {highest.rise:.2f}",
     )  # fmt: skip
