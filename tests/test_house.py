@@ -192,9 +192,10 @@ WITHOUT_MIRROR = {
         "commands", "run/command", "run/config", "run/presets", "run/process"),
     "stages of a run: tests/run/test_pipeline.py, test_units.py and test_reading.py run them in turn": (
         "run/scoring", "run/stages", "run/transfer", "run/sizes", "work/executors"),
-    "the page: tests/report/test_report.py and test_verification.py read what it says": (
+    "the page: tests/report/test_report.py, test_verification.py and test_claims.py read what it says": (
         "report/figures", "report/page", "report/view", "report/corpus", "report/checks/specificity",
-        "report/checks/curve", "report/sections", "report/circuits"),
+        "report/checks/curve", "report/checks/faithfulness", "report/checks/random", "report/checks/removal",
+        "report/checks/stability", "report/transfer", "report/sections", "report/circuits"),
     "one model type after another: tests/decoder/test_families.py loads them all": (
         "architectures",),
     "text said under a cache: tests/memorization/test_generation.py and test_extraction.py": ("memorization/decoding",),

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from memcirc.artifacts import read_json
+from memcirc.report.evidence import headline
 from memcirc.report.files import TaskFiles
 from memcirc.report.tables import text_table
-from memcirc.report.view import card_line, headline
+from memcirc.report.view import card_line
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.random_circuits import RandomComparison
 from memcirc.verification.removal import MEMORIZED, Removal, others

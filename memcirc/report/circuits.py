@@ -1,8 +1,9 @@
 """The circuits that a run has found, from their files, and their diagram."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from memcirc.artifacts import read_json
 from memcirc.interventions import RunSettings
@@ -11,12 +12,14 @@ from memcirc.report.plotting import Figure
 
 EDGE_COLOURS = {"q": "#1b5e8c", "k": "#2f8f6b", "v": "#c26a1a", "m": "#7a4fa3", "logits": "#a8324a"}
 MOST_EDGES_DRAWN = 200
+MOST_RANKED = 400
 
 
 @dataclass(frozen=True)
 class FoundCircuit:
-    """A minimal circuit: the way to run it, its size among ``graph_edges``, the search that chose it on validation, and
-    its edges' ``scores``."""
+    """A minimal circuit: the way to run it, its size among ``graph_edges``, the search that chose it on validation,
+    its edges' ``scores``, and the ``MOST_RANKED`` first edges of all in the order in which circuits take them (none
+    where that is not the size of their scores)."""
 
     way: RunSettings
     n_edges: int
@@ -28,6 +31,7 @@ class FoundCircuit:
     n_layers: int
     n_heads: int
     scores: Mapping[str, float]
+    ranking: Mapping[str, float] = field(default_factory=dict)
 
 
 def found_circuit(path: Path) -> FoundCircuit:
@@ -45,14 +49,22 @@ def found_circuit(path: Path) -> FoundCircuit:
         n_layers=shape["n_layers"],
         n_heads=shape["n_heads"],
         scores={name: edge["score"] for name, edge in edges.items() if edge["in_graph"]},
+        ranking=_ranking({name: edge["score"] for name, edge in edges.items()}, told),
     )
+
+
+def _ranking(scores: Mapping[str, float], told: Mapping[str, Any]) -> dict[str, float]:
+    """The first edges; equal ones stand as in the file."""
+    if (told.get("selection"), told.get("by")) != ("top", "abs"):
+        return {}
+    return dict(sorted(scores.items(), key=lambda item: -abs(item[1]))[:MOST_RANKED])
 
 
 @styled
 def circuit_diagram(circuit: FoundCircuit) -> Figure:
     """A circuit by layer: the input at the bottom, the logits on top, heads in columns, the MLP to their right. Of its
     edges the ``MOST_EDGES_DRAWN`` highest-scored are drawn."""
-    places = _places(circuit.n_layers, circuit.n_heads)
+    places = node_places(circuit.n_layers, circuit.n_heads)
     drawn = sorted(circuit.scores.items(), key=lambda item: -abs(item[1]))[:MOST_EDGES_DRAWN]
     strongest = max((abs(score) for _, score in drawn), default=1.0) or 1.0
     touched = {"input", "logits"}
@@ -90,7 +102,7 @@ def circuit_diagram(circuit: FoundCircuit) -> Figure:
     return figure
 
 
-def _places(n_layers: int, n_heads: int) -> dict[str, tuple[float, float]]:
+def node_places(n_layers: int, n_heads: int) -> dict[str, tuple[float, float]]:
     """Where each node stands: heads of a layer in a row, their MLP above and to the right."""
     middle = n_heads / 2
     places = {"input": (middle, 0.0)}

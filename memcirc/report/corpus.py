@@ -6,30 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memcirc.memorization.lift import COMMON, LEARNED, MEMORIES, NOT_RECITED, TWIN, memory
 from memcirc.pairs.scored import SCORE_COLUMN
-from memcirc.report.drawing import draw
+from memcirc.report.drawing import Drawing, draw
 from memcirc.report.figures import CHANCE, FOUND, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding, Section
 from memcirc.statistics import wilson
 
+MOSTLY = 0.5
 
-def corpus_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple[list[Section], list[Finding]]:
-    """The dose-response curve, where the corpus knows its copies, and what it says; of a model with a twin also what of
-    it was learned.
+
+def corpus_sections(scores: Path, config: Mapping[str, Any], out: Path) -> list[Section]:
+    """How much is recited, with the dose-response curve where the corpus knows its copies; of a model with a twin also
+    what of it was learned.
 
     Args:
         config: the section ``pairs`` of the run's configuration.
     """
     names = pq.read_schema(scores).names
     table = pq.read_table(scores, columns=[n for n in ("exact", "memorization_score", "copies") if n in names])
-    exact = table.column("exact").to_pylist()
-    copies = table.column("copies").to_pylist() if "copies" in names else [None] * len(table)
+    exact, copies = _recalled(table)
     known = [i for i, c in enumerate(copies) if c is not None]
-    sections = []
+    drawings: tuple[Drawing, ...] = ()
     if known and "memorization_score" in names:
         shares = table.column("memorization_score").to_pylist()
         planted = [int(copies[i] or 0) for i in known]
@@ -37,17 +39,48 @@ def corpus_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple[
         caption = (
             "Dose and response: how often a document stands in the training corpus, and how much of it is recited."
         )
-        sections.append(Section("What is recited", drawings=(draw(out, "dose_response", drawn, caption),)))
-    learned, told = learned_section(scores, config, out)
-    return [*sections, *learned], [*recall_findings(copies, exact), *told]
+        drawings = (draw(out, "dose_response", drawn, caption),)
+    recited = Section("What is recited", findings=tuple(recall_findings(copies, exact)), drawings=drawings)
+    return [recited, *learned_sections(scores, config, out)]
 
 
-def learned_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple[list[Section], list[Finding]]:
+def recited(scores: Path | None) -> str:
+    """A sentence on what is recited, word for word, and how that depends on copies; nothing without scores."""
+    if scores is None:
+        return ""
+    names = pq.read_schema(scores).names
+    exact, copies = _recalled(pq.read_table(scores, columns=[n for n in ("exact", "copies") if n in names]))
+    shares = _by_copies(copies, exact)
+    if not shares:
+        return f"The model recites {np.mean(exact):.1%} of {len(exact)} passages word for word."
+    most, least = max(shares), min(shares)
+    half = min((level for level, share in shares.items() if share >= MOSTLY), default=most)
+    parts = [f"{shares[level]:.0%} of those that stand there {_times(level)}" for level in sorted({least, half, most})]
+    return f"Of {len(exact)} passages of its training text the model recites word for word {', '.join(parts)}."
+
+
+def _times(copies: int) -> str:
+    return {0: "never", 1: "once"}.get(copies, f"{copies} times")
+
+
+def _recalled(table: pa.Table) -> tuple[list[bool], list[int | None]]:
+    """Of each passage whether it is recited, and its copies."""
+    copies = table.column("copies").to_pylist() if "copies" in table.column_names else [None] * len(table)
+    return table.column("exact").to_pylist(), copies
+
+
+def _by_copies(copies: Sequence[int | None], exact: Sequence[bool]) -> dict[int, float]:
+    """The share that is recited exactly, for each number of copies."""
+    known = [(c, e) for c, e in zip(copies, exact, strict=True) if c is not None]
+    return {level: float(np.mean([e for c, e in known if c == level])) for level in sorted({c for c, _ in known})}
+
+
+def learned_sections(scores: Path, config: Mapping[str, Any], out: Path) -> list[Section]:
     """What the model recites and its twin does not, and by how much the model knows passages better, by copies; nothing
     of a model without a twin."""
     column, names = SCORE_COLUMN[config.get("metric", "bleu")], pq.read_schema(scores).names
     if TWIN + column not in names or "token_lifts" not in names:
-        return [], []
+        return []
     wanted = (column, TWIN + column, "token_lifts", "copies")
     table = pq.read_table(scores, columns=[name for name in wanted if name in names])
     own, twins = (table[name].to_numpy() for name in (column, TWIN + column))
@@ -61,15 +94,16 @@ def learned_section(scores: Path, config: Mapping[str, Any], out: Path) -> tuple
         f"{counts[COMMON]} that its twin recites as well (common); {counts[NOT_RECITED]} are not recited. It knows "
         f"them better than its twin by so many nats a token: {better}."
     )
+    found = (Finding(text, counts[LEARNED] > 0),)
     copies = table["copies"].to_pylist() if "copies" in table.column_names else []
     if None in copies or not copies:
-        return [], [Finding(text, counts[LEARNED] > 0)]
+        return [Section("What was learned", findings=found)]
     caption = (
         "How much better the model knows a passage than its twin (nats a token: median, quartiles, "
         "and 5th to 95th percentile), by how often it stands in the training corpus."
     )
     drawing = draw(out, "lift", lift_by_copies(copies, lifts), caption)
-    return [Section("What was learned", drawings=(drawing,))], [Finding(text, counts[LEARNED] > 0)]
+    return [Section("What was learned", findings=found, drawings=(drawing,))]
 
 
 @styled
@@ -89,13 +123,11 @@ def lift_by_copies(copies: Sequence[int], lifts: np.ndarray) -> Figure:
 
 def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list[Finding]:
     """A line on whether exact recitation rises with a document's copies in the corpus."""
-    known = [(c, e) for c, e in zip(copies, exact, strict=True) if c is not None]
-    if not known:
+    shares = _by_copies(copies, exact)
+    if not shares:
         return [Finding(f"{np.mean(exact):.1%} of {len(exact)} windows are recited exactly.")]
-    levels = sorted({c for c, _ in known})
-    shares = {level: float(np.mean([e for c, e in known if c == level])) for level in levels}
     text = ", ".join(f"{share:.0%} at {level}" for level, share in shares.items())
-    rising = all(shares[a] <= shares[b] + 0.02 for a, b in pairwise(levels))
+    rising = all(shares[a] <= shares[b] + 0.02 for a, b in pairwise(shares))
     return [Finding(f"Exact recall by copies in the corpus: {text}.", rising)]
 
 

@@ -8,95 +8,121 @@ from typing import Any
 from memcirc.alignment import LOWEST_COSINE
 from memcirc.artifacts import read_json, write_json
 from memcirc.checkpoints import read_object
+from memcirc.report.answer import answer, question
 from memcirc.report.circuits import MOST_EDGES_DRAWN, FoundCircuit, circuit_diagram, found_circuit
-from memcirc.report.corpus import corpus_section, divergence_histogram
+from memcirc.report.claims import claim_table
+from memcirc.report.corpus import corpus_sections, divergence_histogram, recited
 from memcirc.report.drawing import Drawing, draw
+from memcirc.report.evidence import Evidence
+from memcirc.report.explorer import sheets_of
 from memcirc.report.files import RunFiles, TaskFiles
-from memcirc.report.sections import Contrast, Finding, Section, TableBlock, write_page
-from memcirc.report.transfer import transfer_section
-from memcirc.report.view import Evidence, card_line, figures_of, findings_of, tables_of
+from memcirc.report.sections import EVERYTHING, Contrast, Finding, Section, TableBlock, write_page
+from memcirc.report.tasks import words_of
+from memcirc.report.transfer import CLAIM, cells_of, transfer_section
+from memcirc.report.view import card_line, claims, figures_of, findings_of, tables_of
+from memcirc.report.words import LEGEND, edge_words
 from memcirc.verification.result import Verification
+from memcirc.verification.transfer import Cell
 
 PAIRS_SHOWN = 6
-ABOUT = {
-    "learned": "Learned: the same prompt in the model and in its twin, the same model trained without the memory. What "
-    "in the model knows how the passage goes on? Circuits of mode tree are the smallest sufficient ones: with only "
-    "their edges at work, and all others carrying what they carry in the twin, the model still knows the passage. "
-    "Those of mode edge are the smallest necessary ones: with their edges alone carrying the twin's values, it is "
-    "forgotten.",
-    "branch": "Branch decision: both prompts share a context; the clean one ends with the true next token, the corrupt "
-    "one with the token the model says instead. Does the model go on reciting?",
-    "memorization": "Memorization decision: clean is a memorized passage cut where recitation breaks off, so that its "
-    "true next token (the wrong answer here) is withheld; corrupt is a passage that is not memorized, the most similar "
-    "one after which the model does say that very token. Which way does the decision fall?",
-}
+EDGES_LISTED = 10
 
 
 def write_report(files: RunFiles, out: Path) -> Path:
     """Write the page, its figures and its tables into a folder and return the page's path."""
-    parts = [corpus_section(files.scores, files.config["pairs"], out)] if files.scores else []
-    parts += [task_section(task, of_task, out) for task, of_task in files.tasks.items()]
-    if files.transfer:
-        section, findings = transfer_section(files.transfer, out)
-        parts.append(([section], findings))
-    if files.ground_truth:
-        parts.append(([_ground_truth(files.ground_truth)], []))
-    absent = [Finding(f"{task}: not run, {reason}.", False) for task, reason in files.absent.items()]
+    cells = cells_of(files.transfer)
+    found = {task: _evidence(task, of_task, cells) for task, of_task in files.tasks.items()}
+    table = claim_table([*claims(), CLAIM], list(found.values()))
     model, data = (files.config.get(section, {}).get(name) for section, name in SUBJECT)
+    sections = [
+        Section(
+            "What the words mean",
+            facts={"": LEGEND},
+            unfolds=", ".join(LEGEND),
+        )
+    ]
+    sections += circuit_sections(list(found.values()), out)
+    sections += corpus_sections(files.scores, files.config["pairs"], out) if files.scores else []
+    sections += [task_section(found[task], read_json(files.tasks[task].pairs), out) for task in found]
+    sections += [transfer_section(files.transfer, out)] if files.transfer else []
+    sections += [_ground_truth(files.ground_truth)] if files.ground_truth else []
+    missing = [f"Missing: task {task} was not run, {reason}." for task, reason in files.absent.items()]
+    parts = {"how much is recited": files.scores, "transfer between tasks": files.transfer}
+    missing += [f"Missing: {what} was not measured." for what, path in parts.items() if path is None]
     return write_page(
         out,
-        "memcirc report",
-        (f"{model or ''} on {data or 'given pairs'}",
-         "Faithfulness is 0 with no edge of the circuit at work and 1 with all, each way of running with its own "
-         "ends."),
-        [*(finding for _, findings in parts for finding in findings), *absent],
-        [*(section for sections, _ in parts for section in sections), _was_run(files)],
-    )  # fmt: skip
+        question(model, data),
+        (*answer(recited(files.scores), list(found.values()), table), *missing),
+        [finding for evidence in found.values() for finding in _unaligned(evidence)],
+        [*sections, _was_run(files)],
+        claims=table,
+    )
 
 
 SUBJECT = (("model", "model_name"), ("prepare", "dataset"))
 
 
-def task_section(task: str, files: TaskFiles, out: Path) -> tuple[list[Section], list[Finding]]:
-    """Everything about one task, and what it shows."""
-    pairs, verification = read_json(files.pairs), Verification.from_json(read_json(files.verification))
-    evidence = Evidence(task, verification, {mode: found_circuit(path) for mode, path in files.circuits.items()})
+def _evidence(task: str, files: TaskFiles, cells: Sequence[Cell]) -> Evidence:
+    verification = Verification.from_json(read_json(files.verification))
+    circuits = {mode: found_circuit(path) for mode, path in files.circuits.items()}
+    return Evidence(task, verification, circuits, tuple(cell for cell in cells if cell.circuit == task))
+
+
+def circuit_sections(found: Sequence[Evidence], out: Path) -> list[Section]:
+    """All circuits, to look into; nothing where there is none."""
+    sheets = tuple(sheet for evidence in found for sheet in sheets_of(evidence))
+    if not sheets:
+        return []
+    rows = [
+        {"circuit": sheet.label, "edge": edge.name, "runs": edge_words(edge.name), "score": edge.score}
+        for sheet in sheets
+        for edge in sorted((edge for edge in sheet.edges if edge.inside), key=lambda e: -abs(e.score))[:EDGES_LISTED]
+    ]
+    drawings = tuple(
+        _diagram(evidence.task, mode, circuit, out) for evidence in found for mode, circuit in evidence.circuits.items()
+    )
+    about = f"The {EDGES_LISTED} highest-scored edges of each circuit; score: what ablating the edge alone costs."
+    table = TableBlock(("circuit", "edge", "runs", "score"), rows, "The strongest edges", about)
+    text = (
+        "The input is at the bottom, the logits are on top, between them each layer's heads in a row and its MLP at "
+        "their right. An edge is as wide as its score is large."
+    )
+    return [Section("The circuits, layer by layer", (text,), sheets=sheets, drawings=drawings, tables=(table,))]
+
+
+def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path) -> Section:
+    """Everything about one task."""
+    task, verification = evidence.task, evidence.verification
     for kind, rows in verification.to_json().items():
         if kind not in ("statement", "refused") and rows:
             write_json(out / "tables" / f"{task}_{kind}.json", rows)
     prompts: Sequence[Mapping[str, Any]] = pairs["prompts"]
     dropped = ", ".join(f"{count} ({reason})" for reason, count in pairs["memcirc"].get("dropped", {}).items())
-    section = Section(
-        f"Task: {task}",
-        (
-            ABOUT.get(task.split("@")[0], "Pairs given by the user."),
-            f"{len(prompts)} pairs{f'; left out: {dropped}' if dropped else ''}.",
-        ),
+    words = words_of(task)
+    return Section(
+        f"Task {task}: {words.short[0].lower()}{words.short[1:]}",
+        (words.about, f"{len(prompts)} pairs{f'; left out: {dropped}' if dropped else ''}."),
+        findings=tuple(findings_of(evidence)),
         drawings=(
             *_divergence(task, prompts, out),
             *(draw(out, f"{task}_{plot.name}", plot.figure, plot.caption) for plot in figures_of(evidence)),
-            *(_diagram(task, mode, circuit, out) for mode, circuit in evidence.circuits.items()),
         ),
         tables=tuple(tables_of(verification)),
         pairs=tuple(contrast(pair) for pair in _spread(prompts)),
         refused=tuple(verification.refused),
-        facts={
-            "What these numbers were measured on": {
-                key: value for key, value in verification.statement.items() if key != "circuits"
-            }
-        },
+        facts={"": {key: value for key, value in verification.statement.items() if key != "circuits"}},
+        unfolds="What these numbers were measured on",
     )
-    return [section], [*_unaligned(task, verification.statement), *findings_of(evidence)]
 
 
-def _unaligned(task: str, statement: Mapping[str, Any]) -> list[Finding]:
+def _unaligned(evidence: Evidence) -> list[Finding]:
     """What makes values of the twin noise, where it does."""
-    cosine = statement.get("twin_cosine")
+    cosine = evidence.verification.statement.get("twin_cosine")
     if cosine is None or cosine >= LOWEST_COSINE:
         return []
     return [
         Finding(
-            f"{task}: the residual streams of the model and its twin have a cosine of {cosine:.2f} (below "
+            f"{evidence.task}: the residual streams of the model and its twin have a cosine of {cosine:.2f} (below "
             f"{LOWEST_COSINE}): they do not share a basis, and what is measured against the twin is noise.",
             False,
         )
@@ -115,7 +141,7 @@ def _divergence(task: str, prompts: Sequence[Mapping[str, Any]], out: Path) -> l
 def _diagram(task: str, mode: str, circuit: FoundCircuit, out: Path) -> Drawing:
     hidden = circuit.n_edges - MOST_EDGES_DRAWN
     tail = f" The {MOST_EDGES_DRAWN} highest-scored are drawn." if hidden > 0 else ""
-    caption = f"The minimal circuit, mode {mode}: {circuit.n_edges} edges, width by |score|.{tail}"
+    caption = f"The circuit of {task}, mode {mode}: {circuit.n_edges} edges, as wide as their scores are large.{tail}"
     return draw(out, f"{task}_circuit_{mode}", circuit_diagram(circuit), caption)
 
 
@@ -139,7 +165,8 @@ def _ground_truth(path: Path) -> Section:
 
 def _was_run(files: RunFiles) -> Section:
     seconds = {name: f"{value:.1f}" for name, value in files.seconds.items()}
-    return Section("What was run", facts={**files.config, "Seconds each stage took": seconds})
+    facts = {**files.config, "Seconds each stage took": seconds}
+    return Section("What was run", facts=facts, unfolds=EVERYTHING)
 
 
 def _spread(prompts: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

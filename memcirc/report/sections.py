@@ -8,7 +8,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from memcirc.artifacts import write_text
+from memcirc.report.claims import ClaimTable
 from memcirc.report.drawing import Drawing
+from memcirc.report.explorer import Sheet
 from memcirc.report.numbers import number
 from memcirc.report.tables import markdown_table
 
@@ -26,7 +28,7 @@ class TableBlock:
     """Rows of plain values under a title, with a note on how to read them.
 
     Attributes:
-        card: what all its numbers were measured under; folded: whether a reader opens it first.
+        card: what all its numbers were measured under.
     """
 
     columns: tuple[str, ...]
@@ -34,7 +36,12 @@ class TableBlock:
     title: str = ""
     note: str = ""
     card: str = ""
-    folded: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What a reader sees of it before it is opened."""
+        lines = "1 line" if len(self.rows) == 1 else f"{len(self.rows)} lines"
+        return f"{self.title or 'The numbers'} ({lines})"
 
 
 @dataclass(frozen=True)
@@ -57,17 +64,34 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Section:
-    """One artefact: paragraphs, lines shown as they are, pairs, figures, tables, what was refused with the reason, and
-    named values under titles."""
+    """One artefact: paragraphs, what was found of it, lines shown as they are, pairs, circuits to look into, figures,
+    tables, what was refused with the reason, and named values under titles.
+
+    Attributes:
+        sheets: stand for the drawings where there is a script.
+        unfolds: what a reader opens to see its named values; without it they stand open.
+    """
 
     title: str
     text: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[TableBlock, ...] = ()
     shown: tuple[str, ...] = ()
     pairs: tuple[Contrast, ...] = ()
     refused: tuple[str, ...] = ()
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unfolds: str = ""
+
+    @property
+    def counts(self) -> str:
+        """How many findings there are, and how many of them meet their threshold."""
+        met, unmet = (sum(finding.holds is verdict for finding in self.findings) for verdict in (True, False))
+        return f"{len(self.findings)} findings: {met} thresholds met, {unmet} not met"
+
+
+EVERYTHING = "Model, data, every option and version"
 
 
 def write_page(
@@ -77,11 +101,14 @@ def write_page(
     findings: Sequence[Finding],
     sections: Sequence[Section],
     statement: Mapping[str, Any] | None = None,
+    claims: ClaimTable | None = None,
 ) -> Path:
     """Write ``out/report.html``, self-contained, and ``out/report.md``, and return the first's path.
 
     Args:
+        findings: at the top; those of a section stand in it.
         statement: what was run, as a last section.
+        claims: the table that stands at the top beside the introduction.
     """
     environment = Environment(
         loader=PackageLoader("memcirc.report"),
@@ -90,11 +117,13 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "markdown": markdown_table}
-    was_run = [] if statement is None else [Section("What was run", facts={"": statement})]
+    was_run = [] if statement is None else [Section("What was run", facts={"": statement}, unfolds=EVERYTHING)]
     content = {
         "title": title,
         "introduction": introduction,
         "findings": findings,
+        "claims": claims,
+        "verdicts": {True: "met", False: "unmet", None: "open"},
         "sections": [*sections, *was_run],
     }
     for name in ("report.html", "report.md"):

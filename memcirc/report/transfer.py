@@ -7,24 +7,28 @@ from typing import Any
 import numpy as np
 
 from memcirc.artifacts import read_json, write_json
+from memcirc.report.claims import Answer, Claim
 from memcirc.report.drawing import draw
+from memcirc.report.evidence import FEWEST_PAIRS, Evidence
 from memcirc.report.figures import INK, heat, panels, styled
 from memcirc.report.numbers import unusual
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding, Section, TableBlock
-from memcirc.report.view import FEWEST_PAIRS, card_line, noted
+from memcirc.report.view import card_line, noted
+from memcirc.statistics import usual
 from memcirc.verification.transfer import Cell
 
+KEPT = 0.5
 COLUMNS = ("circuit", "data", "mode", "direction", "n_edges", "n_pairs", "n_seen", "faithfulness", "low", "high",
            "nothing", "everything", "note")  # fmt: skip
 
 
-def transfer_section(path: Path, out: Path) -> tuple[Section, list[Finding]]:
+def transfer_section(path: Path, out: Path) -> Section:
     """The matrices between tasks and, where measured, between subsets."""
     content: Mapping[str, Any] = read_json(path)
+    cells = _cells(content)
     rows = [noted(row) for row in content["cells"]]
     write_json(out / "tables" / "transfer.json", rows)
-    cells = [Cell.from_json(row) for row in rows]
     families: dict[str, list[Cell]] = {}
     for cell in cells:
         family = cell.circuit.split("@")[0] + " subsets" if "@" in cell.circuit else "tasks"
@@ -39,11 +43,49 @@ def transfer_section(path: Path, out: Path) -> tuple[Section, list[Finding]]:
         )
         for name, some in families.items()
     )
-    table = TableBlock(COLUMNS, rows, "All cells", card=card_line(rows), folded=True)
-    section = Section(
-        "Transfer between data sets", drawings=drawings, tables=(table,), refused=tuple(content["refused"])
+    table = TableBlock(COLUMNS, rows, "All cells", card=card_line(rows))
+    return Section(
+        "Transfer between data sets",
+        findings=tuple(transfer_findings(cells)),
+        drawings=drawings,
+        tables=(table,),
+        refused=tuple(content["refused"]),
     )
-    return section, transfer_findings(cells)
+
+
+def _cells(content: Mapping[str, Any]) -> list[Cell]:
+    return [Cell.from_json(row) for row in content["cells"]]
+
+
+def cells_of(path: Path | None) -> tuple[Cell, ...]:
+    """The cells of a file; none without one."""
+    return () if path is None else tuple(_cells(read_json(path)))
+
+
+def _transfers(circuit: Evidence) -> Answer | None:
+    """Does the circuit do on another task's pairs what it does on its own? The worst of them counts."""
+    found = {cell.data: cell.measured for cell in circuit.elsewhere if circuit.is_own(cell.measured.way)}
+    home = found.pop(circuit.task, None)
+    tasks = {name: row.faithfulness for name, row in found.items() if ": " not in name}
+    others = {name: value for name, value in tasks.items() if value is not None}
+    if home is None or home.faithfulness is None or not others:
+        return None
+    worst = min(others, key=lambda name: others[name])
+    there, pairs = others[worst], found[worst].n_pairs
+    few = pairs < FEWEST_PAIRS
+    return Answer(
+        None if few else usual(there) and there >= KEPT * home.faithfulness,
+        f"{there:.2f} on {worst}",
+        f"it {home.way.verb} {home.faithfulness:.2f} on pairs of {circuit.task}, and {there:.2f} on {pairs} of {worst}"
+        f"{', too few to tell' if few else ''}",
+    )
+
+
+CLAIM = Claim(
+    "transfers",
+    f"On the pairs of every other task it does at least {KEPT:.0%} of what it does on its own.",
+    _transfers,
+)
 
 
 @styled

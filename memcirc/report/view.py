@@ -5,16 +5,16 @@ Each check has a module of its name in ``report/checks/`` that holds its ``VIEW`
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from memcirc.interventions import RunSettings, principal
-from memcirc.report.circuits import FoundCircuit
+from memcirc.interventions import RunSettings
+from memcirc.report.claims import Claim
+from memcirc.report.evidence import FEWEST_PAIRS, Evidence
 from memcirc.report.figures import panels
-from memcirc.report.numbers import ends, unusual
+from memcirc.report.numbers import unusual
 from memcirc.report.plotting import Axes, Figure
 from memcirc.report.sections import Finding, TableBlock
-from memcirc.statistics import usual
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.record import AnyRecord, Record
@@ -22,52 +22,8 @@ from memcirc.verification.result import Verification
 
 CARD = ("model", "revision", "dtype", "bos", "split", "pairs", "ablation", "base", "direction", "selection",
         "averaging", "seed")  # fmt: skip
-FEWEST_PAIRS = 12
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound=AnyRecord)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What verification found of one task's circuits, which are given by mode."""
-
-    task: str
-    verification: Verification
-    circuits: Mapping[str, FoundCircuit]
-
-    def of(self, record: type[R]) -> tuple[R, ...]:
-        """The records of a type."""
-        return self.verification.of(record)
-
-    def of_mode(self, mode: str) -> "Evidence":
-        """The part that is about the circuit of one mode."""
-        records = tuple(record for record in self.verification.records if record.mode == mode)
-        circuits = {name: circuit for name, circuit in self.circuits.items() if name == mode}
-        return replace(self, verification=replace(self.verification, records=records), circuits=circuits)
-
-    def unusual(self, way: RunSettings, *values: float | None) -> str:
-        """What must be said of normalised values where one lies far outside 0 to 1: the ends on the test pairs."""
-        if usual(*values):
-            return ""
-        kind = (way.mode, way.ablation, way.reverse)
-        own = (row.to_json() for row in self.of(Measurement) if (row.mode, row.ablation, row.reverse) == kind)
-        told = next((f" on the test pairs {ends(row)}" for row in own), " its ends lie close together")
-        return f"; far outside 0 to 1:{told}"
-
-    @property
-    def ablation(self) -> str:
-        """The ablation that the headline numbers are of."""
-        return headline(self.verification)
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """The modes of the records, in their order."""
-        return tuple(dict.fromkeys(record.mode for record in self.verification.records))
-
-
-def headline(verification: Verification) -> str:
-    """The ablation that the headline numbers of a verification are of."""
-    return principal([row.ablation for row in verification.of(Measurement)])
 
 
 @dataclass(frozen=True)
@@ -143,11 +99,13 @@ class View:
         tables: shown where there are records of their type.
         figures: gives the figures of all modes; none where there is nothing to draw.
         findings: gives sentences from a label and the evidence of one mode; none where there is nothing to say.
+        claims: what of a circuit it can bear out or refute, as rows of the page's first table.
     """
 
     tables: tuple[Table, ...] = ()
     figures: Callable[[Evidence], Iterator[Plot]] = _no_figures
     findings: Callable[[str, Evidence], Iterator[Finding]] = _no_findings
+    claims: tuple[Claim, ...] = ()
 
 
 def views() -> list[View]:
@@ -179,6 +137,11 @@ def findings_of(evidence: Evidence) -> list[Finding]:
     if n_pairs >= FEWEST_PAIRS:
         return found
     return [Finding(f"{finding.text} {n_pairs} test pairs prove little.") for finding in found]
+
+
+def claims() -> list[Claim]:
+    """What the checks can bear out or refute, in the order of the checks."""
+    return [claim for view in views() for claim in view.claims]
 
 
 def _label(evidence: Evidence, mode: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from memcirc.interventions import RunSettings, Way
 from memcirc.report.circuits import FoundCircuit
-from memcirc.report.view import Evidence
+from memcirc.report.evidence import Evidence
 from memcirc.verification.record import AnyRecord, OfPassages, Record
 from memcirc.verification.result import Verification
 

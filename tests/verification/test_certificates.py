@@ -70,8 +70,12 @@ def test_what_has_no_certificate_is_refused() -> None:
 def test_the_page_says_how_many_edges_are_certain(inside: int, holds: bool) -> None:
     none = record(Certified, deleted=0, n_edges=20, inside=20)
     one, two = (record(Certified, deleted=d, n_edges=20, inside=inside, n_documents=9) for d in (1, 2))
-    (found,) = VIEW.findings("t", evidence(none, one, two))
-    assert found.holds is holds
+    made = evidence(none, one, two)
+    (found,), (claim,) = VIEW.findings("t", made), VIEW.claims
+    answer = claim.answer(made)
+    assert answer is not None
+    assert found.holds is answer.holds is holds
+    assert answer.number == f"{inside} of 20 edges"
     assert f"one of 9 groups of training documents is left out, {inside} of the ranking's first 20" in found.text
     assert not list(VIEW.findings("t", evidence()))
 

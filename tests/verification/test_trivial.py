@@ -65,6 +65,9 @@ def test_in_mode_tree_nothing_is_left_without_the_input() -> None:
     ],
 )
 def test_the_page_calls_a_trivial_circuit_so(given: dict[str, Any], holds: bool, said: str) -> None:
-    (found,) = VIEW.findings("t", evidence(record(FromInput, **given)))
-    assert found.holds is holds
+    made = evidence(record(FromInput, **given))
+    (found,), (claim,) = VIEW.findings("t", made), VIEW.claims
+    answer = claim.answer(made)
+    assert answer is not None
+    assert found.holds is answer.holds is holds
     assert said in found.text

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.certificates import Certified, EdgeFates
 
 MOSTLY = 0.5
@@ -23,6 +25,24 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         f"alone has {one.faithfulness:.2f} on test pairs at one, {most.faithfulness:.2f} at {most.deleted}.",
         one.inside >= MOSTLY * one.n_edges,
     )
+
+
+def _certain(circuit: Evidence) -> Answer | None:
+    for row in circuit.of(Certified):
+        if row.deleted == 1:
+            share = f"{row.inside} of {row.n_edges} edges"
+            return Answer(row.inside >= MOSTLY * row.n_edges, share, f"{share} stay whichever group is left out")
+    return None
+
+
+CLAIMS = (
+    Claim(
+        "certain",
+        "No single document decides: at least half of the ranking's first edges stay among them whichever group of "
+        "training documents is left out.",
+        _certain,
+    ),
+)
 
 
 def _lines(fates: EdgeFates) -> Iterable[Mapping[str, Any]]:
@@ -52,4 +72,4 @@ TABLES = (
         _lines,
     ),
 )  # fmt: skip
-VIEW = View(TABLES, findings=_findings)
+VIEW = View(TABLES, findings=_findings, claims=CLAIMS)

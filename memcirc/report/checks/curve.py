@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memcirc.interventions import ABLATIONS
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, PALETTE, panels, styled
 from memcirc.report.plotting import Figure
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Plot, Table, View
 from memcirc.verification.curves import Curve
 
 

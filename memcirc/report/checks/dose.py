@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, FOUND, INK, styled
 from memcirc.report.numbers import in_unit, unit_of
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
+from memcirc.report.view import Table, View, by_mode, one_plot
 from memcirc.verification.dose import Dose
 
 

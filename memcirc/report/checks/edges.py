@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from memcirc.report.evidence import Evidence
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.edges import EdgeTests
 
 MOSTLY = 0.5

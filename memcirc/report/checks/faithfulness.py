@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from memcirc.report.circuits import FoundCircuit
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import FEWEST_PAIRS, Evidence
 from memcirc.report.numbers import unusual
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.faithfulness import Distribution, Measurement
 
 TEST_FAITHFULNESS = 0.7
@@ -26,7 +28,7 @@ def _size(label: str, circuit: FoundCircuit, evidence: Evidence) -> Finding:
     caveat = "" if circuit.monotone else " Faithfulness is not monotone in size here."
     beyond = evidence.unusual(circuit.way, circuit.faithfulness)
     return Finding(
-        f"{label}: the smallest prefix of the ranking that reaches {circuit.target:.0%} on validation has "
+        f"{label}: the smallest circuit found that reaches {circuit.target:.0%} on validation has "
         f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and {circuit.way.verb} "
         f"{circuit.faithfulness:.2f} there{beyond}.{caveat}",
         circuit.target_met and not beyond,
@@ -37,15 +39,27 @@ def _on_test(label: str, row: Measurement) -> Finding:
     """Faithfulness in one direction. To meet it the circuit must fall on the same side as the whole."""
     if row.faithfulness is None:
         return Finding(f"{label}, {row.direction}: {row.note}.", False)
-    same_side = row.value * row.everything > 0
-    side = "" if same_side else f", but its mean {row.metric} ({row.value:.2f}) falls on the other side of 0"
+    side = "" if _same_side(row) else f", but its mean {row.metric} ({row.value:.2f}) falls on the other side of 0"
     beyond = unusual(row.to_json())
     text = (
         f"{label}, {row.direction}: on {row.n_pairs} test pairs it {row.way.verb} {row.faithfulness:.2f} (threshold: "
         f"at least {TEST_FAITHFULNESS}){side}{beyond and f'; {beyond}'}; the answer is the argmax on "
         f"{row.correct:.0%} of them, with everything at work on {row.correct_everything:.0%}."
     )
-    return Finding(text, same_side and not beyond and row.faithfulness >= TEST_FAITHFULNESS)
+    return Finding(text, _meets(row))
+
+
+def _same_side(row: Measurement) -> bool:
+    return row.value * row.everything > 0
+
+
+def _meets(row: Measurement) -> bool | None:
+    """Whether a faithfulness in one direction meets its threshold; None on too few pairs."""
+    if row.faithfulness is None:
+        return False
+    if row.n_pairs < FEWEST_PAIRS:
+        return None
+    return _same_side(row) and not unusual(row.to_json()) and row.faithfulness >= TEST_FAITHFULNESS
 
 
 def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
@@ -66,6 +80,38 @@ def _other_ablations(label: str, rows: Sequence[Measurement]) -> list[Finding]:
     ]
 
 
+def _faithful(circuit: Evidence) -> Answer | None:
+    return next((_answer(row) for row in circuit.own(Measurement)), None)
+
+
+def _necessary(circuit: Evidence) -> Answer | None:
+    """What mode edge takes away when it noises is what the model cannot do without."""
+    rows = (row for row in circuit.of(Measurement) if row.ablation == circuit.ablation)
+    return next((_answer(row) for row in rows if row.mode == "edge" and row.base == "clean"), None)
+
+
+def _answer(row: Measurement) -> Answer:
+    if row.faithfulness is None:
+        return Answer(_meets(row), "not defined", f"does what cannot be said: {row.note}")
+    said = f"{row.way.verb} {row.faithfulness:.2f}"
+    interval = "" if row.low is None or row.high is None else f" (95 % interval {row.low:.2f} to {row.high:.2f})"
+    few = f", on {row.n_pairs} pairs, too few to tell," if row.n_pairs < FEWEST_PAIRS else ""
+    side = "" if _same_side(row) else ", and yet the other answer wins"
+    return Answer(_meets(row), said, f"{said} of the behaviour{interval}{few}{side}")
+
+
+CLAIMS = (
+    Claim(
+        "faithful",
+        f"On pairs that it was not found on it does at least {TEST_FAITHFULNESS} of what the whole model does.",
+        _faithful,
+    ),
+    Claim(
+        "necessary",
+        f"Taken out, it takes away at least {TEST_FAITHFULNESS} of the behaviour.",
+        _necessary,
+    ),
+)
 TABLES = (
     Table(
         Measurement, "The circuit on test pairs, in every way to run it",
@@ -84,4 +130,4 @@ TABLES = (
         lambda distribution: distribution.worst,
     ),
 )  # fmt: skip
-VIEW = View(TABLES, findings=_findings)
+VIEW = View(TABLES, findings=_findings, claims=CLAIMS)

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, FOUND, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, by_mode, one_plot
+from memcirc.report.view import Table, View, by_mode, one_plot
 from memcirc.verification.generation import Generation
 
 KEPT = 0.5
@@ -41,6 +43,26 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+def _recites(circuit: Evidence) -> Answer | None:
+    runs = {row.run: row for row in circuit.of(Generation) if row.copies is None}
+    if not runs:
+        return None
+    whole, only = runs["model"], runs["only the circuit"]
+    text = (
+        f"with only the circuit intact {only.extracted:.0%} of {whole.n_passages} memorized passages are recited, by "
+        f"the whole model {whole.extracted:.0%}"
+    )
+    holds = only.extracted >= KEPT * whole.extracted if whole.extracted else None
+    return Answer(holds, f"{only.extracted:.0%} of the model's {whole.extracted:.0%}", text)
+
+
+CLAIMS = (
+    Claim(
+        "recites by itself",
+        f"With only the circuit intact at least {KEPT:.0%} as many passages are recited word for word.",
+        _recites,
+    ),
+)
 TABLES = (
     Table(
         Generation, "Recitation under the circuit",
@@ -56,4 +78,4 @@ TABLES = (
 CAPTION = (
     "Greedy completions of memorized passages with only some edges intact, the rest carrying another passage's run."
 )
-VIEW = View(TABLES, one_plot(Generation, "recitation", recitation, CAPTION), _findings)
+VIEW = View(TABLES, one_plot(Generation, "recitation", recitation, CAPTION), _findings, CLAIMS)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.knockout import KnockOut
 
 BACK_UP_FREE = 0.2
@@ -23,8 +25,22 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         f"{label}: without the circuit all that is left {row.way.verb} {row.without_circuit:.2f} of the behaviour "
         f"(threshold: at most {BACK_UP_FREE}){second}; {row.n_back_ups} of {row.n_candidates} further edges matter "
         "more once it is gone.",
-        abs(row.without_circuit) <= BACK_UP_FREE,
+        _holds(row),
     )
+
+
+def _holds(row: KnockOut) -> bool:
+    return abs(row.without_circuit) <= BACK_UP_FREE
+
+
+def _necessary(circuit: Evidence) -> Answer | None:
+    for row in circuit.own(KnockOut) or circuit.of(KnockOut):
+        left = f"{row.without_circuit:.2f}"
+        return Answer(_holds(row), f"{left} left", f"without it {left} of the behaviour is left")
+    return None
+
+
+CLAIMS = (Claim("necessary", f"Without it all other edges do at most {BACK_UP_FREE} of the behaviour.", _necessary),)
 
 
 def _second(row: KnockOut) -> list[dict[str, Any]]:
@@ -49,4 +65,4 @@ TABLES = (
         _second,
     ),
 )  # fmt: skip
-VIEW = View(TABLES, findings=_findings)
+VIEW = View(TABLES, findings=_findings, claims=CLAIMS)

@@ -4,15 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, FOUND, INK, panels, styled
 from memcirc.report.numbers import p_value
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, one_plot
+from memcirc.report.view import Table, View, one_plot
 from memcirc.verification.random_circuits import RandomComparison
 
 CHANCE_Q95 = 0.2
 CHOICE_LEFT = 0.5
+LEVEL = 0.05
 
 
 @styled
@@ -56,17 +59,52 @@ def _uniform(label: str, row: RandomComparison, evidence: Evidence) -> Finding:
 
 def _structured(label: str, rows: Sequence[RandomComparison], evidence: Evidence) -> Finding:
     """Random circuits that are built as the found one is; a kind that leaves little choice tells nothing."""
-    telling = [row for row in rows if row.overlap <= CHOICE_LEFT]
+    telling = _telling(rows)
     parts = [f"{r.kind} {r.mean:.2f} (95th percentile {r.q95:.2f}, p {p_value(r.p_value)})" for r in telling]
     rest = [f"{r.kind} ones share {r.overlap:.0%} of its edges, which leaves little to chance" for r in rows
             if r not in telling]  # fmt: skip
     beside = ", ".join(parts) or "none that tells"
     text = f"{label}: it {rows[0].way.verb} {rows[0].found:.2f}; random circuits of its size: {beside}"
     beyond = evidence.unusual(rows[0].way, rows[0].found)
-    better = not beyond and all(row.p_value is not None and row.p_value <= 0.05 for row in telling)
-    return Finding(f"{text}{''.join(f'; {line}' for line in rest)}{beyond}.", better if telling else None)
+    return Finding(f"{text}{''.join(f'; {line}' for line in rest)}{beyond}.", _better(telling, beyond))
 
 
+def _telling(rows: Sequence[RandomComparison]) -> list[RandomComparison]:
+    """The comparisons that leave something to chance."""
+    return [row for row in rows if row.overlap <= CHOICE_LEFT]
+
+
+def _better(telling: Sequence[RandomComparison], beyond: str) -> bool | None:
+    """Whether the circuit is better than every kind of random circuits; None where none tells."""
+    if not telling:
+        return None
+    return not beyond and all(row.p_value is not None and row.p_value <= LEVEL for row in telling)
+
+
+def _beyond_chance(circuit: Evidence) -> Answer | None:
+    rows = circuit.own(RandomComparison)
+    structured = [row for row in rows if row.kind != "uniform"]
+    if not rows:
+        return None
+    telling = _telling(structured or rows)
+    if not telling:
+        return Answer(None, "no choice left", "random circuits that are built as it is have mostly its own edges")
+    best = max(telling, key=lambda row: row.highest)
+    drawn = sum(row.n_circuits for row in telling)
+    holds = _better(telling, circuit.unusual(best.way, best.found))
+    return Answer(
+        holds, f"best random {best.highest:.2f}",
+        f"the best of {drawn} random circuits of its size {best.highest:.2f}",
+    )  # fmt: skip
+
+
+CLAIMS = (
+    Claim(
+        "beyond chance",
+        "It does more than 95 % of the random circuits of its size, of every kind that leaves a choice.",
+        _beyond_chance,
+    ),
+)
 TABLES = (
     Table(
         RandomComparison, "Against random circuits of the same size",
@@ -80,4 +118,4 @@ TABLES = (
     ),
 )  # fmt: skip
 CAPTION = "The circuit beside random circuits of its size; shared: mean share of its edges that they have as well."
-VIEW = View(TABLES, one_plot(RandomComparison, "random", random_comparison, CAPTION), _findings)
+VIEW = View(TABLES, one_plot(RandomComparison, "random", random_comparison, CAPTION), _findings, CLAIMS)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, MUTED, styled
 from memcirc.report.loss_bars import Bars, loss_bars, of_the_circuit
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, one_plot
+from memcirc.report.view import Table, View, one_plot
 from memcirc.verification.removal import ADDED, MEMORIZED, NEGLIGIBLE, TIMES, Removal, others, specific
 
 
@@ -32,10 +34,9 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     rows = evidence.of(Removal)
     if not rows:
         return
-    own = next(row for row in rows if row.text == MEMORIZED)
-    most = max(others(rows), key=lambda row: row.added, default=None)
+    own, most = _memorized(rows), _most(rows)
     if most is None:
-        yield Finding(f"{label}: there is no other text that the model knows.", False)
+        yield Finding(f"{label}: there is no other text that the model knows.")
         return
     bounds = "" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})"
     share = f"{own.n_edges} edges" if own.n_edges != 1 else "1 edge"
@@ -50,6 +51,41 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         f"{ADDED:g} where that is below {NEGLIGIBLE:g}).",
         specific(rows),
     )
+
+
+def _memorized(rows: Sequence[Removal]) -> Removal:
+    return next(row for row in rows if row.text == MEMORIZED)
+
+
+def _most(rows: Sequence[Removal]) -> Removal | None:
+    """The other text that is harmed most; None where the model knows none."""
+    return max(others(rows), key=lambda row: row.added, default=None)
+
+
+def _specific(circuit: Evidence) -> Answer | None:
+    rows = circuit.of(Removal)
+    if not rows:
+        return None
+    own, most = _memorized(rows), _most(rows)
+    if most is None:
+        return Answer(None, "no other text", "there is no other text that the model knows")
+    by_chance = own.low is not None and own.low <= own.random_q95
+    beside = f"random {own.random_q95:.2f}" if by_chance else f"other text {most.added:.2f}"
+    return Answer(
+        specific(rows), f"{own.added:.2f} nats, {beside}",
+        f"the twin's values in its place cost memorized passages {own.added:.2f} nats a token and other text at most "
+        f"{most.added:.2f}; in random circuits of its size they cost memorized passages {own.random_added:.2f}",
+    )  # fmt: skip
+
+
+CLAIMS = (
+    Claim(
+        "specific, by the twin",
+        f"With the twin's values in its place memorized passages lose at least {TIMES:g} times as much as other text "
+        f"({ADDED:g} nats where that loses nothing), and more than by 95 % of random circuits.",
+        _specific,
+    ),
+)
 
 
 TABLES = (
@@ -68,4 +104,4 @@ CAPTION = (
     "knows the other text as well: the loss that this adds to each. The circuit of a memory raises the first bars "
     "alone."
 )
-VIEW = View(TABLES, one_plot(Removal, "removal", added_losses, CAPTION), _findings)
+VIEW = View(TABLES, one_plot(Removal, "removal", added_losses, CAPTION), _findings, CLAIMS)

@@ -1,12 +1,14 @@
 """What a page shows of the circuit's knock-out on other text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, styled
 from memcirc.report.loss_bars import Bars, loss_bars, of_the_circuit
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View, one_plot
+from memcirc.report.view import Table, View, one_plot
 from memcirc.verification.specificity import Dissociation
 
 SPECIFIC = 2.0
@@ -35,9 +37,7 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     rows = {row.text: row for row in evidence.of(Dissociation)}
     if not rows:
         return
-    own = rows["memorized"]
-    others = [rows["not memorized"], rows["ordinary"]]
-    highest = max(others, key=lambda row: row.rise)
+    own, highest = rows["memorized"], _highest(rows)
     text = (
         f"{label}: knocking it out adds {own.rise:.2f} nats a token to memorized passages and "
         f"{highest.rise:.2f} to {highest.text} text (threshold: at least {SPECIFIC:g} times as much, from "
@@ -58,13 +58,48 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
             f"; copying: it adds {copying.rise:.2f}, the copying circuit {copying.copying_rise:.2f}, and that "
             f"adds {own.copying_rise:.2f} to memorized passages"
         )
-    holds = (
+    yield Finding(f"{text}.", _specific(rows))
+
+
+def _highest(rows: Mapping[str, Dissociation]) -> Dissociation:
+    """The other text that is harmed most."""
+    return max((rows["not memorized"], rows["ordinary"]), key=lambda row: row.rise)
+
+
+def _specific(rows: Mapping[str, Dissociation]) -> bool:
+    own = rows["memorized"]
+    return (
         (own.low or 0) > 0
         and own.rise > own.random_q95
-        and _harms(own.rise, highest.rise)
+        and _harms(own.rise, _highest(rows).rise)
         and _harms(rows["ordinary"].ordinary_rise, own.ordinary_rise)
     )
-    yield Finding(f"{text}.", holds)
+
+
+def _claimed(circuit: Evidence) -> Answer | None:
+    rows = {row.text: row for row in circuit.of(Dissociation)}
+    if not rows:
+        return None
+    memorized, highest = rows["memorized"], _highest(rows)
+    own = memorized.rise
+    by_chance = _harms(own, highest.rise) and own <= memorized.random_q95
+    beside = f"random {memorized.random_q95:.2f}" if by_chance else f"other text {highest.rise:.2f}"
+    return Answer(
+        _specific(rows), f"{own:.2f} nats, {beside}",
+        f"its mean over ordinary text in its place costs memorized passages {own:.2f} nats a token and "
+        f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} {highest.rise:.2f}",
+    )  # fmt: skip
+
+
+CLAIMS = (
+    Claim(
+        "specific",
+        f"Knocked out (its mean over ordinary text in its place) it harms memorized passages at least {SPECIFIC:g} "
+        "times as much as other text, and more than random circuits do; the circuit for ordinary text does the "
+        "reverse.",
+        _claimed,
+    ),
+)
 
 
 def _bound(low: float | None) -> str:
@@ -99,4 +134,4 @@ CAPTION = (
     "Knocking the circuit out (its edges carry their mean over ordinary text): the loss this adds for each kind of "
     "text. A memorization circuit raises the first bar alone."
 )
-VIEW = View(TABLES, one_plot(Dissociation, "dissociation", dissociation, CAPTION), _findings)
+VIEW = View(TABLES, one_plot(Dissociation, "dissociation", dissociation, CAPTION), _findings, CLAIMS)

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import CHANCE, FOUND, MUTED, panels, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Plot, Table, View
+from memcirc.report.view import Plot, Table, View
 from memcirc.verification.method_overlaps import MethodOverlap
 from memcirc.verification.stability import Stability
 
@@ -54,16 +56,15 @@ def stability_figure(rows: Sequence[Stability], methods: Sequence[MethodOverlap]
     return figure
 
 
-def _is_own(row: Stability) -> bool:
-    """Whether a line is of the direction in which such circuits are found: against a twin, those of edge are taken
-    out."""
-    return row.reverse == (row.mode == "edge" and row.way.ablated.other_model)
+def _own(evidence: Evidence) -> Stability | None:
+    """The line in the direction in which the circuit was found, or the first."""
+    return next(iter((*evidence.own(Stability), *evidence.of(Stability))), None)
 
 
 def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
-    if not evidence.of(Stability):
+    row = _own(evidence)
+    if row is None:
         return
-    row = next((row for row in evidence.of(Stability) if _is_own(row)), evidence.of(Stability)[0])
     beyond = evidence.unusual(row.way, row.faithfulness, row.low, row.high)
     splits = "" if row.jaccard_splits is None else f", from other splits {row.jaccard_splits:.2f}"
     size = "" if row.smallest_low is None else (
@@ -78,6 +79,27 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+def _stable(circuit: Evidence) -> Answer | None:
+    row = _own(circuit)
+    if row is None:
+        return None
+    return Answer(
+        row.jaccard_found >= STABLE,
+        f"overlap {row.jaccard_found:.2f}",
+        f"found again from resampled documents it overlaps with itself by {row.jaccard_found:.2f}, and {row.core} of "
+        f"its {row.n_edges} edges are found every time",
+    )
+
+
+CLAIMS = (
+    Claim(
+        "stable",
+        f"Found again from other draws of the documents, it shares at least {STABLE} of its edges (Jaccard overlap).",
+        _stable,
+    ),
+)
+
+
 TABLES = (
     Table(
         Stability, "Stability over documents, resamples and splits",
@@ -89,4 +111,4 @@ TABLES = (
         "one of them.",
     ),
 )  # fmt: skip
-VIEW = View(TABLES, _figures, _findings)
+VIEW = View(TABLES, _figures, _findings, CLAIMS)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from memcirc.report.evidence import Evidence
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.hypotheses import HypothesisTest
 
 

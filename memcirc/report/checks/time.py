@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from memcirc.report.evidence import FEWEST_PAIRS, Evidence
 from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, heat, panels, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding
-from memcirc.report.view import FEWEST_PAIRS, Evidence, Table, View, one_plot
+from memcirc.report.view import Table, View, one_plot
 from memcirc.statistics import usual
 from memcirc.verification.time_resolved import Moment
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from memcirc.report.claims import Answer, Claim
+from memcirc.report.evidence import Evidence
 from memcirc.report.sections import Finding
-from memcirc.report.view import Evidence, Table, View
+from memcirc.report.view import Table, View
 from memcirc.verification.trivial import FromInput
 
 
@@ -30,6 +32,22 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _more_than_the_token(circuit: Evidence) -> Answer | None:
+    for row in circuit.of(FromInput):
+        told = f"{row.from_input} of its {row.n_edges} edges leave the input and have {row.input_alone:.2f} alone"
+        return Answer(not row.trivial, f"{row.input_alone:.2f} from the input alone", told)
+    return None
+
+
+CLAIMS = (
+    Claim(
+        "more than the token",
+        "It does more than carry the differing token in: the circuit's edges out of the input do not reach the target "
+        "by themselves.",
+        _more_than_the_token,
+    ),
+)
+
 TABLES = (
     Table(
         FromInput, "Edges out of the input alone",
@@ -41,4 +59,4 @@ TABLES = (
         "that do not leave the input, on training pairs.",
     ),
 )  # fmt: skip
-VIEW = View(TABLES, findings=_findings)
+VIEW = View(TABLES, findings=_findings, claims=CLAIMS)

@@ -1,0 +1,93 @@
+"""The page's answer to its own question: a few plain sentences made from the numbers."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from memcirc.report.circuits import FoundCircuit
+from memcirc.report.claims import Answer, ClaimTable
+from memcirc.report.evidence import Evidence
+from memcirc.report.tasks import words_of
+from memcirc.report.words import act, edge_words, layer_of
+
+LAYERS_NAMED = 3
+DIGEST = r"-[0-9a-f]{8,}"
+
+
+def question(model: str | None, data: str | None) -> str:
+    """What a run asks."""
+    return (
+        f"Which part of {short(model) if model else 'the model'} recites {short(data) if data else 'the given text'}?"
+    )
+
+
+def short(name: str) -> str:
+    """The end of a path, or of a name on a hub, without digests; of a path with one folder more, since files are often
+    called alike."""
+    parts = PurePath(re.sub(DIGEST, "", name)).parts
+    return parts[-1] if len(parts) < 3 else "/".join(parts[-2:])
+
+
+def answer(recited: str, found: Sequence[Evidence], table: ClaimTable) -> tuple[str, ...]:
+    """What is recited; what the first task's circuits do, where the smallest of them lies, and whether they are
+    specific to memorized text; the worst of all findings."""
+    leading = [found[0].of_mode(mode) for mode in found[0].circuits] if found else []
+    given = [{row.name: row.answers[i] for row in table.rows} for i in range(len(leading))]
+    circuits = [next(iter(circuit.circuits.values())) for circuit in leading]
+    both = list(zip(circuits, given, strict=True))
+    told = [recited]
+    if both:
+        does = "; ".join(_does(circuit, answers) for circuit, answers in both)
+        told += [
+            f"{words_of(found[0].task).short} (task {found[0].task}): {does}.",
+            _where(min(circuits, key=lambda circuit: circuit.n_edges)),
+            " ".join(_specific(circuit, answers) for circuit, answers in both),
+        ]
+    return tuple(text.strip() for text in (*told, _worst(table)) if text.strip())
+
+
+def _does(circuit: FoundCircuit, given: Mapping[str, Answer]) -> str:
+    size = f"{circuit.n_edges} of {circuit.graph_edges} edges ({circuit.n_edges / circuit.graph_edges:.1%})"
+    return f"a circuit of {size}, {act(circuit.way)}, {given['faithful'].text}, {given['beyond chance'].text}"
+
+
+def _where(circuit: FoundCircuit) -> str:
+    """Into which layers the edges lead, and the strongest of them."""
+    if not circuit.scores:
+        return ""
+    into = Counter(layer_of(name.split("->")[1]) for name in circuit.scores)
+    logits = into.pop(None, 0)
+    most = into.most_common(LAYERS_NAMED)
+    rest = into.total() - sum(count for _, count in most)
+    named = [f"{count} into layer {layer}" for layer, count in most]
+    named += [f"{rest} into other layers"] if rest else []
+    named += [f"{logits} into the logits"] if logits else []
+    parts = ", ".join(named[:-1]) + (" and " if named[1:] else "") + named[-1]
+    parts = parts.replace(" into", " lead into", 1)
+    strongest = max(circuit.scores, key=lambda name: abs(circuit.scores[name]))
+    return (
+        f"Where? Of the {circuit.n_edges} edges {parts} (layers are 0 to {circuit.n_layers - 1}); the strongest "
+        f"runs {edge_words(strongest)}."
+    )
+
+
+def _specific(circuit: FoundCircuit, given: Mapping[str, Answer]) -> str:
+    """By the twin, where there is one: the sharper test."""
+    told = (given[name] for name in ("specific, by the twin", "specific") if name in given)
+    row = next((row for row in told if row.holds is not None), None)
+    if row is None:
+        return ""
+    verdict = "is specific" if row.holds else "is not specific"
+    return f"The circuit of {circuit.n_edges} edges {verdict} to memorized text: {row.text}."
+
+
+def _worst(table: ClaimTable) -> str:
+    if not table.columns:
+        return "No circuit is verified yet."
+    row = table.worst()
+    if row is None:
+        return table.counts()
+    first = row.unmet[0]
+    column, many = table.columns[first], f"{len(row.unmet)} of {len(row.answers)} circuits fail to be {row.name}"
+    return f"The worst finding: {many}; {column.task} ({column.way}): {row.answers[first].text}. {table.counts()}"
