@@ -86,7 +86,7 @@ def _claimed(circuit: Evidence) -> Answer | None:
     beside = f"random {memorized.random_q95:.2f}" if by_chance else f"other text {highest.rise:.2f}"
     return Answer(
         _specific(rows), f"{own:.2f} nats, {beside}",
-        f"its mean over ordinary text in its place costs memorized passages {own:.2f} nats a token and "
+        f"with its means over ordinary text in its place, it costs memorized passages {own:.2f} nats a token and "
         f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} {highest.rise:.2f}",
     )  # fmt: skip
 
