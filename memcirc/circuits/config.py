@@ -6,7 +6,7 @@ from memcirc.attribution.grids import GRIDS
 from memcirc.attribution.methods import METHODS
 from memcirc.config import above, at_least, check_fields, in_unit_interval, option
 from memcirc.engines import ENGINES
-from memcirc.interventions import ABLATIONS, MODES, RunSettings
+from memcirc.interventions import ABLATIONS, MODES, Ablation, RunSettings
 from memcirc.study import ABLATION_WORDS, MODE_WORDS
 
 
@@ -44,6 +44,9 @@ class DiscoverConfig:
     by: str = option("abs", "rank edges by absolute or by signed score", choices=("abs", "signed"))
     selection: str = option("top", "highest scores, or greedy growth from the logits", choices=("top", "greedy"))
     scan: bool = option(True, "also measure the sizes below the one that bisection finds")
+    also_under: str = option(
+        "", "further ablations under which the minimal circuit is to reach the target too: zero,mean-clean"
+    )
     refine: bool = option(False, "reduce the minimal circuit until no single edge can be spared")
     most_circuits: int = option(1000, "circuits that may be measured to refine one")
     engine: str = option("native", "who computes", choices=tuple(ENGINES))
@@ -52,6 +55,11 @@ class DiscoverConfig:
     updates: int = option(300, "steps of learned masks (edge-pruning, uniform-gradient-sampling)", name="mask_updates")
     rate: float = option(0.1, "size of these steps, in logits", name="mask_rate")
     unit_pairs: int = option(64, "pairs in one unit of attribution, which is resumed or given to a worker as a whole")
+
+    @property
+    def further_ablations(self) -> tuple[str, ...]:
+        """The ablations of ``also_under``."""
+        return tuple(word.strip() for word in self.also_under.split(",") if word.strip())
 
     def way(self, mode: str) -> RunSettings:
         """How circuits of a mode are run. Against a twin, those of ``edge`` are taken out of the model (the smallest
@@ -66,6 +74,8 @@ class DiscoverConfig:
         Metric.parse(self.metric)
         Metric.parse(self.objective, DIFFERENTIABLE)
         in_unit_interval(self, "target")
+        for ablation in self.further_ablations:
+            Ablation.parse(ablation)
         at_least(self, 1, "steps", "updates", "batch_size", "unit_pairs", "most_circuits")
         above(self, 0, "rate")
         at_least(self, 0, "seed")

@@ -11,8 +11,8 @@ def test_discovery_is_that_of_the_study_unless_told_otherwise() -> None:
     assert vars(DiscoverConfig()) == {
         "method": "mask-ig", "steps": 5, "grid": "0..m-1", "objective": "logit_diff", "metric": "logit_diff",
         "target": 0.85, "ablation": "resample", "mode": "tree", "reverse": False, "by": "abs", "selection": "top",
-        "scan": True, "refine": False, "most_circuits": 1000, "engine": "native", "batch_size": 16, "seed": 0,
-        "updates": 300, "rate": 0.1, "unit_pairs": 64,
+        "scan": True, "also_under": "", "refine": False, "most_circuits": 1000, "engine": "native", "batch_size": 16,
+        "seed": 0, "updates": 300, "rate": 0.1, "unit_pairs": 64,
     }  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def test_an_unknown_word_is_refused_by_its_field(name: str) -> None:
         ("steps", 0, "steps is 0; at least 1"), ("batch_size", 0, "batch_size is 0; at least 1"),
         ("unit_pairs", 0, "unit_pairs is 0; at least 1"), ("updates", 0, "updates is 0; at least 1"),
         ("most_circuits", 0, "most_circuits is 0; at least 1"),
+        ("also_under", "zero,nothing", "ablation 'nothing' is not known"),
         ("rate", 0.0, "rate is 0.0; above 0 is needed"), ("seed", -1, "seed is -1; at least 0"),
         ("target", 1.1, r"target 1.1 is outside \[0, 1\]"), ("target", -0.1, r"target -0.1 is outside"),
         ("metric", "loss", "metric 'loss' is not known"), ("objective", "rank", "metric 'rank' is not known"),

@@ -7,6 +7,7 @@ from memcirc.attribution.attribute import attribute
 from memcirc.circuits.config import DiscoverConfig
 from memcirc.circuits.discover import attribution_options, discover, n_pieces, scored_piece, statement
 from memcirc.circuits.minimal import find_minimal
+from memcirc.circuits.runner import circuit_runner
 from memcirc.pairs.record import joined
 from tests.models import random_pairs, small_model
 
@@ -85,6 +86,16 @@ def test_a_refined_circuits_file_states_its_prefix_and_its_certificate() -> None
     }
     assert minimal.n_edges == len(minimal.circuit) <= plain.n_edges
     assert "refined" not in plain.circuit.origin
+
+
+def test_a_circuit_that_several_ablations_are_to_bear_out_reaches_the_target_under_each() -> None:
+    asked = config(target=0.6, also_under="mean-clean, zero")
+    found = discover(MODEL, TRAIN, VALIDATION, asked, modes=("tree",))
+    minimal = found.minimal["tree"]
+    for ablation in ("resample", "mean-clean", "zero"):
+        runner = circuit_runner(MODEL, VALIDATION, mode="tree", ablation=ablation, reference=joined(TRAIN, VALIDATION))
+        assert runner.faithfulness([minimal.circuit])[0] >= 0.6 - 1e-6
+    assert statement(minimal, "tree", asked, VALIDATION)["also_under"] == ["mean-clean", "zero"]
 
 
 def test_attribution_is_told_what_the_configuration_says_of_it() -> None:

@@ -54,7 +54,7 @@ def test_the_sentences_are_made_from_the_numbers() -> None:
         "Where? Of the 3 edges 2 lead into layer 1 and 1 into the logits (layers are 0 to 1); the strongest runs from "
         "the MLP of layer 0 into the value of head 2 of layer 1.",
         "The worst finding: 1 of 1 circuits fail to be faithful; t (3 edges, alone at work): keeps 0.60 of the "
-        "behaviour (95 % interval 0.50 to 0.70). Of 8 claims 1 met, 1 not met; of 6 the run cannot say.",
+        "behaviour (95 % interval 0.50 to 0.70). Of 10 claims 1 met, 1 not met; of 8 the run cannot say.",
     )
 
 
@@ -96,7 +96,7 @@ def test_the_page_of_an_incomplete_run_says_what_is_missing(finished_run: Path, 
 def test_the_first_screen_holds_every_claim_of_every_circuit(finished_run: Path) -> None:
     page = (finished_run / "report" / "report.html").read_text(encoding="utf-8")
     first = page[: page.index("<nav>")]
-    assert len(re.findall(r"<b>(✓ met|✗ not met|\? cannot say)</b><small>[^<]+</small>", first)) == 4 * 9
+    assert len(re.findall(r"<b>(✓ met|✗ not met|\? cannot say)</b><small>[^<]+</small>", first)) == 4 * 11
     assert "hoped" not in page
     assert not re.search(r"<table(?! class=\"claims\")", re.sub(r"(?s)<details.*?</details>", "", page))
 

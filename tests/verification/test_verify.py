@@ -30,7 +30,8 @@ def test_verify_covers_every_combination_and_compares_under_resample() -> None:
     assert {(row.kind, row.n_circuits, row.n_edges) for row in result.random} == {(kind, 10, 20) for kind in KINDS}
     assert all(row.p_value is None for row in result.random)
     assert {line.split(": ")[0] for line in result.refused} == {
-        "tree, random circuits", "tree, dose", "tree, stability", "tree, groups", "tree, specificity"
+        "tree, trivial", "tree, random circuits", "tree, dose", "tree, stability", "tree, certificates", "tree, groups",
+        "tree, specificity",
     }  # fmt: skip
     for curve in result.curve:
         assert curve.sizes[0] == 1
