@@ -11,6 +11,7 @@ from memcirc.circuits.conditions import Condition, least_kept, least_margin
 from memcirc.circuits.refine import MOST_CIRCUITS, Refinement, refined
 from memcirc.circuits.runner import RunnerOptions, circuit_runner
 from memcirc.circuits.search import SizeSearch, smallest_size
+from memcirc.config import check_count, names
 from memcirc.models import Model
 from memcirc.options import chosen, refuse_keywords
 from memcirc.pairs.record import Pairs
@@ -32,7 +33,7 @@ class SearchOptions(RunnerOptions, total=False):
     by: str
     selection: str
     scan: bool
-    also_under: Sequence[str]
+    also_under: str | Sequence[str]
     refine: bool
     guard: Pairs | None
     most_circuits: int
@@ -73,9 +74,12 @@ def find_minimal(
 
     Raises:
         TypeError: an option that there is not.
-        ValueError: scores of another graph, a target outside (0, 1], ends that coincide.
+        ValueError: scores of another graph, a target outside (0, 1], an unknown ablation, a number of circuits below
+            1, ends that coincide.
     """
     refuse_keywords("find_minimal", options, SearchOptions.__annotations__)
+    most = options.get("most_circuits", MOST_CIRCUITS)
+    check_count("most_circuits", most)
     runner_options = chosen(RunnerOptions, options)
     ranking = Ranking(scores, options.get("by", "abs"), options.get("selection", "top"))
     own = circuit_runner(model, pairs, mode=mode, **runner_options)
@@ -83,7 +87,7 @@ def find_minimal(
         raise ValueError(
             f"scores of a graph of {scores.graph.n_edges} edges, a model of {own.graph.n_edges}: not the same graph"
         )
-    under: list[RunnerOptions] = [{**runner_options, "ablation": name} for name in options.get("also_under", ())]
+    under: list[RunnerOptions] = [{**runner_options, "ablation": name} for name in names(options.get("also_under", ()))]
     further = [circuit_runner(model, pairs, mode=mode, **each) for each in under]
     conditions = [Condition(runner, metric, target) for runner in (own, *further)]
     found = _smallest(conditions, ranking, options.get("scan", True))
@@ -96,7 +100,7 @@ def find_minimal(
         guarding = circuit_runner(model, guard, mode=mode, **runner_options)
         kept = float(guarding.faithfulness(ranking.masks([found.n_edges]), metric)[0])
         conditions.append(Condition(guarding, metric, min(target, kept)))
-    return _refined(minimal, conditions, ranking, options.get("most_circuits", MOST_CIRCUITS))
+    return _refined(minimal, conditions, ranking, most)
 
 
 def _smallest(conditions: Sequence[Condition], ranking: Ranking, scan: bool) -> SizeSearch:

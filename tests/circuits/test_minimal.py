@@ -20,6 +20,20 @@ def test_under_several_ablations_the_prefix_reaches_the_target_under_each() -> N
     assert found.faithfulness >= 0.7
 
 
+def test_one_further_ablation_may_be_a_word_and_what_there_is_not_is_refused() -> None:
+    made = subject()
+    assert made.scores is not None
+    one, listed = (
+        find_minimal(made.model, made.pairs, made.scores, mode="tree", target=0.7, also_under=also)
+        for also in ("zero", ["zero"])
+    )
+    assert one.circuit == listed.circuit
+    with pytest.raises(ValueError, match="ablation 'other' is not known"):
+        find_minimal(made.model, made.pairs, made.scores, mode="tree", also_under=["other"])
+    with pytest.raises(ValueError, match="most_circuits"):
+        find_minimal(made.model, made.pairs, made.scores, mode="tree", refine=True, most_circuits=0)
+
+
 def test_refining_on_a_model_gives_a_circuit_of_which_every_edge_is_needed() -> None:
     """By the runner itself, on the validation pairs and on those that guard."""
     made = subject()
