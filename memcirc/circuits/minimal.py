@@ -95,12 +95,12 @@ def find_minimal(
     minimal = MinimalCircuit(**vars(found), circuit=circuit, prefix=found.n_edges)
     if not options.get("refine", False) or not found.target_met:
         return minimal
-    guard = options.get("guard")
+    guard, guards = options.get("guard"), []
     if guard is not None:
         guarding = circuit_runner(model, guard, mode=mode, **runner_options)
         kept = float(guarding.faithfulness(ranking.masks([found.n_edges]), metric)[0])
-        conditions.append(Condition(guarding, metric, min(target, kept)))
-    return _refined(minimal, conditions, ranking, most)
+        guards.append(Condition(guarding, metric, min(target, kept)))
+    return _refined(minimal, conditions, guards, ranking, most)
 
 
 def _smallest(conditions: Sequence[Condition], ranking: Ranking, scan: bool) -> SizeSearch:
@@ -113,7 +113,9 @@ def _smallest(conditions: Sequence[Condition], ranking: Ranking, scan: bool) -> 
     return smallest_size(faithfulness, ranking.scores.graph.n_edges, conditions[0].target, scan)
 
 
-def _refined(minimal: MinimalCircuit, conditions: Sequence[Condition], ranking: Ranking, most: int) -> MinimalCircuit:
+def _refined(
+    minimal: MinimalCircuit, conditions: Sequence[Condition], guards: Sequence[Condition], ranking: Ranking, most: int
+) -> MinimalCircuit:
     """The minimal circuit without what it can spare, restarted from the other rankings of the same scores. The circuit
     states the prefix's size and value, its own, whether every edge is needed, by how much the nearest single removal
     falls short (below 0), and what it took."""
@@ -126,13 +128,13 @@ def _refined(minimal: MinimalCircuit, conditions: Sequence[Condition], ranking: 
             rankings.append(other)
             prefixes.append(size)
     found = refined(
-        lambda masks: least_margin(conditions, masks),
+        lambda masks: least_margin([*conditions, *guards], masks),
         [each.masks([size])[0] for each, size in zip(rankings, prefixes, strict=True)],
         [each.order for each in rankings],
         most,
     )
     edges = frozenset(scores.graph.edges[i] for i in found.mask.nonzero()[:, 0].tolist())
-    kept = float(conditions[0].faithfulness(found.mask[None])[0])
+    kept = float(least_kept(conditions, found.mask[None])[0])
     stated = {
         "prefix": minimal.prefix,
         "prefix_faithfulness": minimal.faithfulness,
