@@ -89,5 +89,5 @@ def _worst(table: ClaimTable) -> str:
     if row is None:
         return table.counts()
     first = row.unmet[0]
-    column, many = table.columns[first], f"{len(row.unmet)} of {len(row.answers)} circuits fail to be {row.name}"
+    column, many = table.columns[first], f"{len(row.unmet)} of {len(row.answers)} circuits miss “{row.name}”"
     return f"The worst finding: {many}; {column.task} ({column.way}): {row.answers[first].text}. {table.counts()}"

@@ -53,7 +53,7 @@ def test_the_sentences_are_made_from_the_numbers() -> None:
         "behaviour (95 % interval 0.50 to 0.70), the best of 100 random circuits of its size 0.40.",
         "Where? Of the 3 edges 2 lead into layer 1 and 1 into the logits (layers are 0 to 1); the strongest runs from "
         "the MLP of layer 0 into the value of head 2 of layer 1.",
-        "The worst finding: 1 of 1 circuits fail to be faithful; t (3 edges, alone at work): keeps 0.60 of the "
+        "The worst finding: 1 of 1 circuits miss “faithful”; t (3 edges, alone at work): keeps 0.60 of the "
         "behaviour (95 % interval 0.50 to 0.70). Of 10 claims 1 met, 1 not met; of 8 the run cannot say.",
     )
 
