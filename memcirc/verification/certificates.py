@@ -61,11 +61,10 @@ def certificates(subject: Subject) -> list[Certified | EdgeFates]:
         ValueError: no training pairs, circuits chosen greedily, fewer than three groups of documents, ends that
             coincide.
     """
-    train, (everything, per_pair), ranking = subject.needed("train"), subject.scored_pairs, subject.ranking
+    train, ranking = subject.needed("train"), subject.ranking
     if ranking.selection != "top":
         raise ValueError("a circuit grown from the logits has no certificate: an edge's place depends on all others")
-    place = {pair: i for i, pair in enumerate(everything)}
-    own = per_pair[[place[pair] for pair in train]]
+    own = subject.own_scores(train)
     scores, groups = EdgeScores(subject.graph, own.mean(0), {}, own), train.components()
     n = int(subject.prefix_mask.sum())
     if len(groups) < 3:

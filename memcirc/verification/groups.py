@@ -92,14 +92,9 @@ def _parted(labels: Mapping[int, int | str]) -> Parts:
 
 
 def _rows(subject: Subject, by: str, parts: Parts) -> Iterator[Group]:
-    everything, scores = subject.scored_pairs
-    place = {pair: i for i, pair in enumerate(everything)}
-    train, prefix = subject.needed("train"), subject.prefix_mask
+    own, prefix = subject.own_scores(subject.needed("train")), subject.prefix_mask
     size = int(prefix.sum())
-    rankings = [
-        subject.ranked(EdgeScores(subject.graph, scores[[place[train[i]] for i in rows]].mean(0)))
-        for rows in parts.values()
-    ]
+    rankings = [subject.ranked(EdgeScores(subject.graph, own[rows].mean(0))) for rows in parts.values()]
     masks = torch.stack([ranking.masks([size])[0] for ranking in rankings])
     among, whole = jaccard(masks, masks), jaccard(masks, prefix[None])[:, 0]
     expected = size**2 / subject.graph.n_edges

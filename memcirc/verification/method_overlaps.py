@@ -86,9 +86,7 @@ def _rankings(subject: Subject) -> Iterator[tuple[str, EdgeScores, tuple[tuple[s
             yield method, several[-1], SELECTIONS
     for how in HOW:
         yield f"ensemble, {how}", ensemble(several, how), SELECTIONS[:1]
-    everything, per_pair = subject.scored_pairs
-    place = {pair: i for i, pair in enumerate(everything)}
-    own = per_pair[[place[pair] for pair in train]]
+    own = subject.own_scores(train)
     scored = EdgeScores(subject.graph, own.mean(0), {"method": options.get("method")}, own)
     yield "consistent", consistent(scored, train.components(), subject.settings.seed), SELECTIONS[:1]
 

@@ -114,17 +114,14 @@ def jaccard(some: Tensor, others: Tensor) -> np.ndarray:
 def _found_again(subject: Subject) -> tuple[Tensor, Tensor]:
     """Circuits of as many edges, bool [.., n_edges]: those of ``n_rediscoveries`` resamples of the training documents,
     and those of training splits of all pairs with other seeds (none where only the training pairs are known)."""
-    train, (everything, per_pair) = subject.needed("train"), subject.scored_pairs
-    place = {pair: i for i, pair in enumerate(everything)}
+    train, (everything, _) = subject.needed("train"), subject.scored_pairs
     counts = resample_counts(train.components(), subject.settings.n_rediscoveries, subject.settings.seed)
-    own = per_pair[[place[pair] for pair in train]]
-    resampled = _top(subject, torch.from_numpy(counts).to(per_pair) @ own)
+    own = subject.own_scores(train)
+    resampled = _top(subject, torch.from_numpy(counts).to(own) @ own)
     if len(everything) == len(train):
         return resampled, resampled[:0]
-    rows = [
-        [place[pair] for pair in everything.split(seed=seed)[0]] for seed in range(1, subject.settings.n_splits + 1)
-    ]
-    return resampled, _top(subject, torch.stack([per_pair[row].mean(0) for row in rows]))
+    splits = [everything.split(seed=seed)[0] for seed in range(1, subject.settings.n_splits + 1)]
+    return resampled, _top(subject, torch.stack([subject.own_scores(split).mean(0) for split in splits]))
 
 
 def _top(subject: Subject, values: Tensor) -> Tensor:

@@ -131,6 +131,12 @@ class Subject:
         assert found is not None
         return everything, found
 
+    def own_scores(self, pairs: Pairs) -> Tensor:
+        """The rows of :attr:`scored_pairs` for some of its pairs, in their order: float [pairs, n_edges]."""
+        everything, per_pair = self.scored_pairs
+        place = {pair: i for i, pair in enumerate(everything)}
+        return per_pair[[place[pair] for pair in pairs]]
+
     def runner(self, ablation: str | None = None, reverse: bool = False) -> CircuitRunner:
         """The runner of one combination, prepared once; of the subject's :attr:`ablation` by default."""
         ablation = ablation or self.ablation
