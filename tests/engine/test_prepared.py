@@ -115,7 +115,7 @@ def test_batches_circuits_and_prefixes_are_only_ways_to_be_fast(
         circuits(model, (0.1, 0.6), seed),
     )
     settings_ = RunSettings(mode, ablation)  # type: ignore[arg-type]
-    reference = pairs if ablation.startswith("mean") else None
+    reference = pairs if ABLATIONS[ablation].means_of else None
     runner = prepare(model, pairs, settings_, reference)
     together = runner.logits(kept)
     columns = Answers.of(pairs, model.d_vocab).gather(together)
