@@ -32,7 +32,7 @@ tests: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/pytest -m slow
+	HYPOTHESIS_PROFILE=searching $(BIN)/pytest -m "slow or hypothesis"
 	$(BIN)/python -m tests.mutation
 
 bench: $(READY)

@@ -13,8 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 from memcirc.cli import main
 from memcirc.demo import Demo, DemoConfig, ensure
 
-settings.register_profile("untimed", deadline=None)  # a machine may be busy
-settings.load_profile("untimed")
+# A machine may be busy: no deadlines. `make test` tries the same examples each time, `make test-slow` other ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("searching", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 MINIATURE = DemoConfig(
     families=16,
