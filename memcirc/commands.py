@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
-OF_THE_DEMO = {"discover": {"refine": True}, "verify": {"checks": ",".join((*DEFAULT_CHECKS, "methods"))}}
+OF_THE_DEMO = {"discover": {"refine": True}, "verify": {"checks": ",".join((*DEFAULT_CHECKS, "specific", "methods"))}}
 """What the demo shows beyond what a run does unless told otherwise."""
 OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""

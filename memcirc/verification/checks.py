@@ -40,6 +40,7 @@ CHECKS = {
     "certificates": Check("certificates", "edges that no few documents can move in or out", True),
     "groups": Check("groups", "circuits of parts of the pairs: by copies, by subset, of half of the documents", True),
     "specificity": Check("specificity", "other text, copying: a double dissociation", True),
+    "specific": Check("specific", "is there a circuit that memorized text alone needs?"),
     "generation": Check("generation", "recitation under the circuit"),
     "tests": Check("hypotheses", "the circuit hypothesis"),
     "knockout": Check("knockout", "completeness, necessity, back-ups"),

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from memcirc.circuits.losses import losses
 from memcirc.interventions import Way
 from memcirc.verification.check import Job, Work
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
 from memcirc.verification.record import OfPassages
-from memcirc.verification.specificity import RANDOM_CIRCUITS, Text, added_interval, losses, repeated
+from memcirc.verification.specificity import RANDOM_CIRCUITS, Text, added_interval, repeated
 from memcirc.verification.subject import Subject
 
 WAY = Way("tree", "twin", metric="sequence_logprob")

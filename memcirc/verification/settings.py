@@ -24,6 +24,10 @@ class CheckSettings:
     n_candidates: int = option(100, "edges among which knockout looks for back-ups")
     n_permutations: int = option(999, "permutations of the test of independence")
     copying_gain: float = option(1.0, "nats a token that repeated random tokens gain where a model copies")
+    memorized_harm: float = option(
+        0.5, "nats a token that a specific circuit's removal costs memorized passages at least"
+    )
+    other_harm: float = option(0.1, "nats a token that it costs other text at most")
     fewest_pairs: int = option(8, "pairs that a later token needs to be measured")
     seed: int = option(0, "seed of the random circuits")
 
@@ -34,7 +38,9 @@ class CheckSettings:
         Metric.parse(self.metric)
         at_least(self, 1, "curve_points", "n_resamples", "n_rediscoveries", "n_splits", "n_subsets", "n_candidates")
         at_least(self, 1, "n_permutations", "fewest_pairs")
-        at_least(self, 0, "n_random", "seed")
+        at_least(self, 0, "n_random", "seed", "other_harm")
+        if self.memorized_harm <= self.other_harm:
+            raise ValueError(f"memorized_harm {self.memorized_harm} is not above other_harm {self.other_harm}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class SettingOptions(TypedDict, total=False):
     n_candidates: int
     n_permutations: int
     copying_gain: float
+    memorized_harm: float
+    other_harm: float
     fewest_pairs: int
     seed: int
     target: float

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from memcirc.attribution.attribute import attribute
 from memcirc.circuit import edge_mask
-from memcirc.circuits.runner import circuit_runner
+from memcirc.circuits.losses import losses
 from memcirc.interventions import Way
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
@@ -119,15 +119,6 @@ def specificity(subject: Subject) -> list[Dissociation]:
             )
         )
     return found
-
-
-def losses(
-    model: Model, pairs: Pairs, kept: Tensor, way: Way, reference: Pairs | None = None, engine: str = "native"
-) -> np.ndarray:
-    """float64 [circuits, pairs]: nats a token of the true completion with only ``kept`` intact, one circuit a row."""
-    runner = circuit_runner(model, pairs, mode=way.mode, ablation=way.ablation, reference=reference, engine=engine)
-    n_tokens = np.array([len(pair.answer_sequence_ids) for pair in pairs])
-    return -runner.per_pair(kept, "sequence_logprob").double().cpu().numpy() / n_tokens
 
 
 def repeated(model: Model, passages: Passages, seed: int, n_pairs: int = N_REPEATED) -> Pairs:
