@@ -1,7 +1,8 @@
 """Score every edge of a model on a set of pairs."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 
@@ -33,11 +34,22 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
         ValueError: no pairs, pairs that do not contrast, an unknown word, an answer outside the vocabulary, scores that
             are NaN, a combination that the method does not define, no twin of the model where one is needed.
     """
+    request, origin = request_of(model, pairs, method, options)
+    values = method_named(method).run(request).detach().cpu()
+    values = values if values.dtype == torch.float64 else values.float()
+    if request.per_example:
+        return EdgeScores(graph_of(model), values.mean(0), origin, values)
+    return EdgeScores(graph_of(model), values, origin)
+
+
+def request_of(
+    model: Model, pairs: Pairs, method: str, options: AttributionOptions
+) -> tuple[Request, Mapping[str, Any]]:
+    """What an attribution is asked, and what its scores state; errors as :func:`attribute`."""
     refuse_keywords("attribute", options, AttributionOptions.__annotations__)
     settings = build(AttributionSettings, {"method": method}, options)
     model = beside(model, options.get("twin"), settings.ablation)
     reference, reverse = options.get("reference"), options.get("reverse", False)
-    per_example = options.get("per_example", False)
     if not len(pairs):
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     if method != "random":
@@ -52,9 +64,6 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
     elif reverse:
         data, means_over = swapped(pairs), None if means_over is None else swapped(means_over)
     told = {name: value for name, value in asdict(settings).items() if name != "method"}
-    request = Request(running, data, reference=means_over, per_example=per_example, **told)
-    values = method_named(method).run(request).detach().cpu()
-    values = values if values.dtype == torch.float64 else values.float()
     origin = {
         **settings.statement(),
         **model.statement(),
@@ -63,9 +72,8 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
         "data_fingerprint": pairs.fingerprint,
         "split": pairs.header.get("split"),
     }
-    if per_example:
-        return EdgeScores(graph_of(model), values.mean(0), origin, values)
-    return EdgeScores(graph_of(model), values, origin)
+    per_example = options.get("per_example", False)
+    return Request(running, data, reference=means_over, per_example=per_example, **told), origin
 
 
 def swapped(pairs: Pairs) -> Pairs:

@@ -3,8 +3,10 @@
 - Necessity: f(M \\ C), the faithfulness of the complement: 0 where all of the behaviour ran through C.
 - Completeness (Wang et al. 2022): for random subsets K of C, |f(C \\ K) - f(M \\ K)|, on average and at most. It is 0
   where C answers to a knock-out as the model does, and large where something outside C takes over.
-- Repeated discovery: the edges found so far are struck from the ranking and the smallest prefix of what is left that
-  reaches the target is sought again. A second disjoint circuit is a back-up in parallel.
+- Repeated discovery: the edges found so far are knocked out, all others are scored anew in what is left of the model
+  (:mod:`memcirc.attribution.knocked_out`, on the training pairs), and the smallest prefix of that ranking that reaches
+  the target is sought. A second disjoint circuit is a back-up in parallel. Without training pairs the circuit's own
+  ranking goes on.
 - Dormant back-ups: of the highest-ranked edges outside C, those whose own knock-out costs more after C is knocked out
   than before.
 """
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from memcirc.attribution.knocked_out import attribute_without
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.circuits.search import smallest_size
 from memcirc.verification.check import Work
@@ -30,7 +33,8 @@ BACK_UP = 0.01
 class KnockOut(OfPairs):
     """One circuit knocked out in one way to run it; ``rounds`` lists each repeated discovery: the disjoint circuit's
     size, its faithfulness, whether it reaches the target, and the faithfulness of what then remains. ``back_ups`` lists
-    edges with their effect on faithfulness in the intact model (``before``) and without the circuit (``after``)."""
+    edges with their effect on faithfulness in the intact model (``before``) and without the circuit (``after``).
+    ``scored_anew``: whether the rounds' edges were scored in what was left of the model."""
 
     KEY = "knockout"
 
@@ -40,6 +44,7 @@ class KnockOut(OfPairs):
     incompleteness_highest: float
     n_subsets: int
     rounds: Sequence[Mapping[str, float | int | bool]]
+    scored_anew: bool
     n_candidates: int
     n_back_ups: int
     back_ups: Sequence[Mapping[str, float | str]]
@@ -76,7 +81,8 @@ def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
         incompleteness=float(incompleteness.mean()),
         incompleteness_highest=float(incompleteness.max()),
         n_subsets=n_subsets,
-        rounds=_rounds(runner, rest, settings.target, metric),
+        rounds=_rounds(subject, runner),
+        scored_anew=subject.train is not None,
         n_candidates=len(candidates),
         n_back_ups=int((gain > BACK_UP).sum()),
         back_ups=[
@@ -93,10 +99,13 @@ def _effects(runner: CircuitRunner, base: Tensor, edges: Tensor, metric: str) ->
     return runner.faithfulness(base[None], metric)[0] - runner.faithfulness(without, metric)
 
 
-def _rounds(runner: CircuitRunner, rest: Tensor, target: float, metric: str) -> list[Mapping[str, float | int | bool]]:
-    """Repeated discovery among the edges not used so far, in the ranking's order."""
+def _rounds(subject: Subject, runner: CircuitRunner) -> list[Mapping[str, float | int | bool]]:
+    """Repeated discovery among the edges not used so far."""
     found: list[Mapping[str, float | int | bool]] = []
+    used, target, metric = subject.mask, subject.settings.target, subject.settings.metric
     for number in range(1, ROUNDS + 1):
+        order = _order_without(subject, used)
+        rest = order[~used[order]]
         if not len(rest):
             break
 
@@ -107,19 +116,28 @@ def _rounds(runner: CircuitRunner, rest: Tensor, target: float, metric: str) -> 
             return runner.faithfulness(masks, metric).tolist()
 
         search = smallest_size(faithfulness, len(rest), target, scan=False)
-        rest = rest[search.n_edges :]
+        used = used.clone()
+        used[rest[: search.n_edges]] = True
         found.append(
             {
                 "round": number,
                 "n_edges": search.n_edges,
                 "faithfulness": search.faithfulness,
                 "target_met": search.target_met,
-                "left": faithfulness([len(rest)], rest)[0] if len(rest) else 0.0,
+                "left": float(runner.faithfulness(~used[None], metric)[0]),
             }
         )
         if not search.target_met:
             break
     return found
+
+
+def _order_without(subject: Subject, used: Tensor) -> Tensor:
+    """int64 [n_edges]: the ranking of the edges where those used so far are knocked out."""
+    if subject.train is None:
+        return subject.ranking.order
+    told = {name: value for name, value in subject.attribution.items() if name != "method"}
+    return subject.ranked(attribute_without(subject.model, subject.train, used, **told)).order
 
 
 WORK = Work.whole(KnockOut, knock_out)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from memcirc.attribution.knocked_out import attribute_without
 from memcirc.verification.hypotheses import independence
 from memcirc.verification.hypothesis_tests import hsic_test
 from memcirc.verification.knockout import BACK_UP, knock_out
@@ -47,3 +48,28 @@ def test_independence_is_asked_of_the_complement_not_of_the_circuit() -> None:
     of_rest, of_circuit = (hsic_test(answers[i], answers[2], 1000, made.settings.seed)[0] for i in (0, 1))
     assert of_rest != pytest.approx(of_circuit, rel=1e-3)
     assert independence(made).effect == pytest.approx(of_rest)
+
+
+def test_discovery_goes_on_by_scores_of_what_is_left_of_the_model() -> None:
+    made = subject(n_edges=40)
+    row, runner = knock_out(made)[0], made.runner()
+    assert row.scored_anew
+    first = row.rounds[0]
+    told = {name: value for name, value in made.attribution.items() if name != "method"}
+    anew = made.ranked(attribute_without(made.model, made.train, made.mask, **told)).order
+    second = torch.zeros_like(made.mask)
+    second[anew[~made.mask[anew]][: first["n_edges"]]] = True
+    assert first["faithfulness"] == pytest.approx(float(runner.faithfulness(second[None])[0]))
+    assert first["left"] == pytest.approx(float(runner.faithfulness(~(second | made.mask)[None])[0]), abs=1e-9)
+    old = made.ranking.order
+    assert anew.tolist() != old.tolist()
+
+
+def test_without_training_pairs_the_circuits_own_ranking_goes_on() -> None:
+    made = subject(n_edges=40, train=None)
+    row = knock_out(made)[0]
+    assert not row.scored_anew
+    order = made.ranking.order
+    second = torch.zeros_like(made.mask)
+    second[order[~made.mask[order]][: row.rounds[0]["n_edges"]]] = True
+    assert row.rounds[0]["faithfulness"] == pytest.approx(float(made.runner().faithfulness(second[None])[0]))

@@ -55,13 +55,14 @@ def _second(row: KnockOut) -> list[dict[str, Any]]:
 TABLES = (
     Table(
         KnockOut, "What is left when the circuit is knocked out",
-        ("mode", "direction", "n_edges", "without_circuit", "second_circuit", "second_faithfulness", "n_back_ups",
+        ("mode", "direction", "n_edges", "without_circuit", "second_circuit", "second_faithfulness", "scored_anew",
+         "n_back_ups",
          "n_candidates", "incompleteness", "incompleteness_highest", "n_subsets"),
         "without circuit: faithfulness of all other edges; incompleteness: mean (highest) difference between "
         "circuit and model when the same random half of the circuit is knocked out of both; second circuit: the "
-        "smallest prefix of the ranking without the circuit's edges that reaches the target, and its faithfulness; "
-        "back-ups: of the highest-ranked other edges, those whose own knock-out costs at least .01 more once the "
-        "circuit is gone.",
+        "smallest prefix without the circuit's edges that reaches the target, of the ranking by scores in what is left "
+        "of the model (not scored anew: of the circuit's own), and its faithfulness; back-ups: of the highest-ranked "
+        "other edges, those whose own knock-out costs at least .01 more once the circuit is gone.",
         _second,
     ),
 )  # fmt: skip
