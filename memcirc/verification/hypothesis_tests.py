@@ -3,6 +3,8 @@ Hypothesis in LLMs"); :mod:`memcirc.verification.hypotheses` says what they are 
 
 - Sign test: of n untied comparisons k favour the first side. Null: both sides win equally often, k ~ Bin(n, 1/2).
   p = P(|Bin - n/2| >= |k - n/2|), two-sided and exact.
+- Margin test: the same with a wider null, that either side wins with a probability of at most 1/2 + ``MARGIN``; p is
+  that of the probability in this range which is the most favourable to the null, at its end.
 - Exceedance test: a found value exceeds k of n reference values drawn at random. Null: it exceeds a reference with
   probability at most q, k ~ Bin(n, q). p = P(Bin >= k), one-sided and exact.
 - Independence: the HSIC of two sets of vectors with Gaussian kernels of median bandwidth (Gretton et al. 2008), against
@@ -17,6 +19,7 @@ import numpy as np
 from scipy.stats import binom, binomtest
 
 LEVEL = 0.05
+MARGIN = 0.1
 
 
 def fewest_for_sign_test(level: float = LEVEL) -> int:
@@ -32,8 +35,27 @@ def sign_test(wins: int, losses: int) -> float:
     """
     n, fewest = wins + losses, fewest_for_sign_test()
     if n < fewest:
-        raise ValueError(f"{n} pairs on which the two differ; a sign test at {LEVEL:g} needs at least {fewest}")
+        raise ValueError(
+            f"{n} groups of pairs on which the two differ; a sign test at {LEVEL:g} needs at least {fewest}"
+        )
     return float(binomtest(wins, n).pvalue)
+
+
+def margin_test(wins: int, losses: int, margin: float = MARGIN) -> float:
+    """Exact p-value of the untied comparisons where neither side's winning more often by the margin counts.
+
+    Raises:
+        ValueError: too few untied comparisons to reach 5 %.
+    """
+    n, fewest = wins + losses, math.ceil(math.log(LEVEL) / math.log(0.5 + margin))
+    if n < fewest:
+        raise ValueError(
+            f"{n} groups on which the two differ; a test with a margin of {margin:g} needs at least {fewest}"
+        )
+    most, fewer = max(wins, losses), min(wins, losses)
+    if most == fewer:
+        return 1.0
+    return float(min(1.0, binom.sf(most - 1, n, 0.5 + margin) + binom.cdf(fewer, n, 0.5 + margin)))
 
 
 def fewest_for_exceedance(q: float, level: float = LEVEL) -> int:
@@ -76,7 +98,7 @@ def hsic_test(x: np.ndarray, y: np.ndarray, n_permutations: int, seed: int) -> t
         ValueError: fewer than 5 pairs of values, which have too few permutations.
     """
     if len(x) < 5:
-        raise ValueError(f"{len(x)} pairs; a permutation test of independence needs at least 5")
+        raise ValueError(f"{len(x)} groups of pairs; a permutation test of independence needs at least 5")
     k, centred = _kernel(x), _centred(_kernel(y))
     found = float((k * centred).sum())
     generator = np.random.default_rng(seed)

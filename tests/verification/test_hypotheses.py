@@ -1,11 +1,13 @@
 """The tests on circuits whose outcome is known: the whole model, the empty circuit, random ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from memcirc.circuit import Circuit
+from memcirc.pairs.record import Pairs
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.hypotheses import (
     WORK,
@@ -21,6 +23,7 @@ from memcirc.verification.hypotheses import (
     partial_necessity,
     sufficiency,
 )
+from memcirc.verification.hypothesis_tests import hsic
 from memcirc.verification.subject import Subject
 from tests.verification.subjects import subject
 
@@ -55,7 +58,9 @@ def test_a_random_circuit_is_not_said_to_be_sufficient(made: Subject) -> None:
 
 def test_the_whole_model_ties_with_itself_so_that_equivalence_is_refused(made: Subject) -> None:
     everything = with_circuit(made, list(made.graph.edges))
-    with pytest.raises(ValueError, match=r"0 pairs on which the two differ; a sign test at 0.05 needs at least 6"):
+    with pytest.raises(
+        ValueError, match=r"0 groups of pairs on which the two differ; a sign test at 0.05 needs at least 6"
+    ):
         equivalence(everything)
     with pytest.raises(ValueError, match="every edge of the graph"):
         minimality(everything)
@@ -97,6 +102,7 @@ def test_a_null_that_stands_is_not_counted_for_the_circuit(
 ) -> None:
     monkeypatch.setattr("memcirc.verification.hypotheses.sign_test", lambda *_: 0.2)
     monkeypatch.setattr("memcirc.verification.hypotheses.hsic_test", lambda *_: (0.1, 0.2))
+    monkeypatch.setattr("memcirc.verification.hypotheses.detectable_share", lambda *_: None)
     result = test(made)
     assert not result.rejected
     assert result.supports is None
@@ -108,12 +114,21 @@ def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
         (result,) = job.run()
         assert isinstance(result, HypothesisTest)
         names.append(result.test)
-        assert job.label == f"test of {result.test}"
+        assert job.label == f"test of {result.test.replace('0.1', 'margin')}"
+        assert result.detectable is None or 0 < result.detectable <= 1
+        assert result.detectable_is
         assert result.null
         assert result.effect_is
         assert 0 <= result.p_value <= 1
         assert result.n > 0
-    assert names == ["equivalence", "sufficiency", "partial necessity", "minimality", "independence"]
+    assert names == [
+        "equivalence",
+        "equivalence within 0.1",
+        "sufficiency",
+        "partial necessity",
+        "minimality",
+        "independence",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,11 +138,12 @@ def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
 def test_a_null_that_is_hoped_for_speaks_against_a_circuit_or_not_at_all(
     made: Subject, p: float, hoped: bool, rejected: bool, supports: bool | None
 ) -> None:
-    row = _result(made, Hypothesis("a test", "a null", "an effect", hoped), 0.5, p, 12, {"more": 1})
+    row = _result(made, Hypothesis("a test", "a null", "an effect", "a share", hoped), 0.5, p, 12, 0.7, {"more": 1})
     assert (row.rejected, row.supports) == (rejected, supports)
     assert (row.test, row.null, row.effect_is, row.effect, row.p_value, row.n) == (
         "a test", "a null", "an effect", 0.5, p, 12,
     )  # fmt: skip
+    assert (row.detectable, row.detectable_is) == (0.7, "a share")
     assert (row.n_edges, row.detail, row.way) == (len(made.circuit), {"more": 1}, made.runner().way())
 
 
@@ -167,3 +183,17 @@ def test_an_inflated_circuit_has_a_path_more_and_is_tried_without_one_of_its_edg
         assert int(gone.sum()) == 1
         assert not bool((gone & made.mask).any())
         assert not bool((less & ~more).any())
+
+
+def test_pairs_of_one_document_count_as_one(made: Subject) -> None:
+    """Ten pairs of five documents, two each: five groups, too few for a sign test."""
+    items = tuple(replace(pair, doc_id=f"document {i // 2}") for i, pair in enumerate(made.pairs))
+    grouped = replace(made, pairs=Pairs(items, made.pairs.header))
+    with pytest.raises(ValueError, match="5 groups of pairs on which the two differ"):
+        equivalence(grouped)
+    single = independence(made)
+    of_groups = independence(grouped)
+    assert (single.n, of_groups.n) == (10, 5)
+    logits = made.runner().logits(torch.stack([~made.mask, torch.ones_like(made.mask)]), answers_only=True).double()
+    means = logits.reshape(2, 5, 2, -1).mean(2).numpy()
+    assert of_groups.effect == pytest.approx(hsic(*means))

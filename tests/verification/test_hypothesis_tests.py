@@ -11,6 +11,7 @@ from memcirc.verification.hypothesis_tests import (
     holm,
     hsic,
     hsic_test,
+    margin_test,
     sign_test,
 )
 
@@ -34,6 +35,23 @@ def test_the_sign_test_holds_its_level_under_the_null() -> None:
     attained = sum(binom.pmf(k, n, 0.5) for k in range(n + 1) if sign_test(k, n - k) <= 0.05)
     assert 0.02 < attained <= 0.05
     assert within_binomial_interval(sum(sign_test(int(k), int(n - k)) <= 0.05 for k in wins), attained)
+
+
+def test_the_margin_test_by_hand() -> None:
+    """8 of 8: P(8 or 0 wins) = .6^8 + .4^8; half of them: 1."""
+    assert margin_test(8, 0) == margin_test(0, 8) == pytest.approx(0.6**8 + 0.4**8)
+    assert margin_test(7, 7) == 1
+    assert margin_test(12, 3) > sign_test(12, 3)
+    with pytest.raises(ValueError, match=r"5 groups on which the two differ; a test with a margin of 0.1 needs at le"):
+        margin_test(5, 0)
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.56, 0.6])
+def test_the_margin_test_holds_its_level_within_the_margin(probability: float) -> None:
+    n = 60
+    attained = sum(binom.pmf(k, n, probability) for k in range(n + 1) if margin_test(k, n - k) <= 0.05)
+    assert attained <= 0.05
+    assert probability < 0.6 or attained > 0.02
 
 
 @pytest.mark.parametrize("q", [0.5, 0.9])
@@ -81,7 +99,9 @@ def test_too_few_references_are_refused_with_the_number_needed(q: float, fewest:
 
 def test_too_few_pairs_are_refused_with_the_number_needed() -> None:
     assert fewest_for_sign_test() == 6
-    with pytest.raises(ValueError, match=r"5 pairs on which the two differ; a sign test at 0.05 needs at least 6"):
+    with pytest.raises(
+        ValueError, match=r"5 groups of pairs on which the two differ; a sign test at 0.05 needs at least 6"
+    ):
         sign_test(5, 0)
-    with pytest.raises(ValueError, match="4 pairs; a permutation test of independence needs at least 5"):
+    with pytest.raises(ValueError, match="4 groups of pairs; a permutation test of independence needs at least 5"):
         hsic_test(np.zeros((4, 1)), np.zeros((4, 1)), 9, 0)
