@@ -1,13 +1,16 @@
-"""Does what initiates recitation also maintain it? Circuits of the branch decision, token by token.
+"""Does what initiates recitation also maintain it? Circuits of a decision, token by token.
 
 For a branch pair at context length L with truth z and what the model says instead, g: the pair at +t is
 
     clean = context + z_1 .. z_{1+t},   corrupt = context + g_1 .. g_{1+t},   answer = z_{2+t},   wrong answer =
     g_{2+t},
 
-so that +0 is the pair itself. Pairs whose answers coincide, whose text ends, or whose answer is no longer the model's
-argmax behind the clean prompt are dropped and counted. Edges are scored at every t on training pairs, by the circuit's
-own method; the circuit at t is the ranking's first n edges, n the size of the onset's circuit.
+so that +0 is the pair itself. Of any other pair (a memorized passage that is cut where recitation breaks off, beside
+one that is not memorized) both sides go on as the model does: z is what it says behind the clean prompt, g what it says
+behind the corrupt one, and the pair at +t has t tokens more of each. Pairs whose answers coincide, whose text ends, or
+whose answer is no longer the model's argmax behind the clean prompt are dropped and counted. Edges are scored at every
+t on training pairs, by the circuit's own method; the circuit at t is the ranking's first n edges, n the size of the
+onset's circuit.
 """
 
 from collections import Counter
@@ -32,6 +35,7 @@ from memcirc.verification.stability import jaccard
 from memcirc.verification.subject import Subject
 
 DELAYS = (0, 1, 2, 5, 10)
+CLEAN, CORRUPT = "clean", "corrupt"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def time_resolved(subject: Subject) -> list[Moment]:
     """A moment for each delay that keeps enough pairs.
 
     Raises:
-        ValueError: no training pairs or passages, no pair that diverges, or too few at the onset.
+        ValueError: no training pairs or passages, or too few pairs at the onset.
     """
     train, passages = subject.needed("train"), subject.needed("passages")
     metric, n_edges = subject.settings.metric, len(subject.circuit)
@@ -108,10 +112,13 @@ def delayed(model: Model, pairs: Pairs, passages: Passages, delay: int) -> Pairs
     """The pairs at +delay; ``.dropped`` counts what was left out, by reason."""
     dropped: Counter[str] = Counter()
     items = []
-    for pair, said in zip(pairs, continuations(model, pairs, delay + 1), strict=True):
-        truth = passages.truth_after(pair) if is_branch(pair) else None
+    after_clean, after_corrupt = (continuations(model, pairs, delay + 1, side) for side in (CLEAN, CORRUPT))
+    for pair, own, said in zip(pairs, after_clean, after_corrupt, strict=True):
+        truth = passages.truth_after(pair) if is_branch(pair) else own
         if truth is None:
-            dropped["no branch pair, or its passage not at hand"] += 1
+            dropped["its passage is not at hand"] += 1
+        elif not delay:
+            items.append(pair)
         elif len(truth) <= delay:
             dropped["passage ends before"] += 1
         elif truth[delay] == said[delay]:
@@ -135,13 +142,13 @@ def delayed(model: Model, pairs: Pairs, passages: Passages, delay: int) -> Pairs
     return gate(kept, model.logits) if items else kept
 
 
-def continuations(model: Model, pairs: Pairs, n_tokens: int) -> list[tuple[int, ...]]:
-    """What the model says behind every corrupt prompt."""
+def continuations(model: Model, pairs: Pairs, n_tokens: int, side: str) -> list[tuple[int, ...]]:
+    """What the model says behind every clean or every corrupt prompt."""
     lengths = np.array([len(pair) for pair in pairs])
     out: list[tuple[int, ...]] = [()] * len(pairs)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        ids = torch.tensor([pairs[int(row)].corrupt_ids for row in rows])
+        ids = torch.tensor([getattr(pairs[int(row)], f"{side}_ids") for row in rows])
         for row, said in zip(rows, greedy(model, ids, n_tokens).tolist(), strict=True):
             out[row] = tuple(said)
     return out

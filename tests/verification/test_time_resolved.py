@@ -10,14 +10,14 @@ from memcirc.attribution.attribute import attribute
 from memcirc.circuits.runner import circuit_runner
 from memcirc.memorization.generation import greedy
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.verification.time_resolved import DELAYS, continuations, delayed, is_branch, time_resolved
+from memcirc.verification.time_resolved import CLEAN, CORRUPT, DELAYS, continuations, delayed, is_branch, time_resolved
 from tests.models import random_pairs, small_model
 from tests.verification.subjects import branch_subject, subject
 
 
 def test_pairs_at_a_delay_have_that_many_more_tokens_of_each_side() -> None:
     made, test = branch_subject()
-    said = continuations(made.model, test, 3)
+    said = continuations(made.model, test, 3, CORRUPT)
     later = delayed(made.model, test, made.passages, 2)
     assert len(later) + sum(later.dropped.values()) == len(test)
     by = {pair.doc_id: (pair, tokens) for pair, tokens in zip(test, said, strict=True)}
@@ -51,9 +51,25 @@ def test_time_resolved_circuits_overlap_fully_with_themselves() -> None:
         assert math.isfinite(row.onset_faithfulness)
 
 
-def test_pairs_that_are_no_branch_decisions_have_no_later_tokens() -> None:
+def test_too_few_pairs_at_the_onset_are_refused() -> None:
+    """Answers that the model does not give are no decisions of its own."""
     with pytest.raises(ValueError, match=r"0 training and 0 test pairs have a known continuation.*at least 8"):
         time_resolved(subject())
+
+
+def test_pairs_of_two_passages_go_on_as_the_model_does_on_either_side() -> None:
+    model = small_model("gpt2")
+    pairs = Pairs(tuple(replace(pair, divergence=None) for pair in random_pairs(12, 6, seed=4)))
+    later = delayed(model, pairs, subject().needed("passages"), 2)
+    assert set(later.dropped) <= {"answers coincide"}
+    assert len(later) + later.dropped.get("answers coincide", 0) == 12
+    by = {pair.clean_ids: pair for pair in pairs}
+    for pair in later:
+        first = by[pair.clean_ids[:6]]
+        own, other = (tuple(greedy(model, torch.tensor([ids]), 3)[0].tolist()) for ids in
+                      (first.clean_ids, first.corrupt_ids))  # fmt: skip
+        assert (pair.clean_ids, pair.answer_ids) == (first.clean_ids + own[:2], (own[2],))
+        assert (pair.corrupt_ids, pair.wrong_answer_ids) == (first.corrupt_ids + other[:2], (other[2],))
 
 
 def test_circuits_of_later_tokens_are_found_by_the_circuits_own_method(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,15 +88,15 @@ def test_circuits_of_later_tokens_are_found_by_the_circuits_own_method(monkeypat
 
 
 def test_pairs_without_a_later_token_are_counted_by_their_reason() -> None:
-    """The truth ends after 12 tokens; a pair that is no branch decision has none."""
+    """The truth ends after 12 tokens; a branch decision of a passage that is not at hand has none."""
     made, test = branch_subject()
     text = made.needed("passages")
-    other = replace(test[0], divergence=None)
+    other = replace(test[0], doc_id="elsewhere")
     pairs = Pairs((*test.items, other), test.header)
     found = delayed(made.model, pairs, text, 2)
-    said = continuations(made.model, test, 3)
+    said = continuations(made.model, test, 3, CORRUPT)
     same = sum(text.truth_after(pair)[2] == tokens[2] for pair, tokens in zip(test, said, strict=True))
-    assert found.dropped["no branch pair, or its passage not at hand"] == 1
+    assert found.dropped["its passage is not at hand"] == 1
     assert found.dropped.get("answers coincide", 0) == same
     assert found.header == test.header
     late = delayed(made.model, test, text, 12)
@@ -88,11 +104,12 @@ def test_pairs_without_a_later_token_are_counted_by_their_reason() -> None:
     assert delayed(made.model, test, text, 11).dropped.get("passage ends before", 0) == 0
 
 
-def test_what_the_model_says_behind_every_corrupt_prompt_is_in_the_pairs_order() -> None:
+@pytest.mark.parametrize("side", [CLEAN, CORRUPT])
+def test_what_the_model_says_behind_every_prompt_is_in_the_pairs_order(side: str) -> None:
     model, pairs = small_model("gpt2"), random_pairs(5, (4, 6, 5))
-    found = continuations(model, pairs, 3)
+    found = continuations(model, pairs, 3, side)
     for pair, said in zip(pairs, found, strict=True):
-        assert said == tuple(greedy(model, torch.tensor([pair.corrupt_ids]), 3)[0].tolist())
+        assert said == tuple(greedy(model, torch.tensor([getattr(pair, f"{side}_ids")]), 3)[0].tolist())
 
 
 @pytest.mark.parametrize(

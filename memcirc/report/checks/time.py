@@ -27,7 +27,7 @@ def later_tokens(rows: Sequence[Moment]) -> Figure:
         curve.plot(delays, [r.onset_faithfulness for r in some], "o-", color=FOUND, label="the onset's circuit")
         curve.plot(delays, [r.own_faithfulness for r in some], "s--", color=CHANCE, label="that token's own")
         curve.plot(delays, [r.overlap[0] for r in some], "^:", color=MUTED, label="overlap with the onset's")
-        curve.set(title=f"{mode}, {some[0].n_edges} edges", xlabel="tokens after the branch", ylim=(-0.1, 1.2))
+        curve.set(title=f"{mode}, {some[0].n_edges} edges", xlabel="tokens after the decision", ylim=(-0.1, 1.2))
         curve.set_ylabel("faithfulness, or Jaccard")
         curve.legend(frameon=False, fontsize=7)
         values = np.array([r.overlap for r in some])
@@ -60,10 +60,10 @@ TABLES = (
         Moment, "The circuit at later tokens",
         ("mode", "delay", "direction", "n_edges", "n_train", "n_pairs", "overlap_with_onset", "spearman",
          "onset_faithfulness", "own_faithfulness"),
-        "delay: tokens after the branch; overlap: Jaccard of that delay's circuit with the onset's; onset and own: "
+        "delay: tokens after the decision; overlap: Jaccard of that delay's circuit with the onset's; onset and own: "
         "faithfulness, on that delay's test pairs, of the onset's circuit and of its own.",
         lambda moment: [{"overlap_with_onset": moment.overlap[0]}],
     ),
 )  # fmt: skip
-CAPTION = "Does what initiates recitation maintain it? The onset's circuit on the tokens after the branch."
+CAPTION = "Does what initiates recitation maintain it? The onset's circuit on the tokens after the decision."
 VIEW = View(TABLES, one_plot(Moment, "later", later_tokens, CAPTION), _findings)
