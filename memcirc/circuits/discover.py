@@ -98,6 +98,8 @@ def statement(minimal: MinimalCircuit, mode: str, config: DiscoverConfig, valida
         "reverse": config.way(mode).reverse,
         "ablation": config.ablation,
         "also_under": list(config.further_ablations),
+        "prefix": minimal.prefix,
+        "prefix_alone": minimal.alone,
         "metric": config.metric,
         "target": config.target,
         "target_met": minimal.target_met,

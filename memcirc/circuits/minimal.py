@@ -45,11 +45,14 @@ class MinimalCircuit(SizeSearch):
 
     Attributes:
         prefix: edges of the smallest prefix; the search's other numbers are about prefixes.
+        alone: edges of the smallest prefix under the circuit's own ablation alone, where the target was to be reached
+            under further ones as well: the difference is what that costs.
         refinement: what became of it, where that was asked for and the target is met.
     """
 
     circuit: Circuit
     prefix: int
+    alone: int | None = None
     refinement: Refinement | None = None
 
 
@@ -92,7 +95,8 @@ def find_minimal(
     conditions = [Condition(runner, metric, target) for runner in (own, *further)]
     found = _smallest(conditions, ranking, options.get("scan", True))
     circuit = scores.first(found.n_edges, ranking.by, ranking.selection)
-    minimal = MinimalCircuit(**vars(found), circuit=circuit, prefix=found.n_edges)
+    alone = _smallest(conditions[:1], ranking, options.get("scan", True)).n_edges if further else None
+    minimal = MinimalCircuit(**vars(found), circuit=circuit, prefix=found.n_edges, alone=alone)
     if not options.get("refine", False) or not found.target_met:
         return minimal
     guard, guards = options.get("guard"), []

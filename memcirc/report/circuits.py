@@ -19,7 +19,9 @@ MOST_RANKED = 400
 class FoundCircuit:
     """A minimal circuit: the way to run it, its size among ``graph_edges``, the search that chose it on validation,
     its edges' ``scores``, and the ``MOST_RANKED`` first edges of all in the order in which circuits take them (none
-    where that is not the size of their scores)."""
+    where that is not the size of their scores). ``also_under``: further ablations under which it was to reach the
+    target; ``prefix`` and ``prefix_alone``: the smallest prefix that does so, and the one that does under its own
+    ablation."""
 
     way: RunSettings
     n_edges: int
@@ -32,6 +34,9 @@ class FoundCircuit:
     n_heads: int
     scores: Mapping[str, float]
     ranking: Mapping[str, float] = field(default_factory=dict)
+    also_under: tuple[str, ...] = ()
+    prefix: int | None = None
+    prefix_alone: int | None = None
 
 
 def found_circuit(path: Path) -> FoundCircuit:
@@ -50,6 +55,9 @@ def found_circuit(path: Path) -> FoundCircuit:
         n_heads=shape["n_heads"],
         scores={name: edge["score"] for name, edge in edges.items() if edge["in_graph"]},
         ranking=_ranking({name: edge["score"] for name, edge in edges.items()}, told),
+        also_under=tuple(told.get("also_under", ())),
+        prefix=told.get("prefix"),
+        prefix_alone=told.get("prefix_alone"),
     )
 
 

@@ -95,7 +95,9 @@ def test_a_circuit_that_several_ablations_are_to_bear_out_reaches_the_target_und
     for ablation in ("resample", "mean-clean", "zero"):
         runner = circuit_runner(MODEL, VALIDATION, mode="tree", ablation=ablation, reference=joined(TRAIN, VALIDATION))
         assert runner.faithfulness([minimal.circuit])[0] >= 0.6 - 1e-6
-    assert statement(minimal, "tree", asked, VALIDATION)["also_under"] == ["mean-clean", "zero"]
+    told, alone = statement(minimal, "tree", asked, VALIDATION), discover(MODEL, TRAIN, VALIDATION, config(target=0.6))
+    assert told["also_under"] == ["mean-clean", "zero"]
+    assert (told["prefix"], told["prefix_alone"]) == (minimal.n_edges, alone.minimal["tree"].n_edges)
 
 
 def test_attribution_is_told_what_the_configuration_says_of_it() -> None:

@@ -18,6 +18,7 @@ def test_under_several_ablations_the_prefix_reaches_the_target_under_each() -> N
     kept = [float(runner.faithfulness([found.circuit])[0]) for runner in runners]
     assert found.faithfulness == pytest.approx(min(kept))
     assert found.faithfulness >= 0.7
+    assert (found.alone, alone[0].alone) == (alone[0].n_edges, None)
 
 
 def test_one_further_ablation_may_be_a_word_and_what_there_is_not_is_refused() -> None:

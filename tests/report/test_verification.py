@@ -1,6 +1,7 @@
 """Tables, findings, figures and the card of a verification, from rows with known numbers and from a finished run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from memcirc.verification.record import AnyRecord
 from memcirc.verification.result import Verification, record_types
 from memcirc.verification.specificity import Dissociation
 from memcirc.verification.transfer import Cell
-from tests.report.records import evidence, record
+from tests.report.records import CIRCUIT, evidence, record
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +186,10 @@ def test_figures_with_missing_numbers_are_drawn() -> None:
     figure, axes = panels(3)
     assert len(axes) == 3
     assert len(figure.axes) == 4
+
+
+def test_the_page_says_what_it_costs_to_hold_under_several_ablations() -> None:
+    circuit = replace(CIRCUIT, also_under=("zero",), prefix=9, prefix_alone=5)
+    (found, *_) = findings_of(evidence(record(Measurement, n_pairs=40), circuits={"tree": circuit}))
+    assert "under each of resample, zero: the smallest prefix of the ranking that does has 9 edges" in found.text
+    assert "where 5 reach it under resample alone" in found.text

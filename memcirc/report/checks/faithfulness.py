@@ -30,8 +30,19 @@ def _size(label: str, circuit: FoundCircuit, evidence: Evidence) -> Finding:
     return Finding(
         f"{label}: the smallest circuit found that reaches {circuit.target:.0%} on validation has "
         f"{circuit.n_edges} edges ({share:.1%} of {circuit.graph_edges}) and {circuit.way.verb} "
-        f"{circuit.faithfulness:.2f} there{beyond}.{caveat}",
+        f"{circuit.faithfulness:.2f} there{beyond}.{_cost(circuit)}{caveat}",
         circuit.target_met and not beyond,
+    )
+
+
+def _cost(circuit: FoundCircuit) -> str:
+    """What it costs to reach the target under several ablations at once."""
+    if circuit.prefix is None or circuit.prefix_alone is None:
+        return ""
+    ablations = ", ".join((circuit.way.ablation, *circuit.also_under))
+    return (
+        f" It does so under each of {ablations}: the smallest prefix of the ranking that does has {circuit.prefix} "
+        f"edges, where {circuit.prefix_alone} reach it under {circuit.way.ablation} alone."
     )
 
 
