@@ -1,11 +1,13 @@
 """Specificity: losses of four kinds of text with the circuit knocked out."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from memcirc.attribution.attribute import attribute
 from memcirc.interventions import Way
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.generation import generation
@@ -19,7 +21,10 @@ from memcirc.verification.specificity import (
     repeated,
     specificity,
 )
+from memcirc.verification.subject import Settings, Subject
 from tests.models import small_model
+from tests.verification.copying import copying_model
+from tests.verification.copying import passages as copied_text
 from tests.verification.subjects import passages, subject
 
 
@@ -194,3 +199,33 @@ def test_the_copying_circuit_is_found_at_every_token_that_is_said_again(monkeypa
         assert pair.corrupt_ids == whole.corrupt_ids + whole.answer_sequence_ids[:t]
         assert pair.answer_ids == (whole.answer_sequence_ids[t],)
         assert pair.wrong_answer_ids == ((pair.answer_ids[0] + 1) % 31,)
+
+
+def test_in_a_model_that_copies_the_circuit_for_copying_is_found_and_copying_needs_it() -> None:
+    """Trained on repeats and on a few passages. Whether both share their edges is the model's affair: they do here."""
+    model, text = copying_model(), copied_text()
+    scores = attribute(model, text.pairs(text.memorized), "mask-ig", objective="sequence_logprob")
+    rows = specificity(
+        Subject(model, text.pairs(text.memorized), scores.top(15), "tree", Settings(), scores, passages=text)
+    )
+    copying = rows[-1]
+    assert copying.text == "repeated random tokens"
+    new, repeated_ = (float(word) for word in re.findall(r"\d+\.\d+", copying.note))
+    assert new - repeated_ > 3
+    assert copying.intact < 0.5
+    assert copying.copying_rise is not None
+    assert copying.copying_rise > 3
+    assert copying.copying_rise > copying.random_q95
+    assert all(row.copying_rise is not None for row in rows)
+
+
+def test_a_gain_below_the_threshold_is_no_copying() -> None:
+    """With a threshold that no gain reaches there is no circuit for copying, and the line says why."""
+    model, text = copying_model(), copied_text()
+    scores = attribute(model, text.pairs(text.memorized), "eap", objective="sequence_logprob")
+    settings = Settings(copying_gain=50.0)
+    rows = specificity(
+        Subject(model, text.pairs(text.memorized), scores.top(5), "tree", settings, scores, passages=text)
+    )
+    assert rows[-1].copying_rise is None
+    assert "does not copy" in rows[-1].note
