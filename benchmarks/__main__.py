@@ -10,17 +10,7 @@ OF_ONE_SHAPE = (
 )
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
-for name in (
-    "attribution",
-    "circuits",
-    "twins",
-    "search",
-    "memory",
-    "growth",
-    "memorization",
-    "verification",
-    "patching",
-):
+for name in OF_ONE_SHAPE:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 for shape in OTHER_SHAPES:
     for name in ("attribution", "circuits"):

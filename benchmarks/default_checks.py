@@ -1,0 +1,69 @@
+"""The checks that a verification makes by default, one after the other: seconds of each, and the peak of memory.
+
+python -m benchmarks.default_checks [--shape smollm2-135m] [--pairs 26] [--edges 7015]
+
+Random weights, branch pairs of 40 tokens whose documents are their own, and random passages of 64 tokens; the circuit
+is the first edges of a ranking by EAP on as many training pairs.
+"""
+
+import argparse
+import resource
+import time
+from dataclasses import replace
+
+import numpy as np
+from benchmarks.cases import model_of, random_pairs
+from benchmarks.timing import write_result
+from memcirc.attribution.attribute import attribute
+from memcirc.models import Model
+from memcirc.pairs.record import Pairs
+from memcirc.verification.checks import DEFAULT_CHECKS
+from memcirc.verification.passages import Passages
+from memcirc.verification.verify import verify
+
+LENGTH, PROMPT, COMPLETION = 40, 32, 32
+
+
+def documents(pairs: Pairs, split: str) -> Pairs:
+    """The pairs with documents of their own and one to four copies."""
+    items = [replace(pair, doc_id=f"{split}-{i}", copies=1 + i % 4) for i, pair in enumerate(pairs)]
+    return Pairs(tuple(items), {"split": split, "bos": False})
+
+
+def passages(model: Model, n: int) -> Passages:
+    """Random tokens of every kind."""
+    ids = np.random.default_rng(0).integers(0, model.d_vocab, (5, n, PROMPT + COMPLETION))
+    names = tuple(f"test-{i}" for i in range(n))
+    return Passages(PROMPT, ids[0], np.ones(n, np.int64), names, ids[1], ids[2], seen=ids[3], near=ids[4])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="smollm2-135m")
+    parser.add_argument("--pairs", type=int, default=26)
+    parser.add_argument("--edges", type=int, default=7015)
+    options = parser.parse_args()
+    model = model_of(options.shape)
+    train, test = (
+        documents(random_pairs(options.pairs, LENGTH, True, model.d_vocab, seed), name)
+        for seed, name in ((1, "train"), (2, "test"))
+    )
+    scores = attribute(model, train, "eap")
+    text = passages(model, 24)
+    seconds = {}
+    for check in DEFAULT_CHECKS:
+        start = time.perf_counter()
+        verify(
+            model, test, scores, mode="tree", circuit=scores.top(options.edges), checks=check, train=train,
+            passages=text,
+        )  # fmt: skip
+        seconds[check] = time.perf_counter() - start
+        print(f"{check:<14} {seconds[check]:8.1f} s", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{'all':<14} {sum(seconds.values()):8.1f} s, {peak:.2f} GiB at most")
+    told = {"shape": options.shape, "pairs": options.pairs, "edges": options.edges}
+    write_result("default_checks", [], seconds=seconds, peak_gib=peak, **told)
+
+
+if __name__ == "__main__":
+    main()
