@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.timing import write_result
 from memcirc.attribution.attribute import attribute
