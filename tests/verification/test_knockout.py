@@ -12,7 +12,7 @@ from tests.verification.subjects import subject
 def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> None:
     """Its effect is the fall of faithfulness when it goes: from the whole model, and from what the circuit left."""
     made = subject(n_edges=40)
-    row, runner, graph = knock_out(made)[0], made.runner(), made.graph
+    (row,), runner, graph = knock_out(made, False), made.runner(), made.graph
     whole, rest = torch.ones_like(made.mask), ~made.mask
 
     def effect(base: torch.Tensor, edge: str) -> float:
@@ -35,7 +35,7 @@ def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> No
 
 def test_incompleteness_is_what_subsets_of_the_circuit_do_alone_and_within_the_model() -> None:
     made = subject(n_edges=40)
-    row = knock_out(made)[0]
+    (row,) = knock_out(made, False)
     assert row.without_circuit == pytest.approx(float(made.runner().faithfulness(~made.mask[None])[0]))
     assert 0 <= row.incompleteness <= row.incompleteness_highest
 

@@ -96,7 +96,7 @@ def test_one_ordinary_passage_cannot_be_halved() -> None:
 
 def test_checks_in_edge_mode_say_that_text_is_run_in_tree_mode() -> None:
     made = subject(mode="edge")
-    for rows in (specificity(made), generation(made)):
+    for rows in (specificity(made), generation(made, "model")):
         assert {(row.mode, row.run_mode) for row in rows} == {("edge", "tree")}
 
 
