@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     for name, stage in STAGES.items():
         command(name, stage.about, in_units=stage.in_units)
-    verify = command("verify", "circuits -> faithfulness, baselines, statistics", in_units=False)
+    verify = command("verify", "circuits -> faithfulness, baselines, statistics")
     verify.add_argument("--preset", metavar="NAME", help="one of the study's tables, on a finished run")
     verify.add_argument(
         "--full", dest="checks", action="store_const", const="full", default=argparse.SUPPRESS,

@@ -98,6 +98,11 @@ def _run_demo(
 
 def _verify(options: dict[str, Any], argv: list[str]) -> None:
     preset, force, out, run_dir = options.pop("preset"), options.pop("force"), options.pop("out"), _run_dir(options)
+    execution = _execution(options)
+    if execution != Execution() and (preset is not None or out is not None):
+        raise ValueError(
+            "--executor, --shard and --workers share out a run's verification; leave out --preset and --out"
+        )
     if preset is not None:
         if out is not None:
             raise ValueError(f"--out {out} with --preset {preset}: a preset's table goes to RUN/presets; leave one out")
@@ -109,7 +114,7 @@ def _verify(options: dict[str, Any], argv: list[str]) -> None:
 
     config = _resolved("verify", run_dir, options)
     if out is None:
-        verify_run(run_dir, config, force, argv)
+        verify_run(run_dir, config, force, argv, execution)
     else:
         verify_apart(run_dir, config, out)
 

@@ -2,7 +2,8 @@
 
 The search knows no model: it is given a function from sizes to faithfulness.
 
-1. Bisection keeps one size that fails and one that reaches the target until they are neighbours.
+1. Bisection keeps one size that fails and one that reaches the target until they are neighbours. It asks for one size
+   at a time: each costs the engine nearly as much among several as alone, so that asking for more of them is no faster.
 2. Faithfulness is not monotone, so a smaller prefix may reach the target too. Every size below
    ``EXHAUSTIVE`` is measured; above it a geometric grid, and where a grid point reaches the target the bisection
    goes on between it and the failing point before it.

@@ -43,10 +43,7 @@ def run_stages(
     Raises:
         ValueError: another process is at work on the directory, or a shard is to make finished stages anew.
     """
-    if force and execution.part is not None:
-        raise ValueError(
-            f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
-        )
+    _refuse_forced_shard(force, execution)
     check_engines(config)
     check_methods(config)
     pipeline = Pipeline(run_dir, config, force, execution=execution)
@@ -59,11 +56,22 @@ def run_stages(
                 getattr(pipeline, last.stage)(*task)
 
 
-def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -> None:
+def verify_run(
+    run_dir: Path,
+    config: RunConfig,
+    force: bool,
+    argv: list[str],
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
+) -> None:
     """Verify the circuits of a run and print the table. With other options than the run's own, the result is written to
     a folder of its own (``TASK/verify-HASH``) and the run's configuration is left as it is. The full
     verification (``TASK/verify-full``; ``TASK/verify-full-HASH`` with further options) ends with the transfer between
-    subsets and with the page."""
+    subsets and with the page. A shard does its units of every task, and ends there if some are left to others.
+
+    Raises:
+        ValueError: as :func:`run_stages`.
+    """
+    _refuse_forced_shard(force, execution)
     stored = stored_config(run_dir).get("verify")
     own = None if stored is None else build(VerifyConfig, stored)
     differs = own is not None and own != config.verify
@@ -74,27 +82,45 @@ def verify_run(run_dir: Path, config: RunConfig, force: bool, argv: list[str]) -
         alone = full and replace(own, checks="full") == config.verify
         name += "" if alone else f"-{content_hash(asdict(config.verify))[:8]}"
     check_engines(config)
-    pipeline = Pipeline(run_dir, config, force)
-    with at_work(run_dir), _recorded(pipeline, argv, keep_config=differs):
+    pipeline, left = Pipeline(run_dir, config, force, execution=execution), []
+    with at_work(run_dir, execution.part), _recorded(pipeline, argv, keep_config=differs):
         for task in config.model.tasks:
             try:
                 path = pipeline.verify(task, name)
             except TooFewPairs as reason:
                 pipeline.absent[task] = str(reason)
                 continue
+            except Unfinished as state:
+                left.append(str(state))
+                continue
             pipeline.finished.append(task)
             _show(path, read_json(path))
+        if left:
+            raise Unfinished("; ".join(left))
         if not pipeline.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in pipeline.absent.items()))
         if full:
             pipeline.transfer()
-            try:
-                print(ensure_ground_truth(run_dir, config.verify.seed, force))
-            except ValueError as reason:
-                print(f"not measured: ground truth: {reason}")
-            write_absent(run_dir, pipeline.absent)
-            files = Run(run_dir, config if own is None else replace(config, verify=own)).files()
-            print(f"{verification_card(files.tasks)}\n{write_report(files, run_dir / 'report')}")
+            with turn(run_dir):
+                _show_page(run_dir, config if own is None else replace(config, verify=own), pipeline.absent, force)
+
+
+def _show_page(run_dir: Path, config: RunConfig, absent: Mapping[str, str], force: bool) -> None:
+    """Make the page of a full verification, with the ground truth, and print where both are."""
+    try:
+        print(ensure_ground_truth(run_dir, config.verify.seed, force))
+    except ValueError as reason:
+        print(f"not measured: ground truth: {reason}")
+    write_absent(run_dir, absent)
+    files = Run(run_dir, config).files()
+    print(f"{verification_card(files.tasks)}\n{write_report(files, run_dir / 'report')}")
+
+
+def _refuse_forced_shard(force: bool, execution: Execution) -> None:
+    if force and execution.part is not None:
+        raise ValueError(
+            f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
+        )
 
 
 def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:

@@ -20,7 +20,7 @@ from memcirc.run.reading import Run, write_absent
 from memcirc.run.scoring import ScoringStages
 from memcirc.run.stages import Made, Units
 from memcirc.run.transfer import slug, transfer_options, transfer_table
-from memcirc.run.verifying import given_files, verified
+from memcirc.run.verifying import given_files, merged, verification_units
 from memcirc.verification.origin import check_origin
 from memcirc.work.parts import Parts
 from memcirc.work.progress import say
@@ -31,7 +31,9 @@ class Pipeline(ScoringStages):
 
     def units(self, name: str) -> Units:
         """The work list of a stage that is done in units."""
-        task = name.rpartition("/")[0]
+        task, _, kind = name.rpartition("/")
+        if kind.startswith("verify"):
+            return verification_units(Run(self.run_dir, self.config), task, lambda: self.model)
         return self._edge_units(task) if task else super().units(name)
 
     def pairs(self, task: str) -> Path:
@@ -120,13 +122,14 @@ class Pipeline(ScoringStages):
         circuits_found = [folder / self.config.circuit_name(mode) for mode in config.modes]
         inputs = [folder / "edge_scores.safetensors", *circuits_found, self.pairs(task), *given_files(self.config)]
 
-        def make(out: Path) -> Made:
-            result = verified(Run(self.run_dir, self.config), task, self.model)
+        def merge(out: Path, parts: Parts) -> Made:
+            result = merged(Run(self.run_dir, self.config), task, parts.tables())
             write_json(out / "verification.json", result.to_json())
             n_pairs = result.statement["n_pairs"]
             return [out / "verification.json"], f"{len(result.faithfulness)} measurements on {n_pairs} pairs"
 
-        return self.stage(f"{task}/{name}", {**self.identity, **asdict(config)}, inputs, make) / "verification.json"
+        settings = {**self.identity, **asdict(config)}
+        return self.in_units(f"{task}/{name}", settings, inputs, merge) / "verification.json"
 
     def transfer(self) -> Path:
         """The file of faithfulness of every finished task's circuits on every data set; in the full verification also

@@ -1,8 +1,8 @@
 """How a stage is run on its folder: skipped where it is done, marked when it is; whole, or in units.
 
-Scores, divergence points and edge scores are made in units (:mod:`memcirc.work`): here, by Ray actors, or as one shard
-of several that share the directory. A shard stops where others' units are missing; what cannot be divided is done by
-whichever comes first.
+Scores, divergence points, edge scores and verifications are made in units (:mod:`memcirc.work`): here, by Ray actors,
+or as one shard of several that share the directory. A shard stops where others' units are missing; what cannot be
+divided is done by whichever comes first.
 """
 
 import time

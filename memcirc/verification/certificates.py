@@ -103,4 +103,4 @@ def deletions(n_groups: int) -> list[int]:
     return [0, *(2**power for power in range(n_groups.bit_length()) if 2**power <= n_groups // 2)]
 
 
-WORK = Work((Certified, EdgeFates), lambda subject: iter([Job(Certified.KEY, lambda: certificates(subject))]))
+WORK = Work((Certified, EdgeFates), lambda _: iter([Job(Certified.KEY, certificates)]))

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from memcirc.verification.record import AnyRecord
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement: its name for the user, and a function that gives its records or raises ValueError for what
-    cannot be measured."""
+    """One measurement: its name for the user, and a function of a subject that gives its records, none where there is
+    nothing to be measured, or raises ValueError for what cannot be measured. What it gives depends on no other job."""
 
     label: str
-    run: Callable[[], Iterable[AnyRecord]]
+    run: Callable[[Subject], Iterable[AnyRecord]]
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,18 @@ class Work:
 
     Attributes:
         records: the types of its records, in the order of a file.
-        jobs: gives the jobs of a subject; a job that is refused does not stop the others.
+        jobs: lists what is to be done of a subject, known by its outline; a job that is refused does not stop the
+            others, jobs of one label that are refused alike are said once.
     """
 
     records: tuple[type[AnyRecord], ...]
-    jobs: Callable[[Subject], Iterator[Job]]
+    jobs: Callable[[Outline], Iterator[Job]]
 
     @classmethod
     def whole(cls, record: type[AnyRecord], measure: Callable[[Subject], Iterable[AnyRecord]]) -> "Work":
         """The work of a check that is one job, named as its records are."""
 
-        def jobs(subject: Subject) -> Iterator[Job]:
-            yield Job(record.KEY, lambda: measure(subject))
+        def jobs(_: Outline) -> Iterator[Job]:
+            yield Job(record.KEY, measure)
 
         return cls((record,), jobs)

@@ -47,7 +47,8 @@ class VerifyConfig(CheckSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "n_random", "n_passages")
-        known_checks(self.chosen_checks, "default", "full")
+        if not known_checks(self.chosen_checks, "default", "full"):
+            raise ValueError(f"checks {self.checks!r} name none; accepted: default, full, {', '.join(CHECKS)}")
         for name in ("n_edges", "n_pairs"):
             if getattr(self, name) is not None:
                 at_least(self, 1, name)

@@ -7,8 +7,10 @@
   dominated by pairs whose own ends lie close together, which is why it is a diagnostic.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -18,12 +20,12 @@ from memcirc.attribution.scores import Ranking
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.statistics import percentile_interval, resample_counts, resampled_ratios
 from memcirc.verification.areas import MIB_FRACTIONS, areas
-from memcirc.verification.check import Work
+from memcirc.verification.check import Job, Work
 from memcirc.verification.drawing import uniform_circuits
 from memcirc.verification.faithfulness import pair_ratios
 from memcirc.verification.random_circuits import FEWEST_FOR_P, per_pair_of_many
 from memcirc.verification.record import OfPairs
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 TARGETS = (0.85, 0.9, 0.95)
 CURVE_CIRCUITS = 20
@@ -61,24 +63,13 @@ def log_grid(n_edges: int, points: int) -> list[int]:
     return np.unique(np.geomspace(1, n_edges, points).round().astype(int)).tolist()
 
 
-def curves(subject: Subject) -> list[Curve]:
-    """A curve for each direction under the subject's ablation; with ``thorough`` under every ablation.
+def faithfulness_curve(subject: Subject, ablation: str, reverse: bool) -> list[Curve]:
+    """The ranking's prefixes; in the circuit's own direction under the subject's ablation also random circuits.
 
     Raises:
         ValueError: no scores, or ends that coincide.
     """
-    ranking = subject.ranking
-    ablations = [a for a in subject.ablations if subject.settings.thorough or a == subject.ablation]
-    return [
-        faithfulness_curve(subject, ranking, ablation, reverse)
-        for ablation in ablations
-        for reverse in subject.directions
-    ]
-
-
-def faithfulness_curve(subject: Subject, ranking: Ranking, ablation: str, reverse: bool) -> Curve:
-    """Prefixes of a ranking; in the circuit's own direction under the subject's ablation also random circuits."""
-    settings, runner = subject.settings, subject.runner(ablation, reverse)
+    ranking, settings, runner = subject.ranking, subject.settings, subject.runner(ablation, reverse)
     n_edges, ends = runner.graph.n_edges, runner.ends(settings.metric)
     sizes = log_grid(n_edges, settings.curve_points)
     mib_sizes = [round(n_edges * share) for share in MIB_FRACTIONS]
@@ -90,24 +81,26 @@ def faithfulness_curve(subject: Subject, ranking: Ranking, ablation: str, revers
     chance = _chance(subject, runner, sizes) if (ablation, reverse) == (subject.ablation, subject.own_reverse) else []
     n_random = len(chance[0]) if chance else 0
     mib_values = [values[size] for size in mib_sizes]
-    return Curve(
-        way=runner.way(settings.metric),
-        sizes=sizes,
-        faithfulness=[values[size] for size in sizes],
-        mean_ratio=[_mean_ratio(runner, row, settings.metric) for row in rows],
-        low=low,
-        high=high,
-        n_random=n_random,
-        random_mean=[float(row.mean()) for row in chance],
-        random_q95=[float(np.quantile(row, 0.95)) for row in chance] if n_random >= FEWEST_FOR_P else [],
-        mib_fractions=MIB_FRACTIONS,
-        mib_sizes=mib_sizes,
-        mib_faithfulness=mib_values,
-        mib_areas=areas(MIB_FRACTIONS, mib_values),
-        smallest={
-            f"{target:g}": first_reaching(runner, ranking, values, target, settings.metric) for target in TARGETS
-        },
-    )
+    return [
+        Curve(
+            way=runner.way(settings.metric),
+            sizes=sizes,
+            faithfulness=[values[size] for size in sizes],
+            mean_ratio=[_mean_ratio(runner, row, settings.metric) for row in rows],
+            low=low,
+            high=high,
+            n_random=n_random,
+            random_mean=[float(row.mean()) for row in chance],
+            random_q95=[float(np.quantile(row, 0.95)) for row in chance] if n_random >= FEWEST_FOR_P else [],
+            mib_fractions=MIB_FRACTIONS,
+            mib_sizes=mib_sizes,
+            mib_faithfulness=mib_values,
+            mib_areas=areas(MIB_FRACTIONS, mib_values),
+            smallest={
+                f"{target:g}": first_reaching(runner, ranking, values, target, settings.metric) for target in TARGETS
+            },
+        )
+    ]
 
 
 def first_reaching(
@@ -163,4 +156,11 @@ def _mean_ratio(runner: CircuitRunner, per_pair: Tensor, metric: str) -> float |
     return float(usable.mean()) if len(usable) else None
 
 
-WORK = Work.whole(Curve, curves)
+def _jobs(outline: Outline) -> Iterator[Job]:
+    """A curve for each direction under the subject's ablation; with ``thorough`` under every ablation."""
+    ablations = [a for a in outline.ablations if outline.settings.thorough or a == outline.ablation]
+    for ablation, reverse in product(ablations, outline.directions):
+        yield Job(Curve.KEY, partial(faithfulness_curve, ablation=ablation, reverse=reverse))
+
+
+WORK = Work((Curve,), _jobs)

@@ -11,7 +11,7 @@ pass alone.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from memcirc.attribution.attribute import attribute
 from memcirc.attribution.settings import AttributionOptions
 from memcirc.interventions import Way
 from memcirc.pairs.record import Pairs
-from memcirc.verification.check import Job, Work
+from memcirc.verification.check import Work
 from memcirc.verification.passages import Passages
 from memcirc.verification.record import OfPassages
 from memcirc.verification.subject import Subject
@@ -56,11 +56,13 @@ class EdgeTests(OfPassages):
 
 
 def edge_tests(subject: Subject) -> list[EdgeTests]:
-    """One line.
+    """One line of a model beside its twin; none of another.
 
     Raises:
         ValueError: no passages were given, or fewer than two of a kind.
     """
+    if subject.model.twin is None:
+        return []
     passages: Passages = subject.needed("passages")
     other = np.concatenate([passages.near, passages.ordinary]) if len(passages.near) else passages.ordinary
     scores = [token_scores(subject, passages.pairs(ids)) for ids in (passages.memorized, other)]
@@ -125,10 +127,4 @@ def p_values(memorized: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.nan_to_num(p, nan=1.0)
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
-    """One, of a model beside its twin; none of another."""
-    if subject.model.twin is not None:
-        yield Job(EdgeTests.KEY, lambda: edge_tests(subject))
-
-
-WORK = Work((EdgeTests,), _jobs)
+WORK = Work.whole(EdgeTests, edge_tests)

@@ -14,7 +14,7 @@ from memcirc.statistics import normalised
 from memcirc.verification.check import Job, Work
 from memcirc.verification.record import OfPairs
 from memcirc.verification.resampling import RESAMPLES, faithfulness_interval
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WORST_SHOWN = 5
@@ -154,12 +154,12 @@ def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logi
     )
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
+def _jobs(outline: Outline) -> Iterator[Job]:
     """Every ablation in every direction, then the distributions."""
-    for ablation, reverse in product(subject.ablations, subject.directions):
-        yield Job(subject.label(ablation, reverse), partial(_measured, subject, ablation, reverse))
-    for reverse in subject.directions:
-        yield Job(subject.label(subject.ablation, reverse), partial(_distributed, subject, reverse))
+    for ablation, reverse in product(outline.ablations, outline.directions):
+        yield Job(outline.label(ablation, reverse), partial(_measured, ablation=ablation, reverse=reverse))
+    for reverse in outline.directions:
+        yield Job(outline.label(outline.ablation, reverse), partial(_distributed, reverse=reverse))
 
 
 def _measured(subject: Subject, ablation: str, reverse: bool) -> list[Measurement]:

@@ -7,8 +7,9 @@ against a twin, from that on the same tokens. ``extracted`` is the share of
 passages whose completion is exact, ``score`` the mean share of tokens that equal the truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,11 +17,11 @@ from torch import Tensor
 
 from memcirc.engine.decoding import decode
 from memcirc.interventions import ABLATIONS, Way
-from memcirc.verification.check import Work
+from memcirc.verification.check import Job, Work
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
 from memcirc.verification.record import OfPassages
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 RANDOM_CIRCUITS = 5
 MODE = "tree"
@@ -49,8 +50,8 @@ class Generation(OfPassages):
     prefix_match: float
 
 
-def generation(subject: Subject) -> list[Generation]:
-    """All runs, over all passages and by copies.
+def generation(subject: Subject, run: str) -> list[Generation]:
+    """One of ``RUNS``, over all passages and by copies.
 
     Raises:
         ValueError: no passages were given, they do not fit the model's context, or another engine than the native one,
@@ -62,14 +63,14 @@ def generation(subject: Subject) -> list[Generation]:
     mask = subject.mask
     whole, drawn = torch.ones_like(mask), torch.Generator().manual_seed(subject.settings.seed)
     random = connected_circuits(subject.graph, len(subject.circuit), RANDOM_CIRCUITS, drawn)
-    groups = {"model": [whole], "only the circuit": [mask], "without the circuit": [~mask], "only random": list(random),
-              "without random": list(~random), "nothing": [torch.zeros_like(mask)]}  # fmt: skip
+    circuits = {"model": [whole], "only the circuit": [mask], "without the circuit": [~mask],
+                "only random": list(random), "without random": list(~random),
+                "nothing": [torch.zeros_like(mask)]}[run]  # fmt: skip
+    equal = np.stack([_equal(subject, passages, kept) for kept in circuits])
     found = []
-    for run in RUNS:
-        equal = np.stack([_equal(subject, passages, kept) for kept in groups[run]])
-        for copies in (None, *sorted({int(c) for c in passages.copies if c >= 0})):
-            rows = np.ones(len(equal[0]), dtype=bool) if copies is None else passages.copies == copies
-            found.append(_row(subject, run, equal[:, rows], copies, int(groups[run][0].sum())))
+    for copies in (None, *sorted({int(c) for c in passages.copies if c >= 0})):
+        rows = np.ones(len(equal[0]), dtype=bool) if copies is None else passages.copies == copies
+        found.append(_row(subject, run, equal[:, rows], copies, int(circuits[0].sum())))
     return found
 
 
@@ -110,4 +111,10 @@ def recitation(rows: Sequence[Generation], run: str) -> Generation:
     return next(row for row in rows if row.run == run and row.copies is None)
 
 
-WORK = Work.whole(Generation, generation)
+def _jobs(_: Outline) -> Iterator[Job]:
+    """Each run."""
+    for run in RUNS:
+        yield Job(Generation.KEY, partial(generation, run=run))
+
+
+WORK = Work((Generation,), _jobs)

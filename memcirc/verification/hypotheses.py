@@ -46,7 +46,7 @@ from memcirc.verification.hypothesis_tests import (
 from memcirc.verification.power import detectable_probability, detectable_share
 from memcirc.verification.random_circuits import per_pair_of_many
 from memcirc.verification.record import OfPairs
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 SHARE = 0.9
 HALF = 0.5
@@ -275,9 +275,9 @@ def _result(
 TESTS = (equivalence, equivalence_within_margin, sufficiency, partial_necessity, minimality, independence)
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
+def _jobs(_: Outline) -> Iterator[Job]:
     for test in TESTS:
-        yield Job(f"test of {test.__name__.replace('_', ' ')}", partial(_tested, test, subject))
+        yield Job(f"test of {test.__name__.replace('_', ' ')}", partial(_tested, test))
 
 
 def _tested(test: Callable[[Subject], HypothesisTest], subject: Subject) -> list[HypothesisTest]:

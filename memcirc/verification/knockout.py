@@ -11,8 +11,9 @@
   than before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,9 +21,9 @@ from torch import Tensor
 from memcirc.attribution.knocked_out import attribute_without
 from memcirc.circuits.runner import CircuitRunner
 from memcirc.circuits.search import smallest_size
-from memcirc.verification.check import Work
+from memcirc.verification.check import Job, Work
 from memcirc.verification.record import OfPairs
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 ROUNDS = 3
 SHOWN = 5
@@ -50,18 +51,14 @@ class KnockOut(OfPairs):
     back_ups: Sequence[Mapping[str, float | str]]
 
 
-def knock_out(subject: Subject) -> list[KnockOut]:
-    """Under resample, in each direction.
+def knock_out(subject: Subject, reverse: bool) -> list[KnockOut]:
+    """One line, under the subject's ablation.
 
     Raises:
         ValueError: no scores, an empty circuit, or ends that coincide.
     """
     if not len(subject.circuit):
         raise ValueError("a circuit of 0 edges cannot be knocked out")
-    return [_knock_out(subject, reverse) for reverse in subject.directions]
-
-
-def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
     settings, runner, mask = subject.settings, subject.runner(reverse=reverse), subject.mask
     metric, n_subsets = settings.metric, settings.n_subsets
     order = subject.ranking.order
@@ -74,22 +71,24 @@ def _knock_out(subject: Subject, reverse: bool) -> KnockOut:
     before, after = (_effects(runner, base, candidates, metric) for base in (torch.ones_like(mask), ~mask))
     gain = after.abs() - before.abs()
     woken = gain.argsort(descending=True, stable=True)[:SHOWN].tolist()
-    return KnockOut(
-        way=runner.way(metric),
-        n_edges=len(subject.circuit),
-        without_circuit=float(runner.faithfulness(~mask[None], metric)[0]),
-        incompleteness=float(incompleteness.mean()),
-        incompleteness_highest=float(incompleteness.max()),
-        n_subsets=n_subsets,
-        rounds=_rounds(subject, runner),
-        scored_anew=subject.train is not None,
-        n_candidates=len(candidates),
-        n_back_ups=int((gain > BACK_UP).sum()),
-        back_ups=[
-            {"edge": subject.graph.edges[int(candidates[i])], "before": float(before[i]), "after": float(after[i])}
-            for i in woken
-        ],
-    )
+    return [
+        KnockOut(
+            way=runner.way(metric),
+            n_edges=len(subject.circuit),
+            without_circuit=float(runner.faithfulness(~mask[None], metric)[0]),
+            incompleteness=float(incompleteness.mean()),
+            incompleteness_highest=float(incompleteness.max()),
+            n_subsets=n_subsets,
+            rounds=_rounds(subject, runner),
+            scored_anew=subject.train is not None,
+            n_candidates=len(candidates),
+            n_back_ups=int((gain > BACK_UP).sum()),
+            back_ups=[
+                {"edge": subject.graph.edges[int(candidates[i])], "before": float(before[i]), "after": float(after[i])}
+                for i in woken
+            ],
+        )
+    ]
 
 
 def _effects(runner: CircuitRunner, base: Tensor, edges: Tensor, metric: str) -> Tensor:
@@ -140,4 +139,10 @@ def _order_without(subject: Subject, used: Tensor) -> Tensor:
     return subject.ranked(attribute_without(subject.model, subject.train, used, **told)).order
 
 
-WORK = Work.whole(KnockOut, knock_out)
+def _jobs(outline: Outline) -> Iterator[Job]:
+    """Each direction."""
+    for reverse in outline.directions:
+        yield Job(KnockOut.KEY, partial(knock_out, reverse=reverse))
+
+
+WORK = Work((KnockOut,), _jobs)

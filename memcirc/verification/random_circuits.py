@@ -16,7 +16,7 @@ from memcirc.circuits.runner import AnyCircuit, CircuitRunner
 from memcirc.verification.check import Job, Work
 from memcirc.verification.drawing import KINDS, disconnected_share, random_circuits
 from memcirc.verification.record import OfPairs
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 FEWEST_FOR_P = 19
 
@@ -132,14 +132,14 @@ def compare_with_random(
     )
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
+def _jobs(outline: Outline) -> Iterator[Job]:
     """Every kind in the circuit's own direction, with ``thorough`` in both."""
-    own = subject.own_reverse if subject.own_reverse in subject.directions else subject.directions[0]
-    directions = subject.directions if subject.settings.thorough else (own,)
+    own = outline.own_reverse if outline.own_reverse in outline.directions else outline.directions[0]
+    directions = outline.directions if outline.settings.thorough else (own,)
     for kind, reverse in product(KINDS, directions):
-        label = f"{subject.label(subject.ablation, reverse)}, {kind} random circuits"
-        yield Job(label, partial(_compared, subject, kind, reverse))
-    yield Job("random circuits", partial(_enough, subject))
+        label = f"{outline.label(outline.ablation, reverse)}, {kind} random circuits"
+        yield Job(label, partial(_compared, kind=kind, reverse=reverse))
+    yield Job("random circuits", _enough)
 
 
 def _compared(subject: Subject, kind: str, reverse: bool) -> list[RandomComparison]:

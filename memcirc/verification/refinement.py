@@ -5,13 +5,12 @@ is fitted to these falls on test pairs. Both circuits are measured on the same t
 were found in, and the difference of their faithfulness has a bootstrap interval over documents of its own.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from memcirc.statistics import FEWEST_GROUPS, percentile_interval, resample_counts, resampled_ratios
-from memcirc.verification.check import Job, Work
+from memcirc.verification.check import Work
 from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
@@ -41,13 +40,14 @@ class RefinedBesidePrefix(OfPairs):
 
 
 def refinement(subject: Subject) -> list[RefinedBesidePrefix]:
-    """One line for a refined circuit.
+    """One line of a circuit that was refined; none of another.
 
     Raises:
         ValueError: no scores, or ends that coincide.
     """
     told = subject.refined
-    assert told is not None
+    if told is None:
+        return []
     runner, settings = subject.runner(reverse=subject.own_reverse), subject.settings
     values = runner.per_pair(torch.stack([subject.prefix_mask, subject.mask]), settings.metric)
     ends = runner.ends(settings.metric)
@@ -87,10 +87,4 @@ def _interval(subject: Subject, values: torch.Tensor) -> tuple[float | None, flo
     return bounds.low, bounds.high
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
-    """One, of a circuit that was refined; none of another."""
-    if subject.refined is not None:
-        yield Job(RefinedBesidePrefix.KEY, lambda: refinement(subject))
-
-
-WORK = Work((RefinedBesidePrefix,), _jobs)
+WORK = Work.whole(RefinedBesidePrefix, refinement)

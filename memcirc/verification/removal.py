@@ -25,7 +25,7 @@ import torch
 
 from memcirc.circuits.losses import losses
 from memcirc.interventions import Way
-from memcirc.verification.check import Job, Work
+from memcirc.verification.check import Work
 from memcirc.verification.drawing import connected_circuits
 from memcirc.verification.passages import Passages
 from memcirc.verification.record import OfPassages
@@ -64,12 +64,12 @@ class Removal(OfPassages):
 
 
 def removal(subject: Subject) -> list[Removal]:
-    """A row for each kind of text of which there are passages.
+    """A row for each kind of text of which there are passages, of a model beside its twin; none of another.
 
     Raises:
         ValueError: no passages were given.
     """
-    return removal_from(subject, _texts(subject))
+    return [] if subject.model.twin is None else removal_from(subject, _texts(subject))
 
 
 def removal_from(subject: Subject, texts: Iterable[Text]) -> list[Removal]:
@@ -135,10 +135,4 @@ def specific(rows: Sequence[Removal]) -> bool:
     return own.low is not None and own.low > least
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
-    """One, of a model beside its twin; none of another."""
-    if subject.model.twin is not None:
-        yield Job(Removal.KEY, lambda: removal(subject))
-
-
-WORK = Work((Removal,), _jobs)
+WORK = Work.whole(Removal, removal)

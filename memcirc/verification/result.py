@@ -1,7 +1,7 @@
 """What a verification found, in memory and in its file."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -40,14 +40,11 @@ class Verification:
             raise AttributeError(f"a verification has no {key!r}")
         return self.of(record_types()[key])
 
-    def with_records(self, records: Iterable[AnyRecord]) -> "Verification":
-        """The same with further records."""
-        return replace(self, records=(*self.records, *records))
-
     def merged(self, other: "Verification") -> "Verification":
-        """One verification with the records and refusals of both; where both state a fact, that of ``other``."""
-        statement = {**self.statement, **other.statement}
-        return Verification(statement, (*self.records, *other.records), (*self.refused, *other.refused))
+        """One verification with the records and refusals of both, what is refused alike said once; where both state a
+        fact, that of ``other``."""
+        statement, refused = {**self.statement, **other.statement}, dict.fromkeys((*self.refused, *other.refused))
+        return Verification(statement, (*self.records, *other.records), tuple(refused))
 
     def rows(self, record: type[AnyRecord]) -> list[dict[str, Any]]:
         """The records of a type as plain values, each with the evaluation card: model, revision, dtype, BOS, split,

@@ -29,7 +29,7 @@ from memcirc.verification.passages import Passages
 from memcirc.verification.record import OfPassages
 from memcirc.verification.specificity import WAY, Text, added_interval
 from memcirc.verification.stability import jaccard
-from memcirc.verification.subject import Subject
+from memcirc.verification.subject import Outline, Subject
 
 METHOD = "mask-ig"
 FEWEST = 3
@@ -176,10 +176,10 @@ def _scores(subject: Subject, pairs: Pairs, reference: Pairs) -> EdgeScores:
     )
 
 
-def _jobs(subject: Subject) -> Iterator[Job]:
+def _jobs(outline: Outline) -> Iterator[Job]:
     """One, beside the circuit of the mode that circuits are taken out in: its answer is the same for each."""
-    if subject.mode == WAY.mode:
-        yield Job(SpecificSearch.KEY, lambda: specific(subject))
+    if outline.mode == WAY.mode:
+        yield Job(SpecificSearch.KEY, specific)
 
 
 WORK = Work((SpecificSearch,), _jobs)

@@ -1,7 +1,7 @@
 """What is verified: one circuit in one mode on one set of pairs, with all that a check may ask for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
 
@@ -37,9 +37,34 @@ class SubjectOptions(TypedDict, total=False):
     engine: str
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outline:
+    """What is asked of a circuit, as far as it is known before a model is loaded: enough to list the jobs."""
+
+    circuit: Circuit
+    mode: str
+    settings: Settings
+    ablations: Sequence[str] = ("resample",)
+    directions: Sequence[bool] = (False, True)
+
+    @property
+    def ablation(self) -> str:
+        """The ablation that checks run which take one alone."""
+        return principal(self.ablations)
+
+    @property
+    def own_reverse(self) -> bool:
+        """The direction that the circuit was found in, as it states it."""
+        return bool(self.circuit.origin.get("reverse", False))
+
+    def label(self, ablation: str, reverse: bool) -> str:
+        """One combination in words."""
+        return f"{ablation}, {RunSettings(self.mode, ablation, reverse).direction}"
+
+
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """One circuit in one mode.
+class Subject(Outline):
+    """One circuit in one mode, with what it is measured on.
 
     Args:
         pairs: what is measured on (test); ``train``: what attribution saw, for the checks that discover anew.
@@ -50,15 +75,10 @@ class Subject:
 
     model: Model
     pairs: Pairs
-    circuit: Circuit
-    mode: str
-    settings: Settings
     scores: EdgeScores | None = None
     reference: Pairs | None = None
     train: Pairs | None = None
     passages: Passages | Callable[[], Passages] | None = None
-    ablations: Sequence[str] = ("resample",)
-    directions: Sequence[bool] = (False, True)
     engine: str = "native"
     _runners: dict[tuple[str, bool], CircuitRunner] = field(default_factory=dict, init=False)
 
@@ -106,16 +126,6 @@ class Subject:
         stated = {**self.circuit.origin, **scored}
         return {name: stated[name] for name in ATTRIBUTION if name in stated}
 
-    @property
-    def ablation(self) -> str:
-        """The ablation that checks run which take one alone."""
-        return principal(self.ablations)
-
-    @property
-    def own_reverse(self) -> bool:
-        """The direction that the circuit was found in, as it states it."""
-        return bool(self.circuit.origin.get("reverse", False))
-
     @cached_property
     def scored_pairs(self) -> tuple[Pairs, Tensor]:
         """All pairs that are known, each once, and every one's own edge scores by the circuit's own method, float
@@ -137,6 +147,26 @@ class Subject:
         place = {pair: i for i, pair in enumerate(everything)}
         return per_pair[[place[pair] for pair in pairs]]
 
+    @cached_property
+    def statement(self) -> Mapping[str, Any]:
+        """What every number is about: model, data, circuit, settings."""
+        pairs, reference = self.pairs, self.reference or self.pairs
+        return {
+            **self.model.statement(),
+            "n_pairs": len(pairs),
+            "split": pairs.header.get("split"),
+            "bos": pairs.header.get("bos"),
+            "data_fingerprint": pairs.fingerprint,
+            "n_edges": len(self.circuit),
+            "mode": self.mode,
+            "origin": dict(self.circuit.origin),
+            "averaging": "ratio of means over pairs",
+            "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
+            "positions": "all edges at every position",
+            "engine": self.engine,
+            **asdict(self.settings),
+        }
+
     def runner(self, ablation: str | None = None, reverse: bool = False) -> CircuitRunner:
         """The runner of one combination, prepared once; of the subject's :attr:`ablation` by default."""
         ablation = ablation or self.ablation
@@ -147,10 +177,6 @@ class Subject:
                 engine=self.engine, memory=self.memory,
             )  # fmt: skip
         return self._runners[key]
-
-    def label(self, ablation: str, reverse: bool) -> str:
-        """One combination in words."""
-        return f"{ablation}, {RunSettings(self.mode, ablation, reverse).direction}"
 
     def needed(self, name: str) -> Any:
         """``scores``, ``train`` or ``passages``.

@@ -5,7 +5,6 @@ reason and its numbers; the others are still made.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
 from typing import Any, Unpack
 
 from memcirc.attribution.scores import EdgeScores
@@ -17,12 +16,13 @@ from memcirc.options import build, chosen, refuse_keywords
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.twins import beside
+from memcirc.verification.check import Job
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
 from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
 from memcirc.verification.settings import SettingOptions, Settings
-from memcirc.verification.subject import Subject, SubjectOptions
+from memcirc.verification.subject import Outline, Subject, SubjectOptions
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -65,33 +65,58 @@ def verify(
             listed in ``refused``; the rest is still measured.
     """
     refuse_keywords("verify", options, VerifyOptions.__annotations__)
-    checks, ablations = known_checks(names(checks)), names(options.get("ablations", VERIFIED))
-    directions = _reversals(options.get("directions", (False, True)))
+    checks = known_checks(names(checks))
     scores = circuit_or_scores if isinstance(circuit_or_scores, EdgeScores) else None
     found = circuit_or_scores if isinstance(circuit_or_scores, Circuit) else circuit
     if found is None:
         raise ValueError("scores alone name no circuit; give circuit= as well (scores.top(n), or find_minimal's)")
     if not isinstance(found, Circuit):
         raise ValueError(f"circuit {shortened(found)} is no Circuit; Circuit.from_edges makes one of names of edges")
-    for ablation in ablations:
+    outline = Outline(
+        circuit=found,
+        mode=mode,
+        settings=build(Settings, options),
+        ablations=names(options.get("ablations", VERIFIED)),
+        directions=_reversals(options.get("directions", (False, True))),
+    )
+    subject = subject_of(outline, model, pairs, scores, **chosen(SubjectOptions, options))
+    result = Verification(subject.statement)
+    for job in options.get("progress", iter)(jobs_of(outline, checks)):
+        result = result.merged(done(job, subject))
+    return result
+
+
+def jobs_of(outline: Outline, checks: Sequence[str]) -> list[Job]:
+    """The jobs of some checks, in their order."""
+    return [job for check in checks for job in CHECKS[check].work.jobs(outline)]
+
+
+def done(job: Job, subject: Subject) -> Verification:
+    """What one job gives: its records, or the reason why it gives none; and the subject's statement."""
+    try:
+        return Verification(subject.statement, tuple(job.run(subject)))
+    except ValueError as error:
+        return Verification(subject.statement, (), (f"{subject.mode}, {job.label}: {error}",))
+
+
+def subject_of(
+    outline: Outline, model: Model, pairs: Pairs, scores: EdgeScores | None, **given: Unpack[SubjectOptions]
+) -> Subject:
+    """What is asked, on what it is measured.
+
+    Raises:
+        ValueError: as :func:`verify` does for what no check can be made of.
+    """
+    for ablation in outline.ablations:
         beside(model, None, ablation)
         check_contrast(pairs, ablation, model.causal)
     check_origin(model, pairs.header, "pairs")
-    check_origin(model, found.origin, "a circuit")
-    given = chosen(SubjectOptions, options)
-    subject = Subject(
-        model, pairs, found, mode, build(Settings, options), scores, ablations=ablations, directions=directions, **given
-    )
+    check_origin(model, outline.circuit.origin, "a circuit")
+    subject = Subject(**vars(outline), model=model, pairs=pairs, scores=scores, **given)
     _ = subject.mask  # an edge that the graph does not have is said now, not by every check
     if isinstance(subject.passages, Passages):
         subject.needed("passages")
-    result = Verification(_statement(subject))
-    for job in options.get("progress", iter)([job for check in checks for job in CHECKS[check].work.jobs(subject)]):
-        try:
-            result = result.with_records(job.run())
-        except ValueError as error:
-            result = replace(result, refused=(*result.refused, f"{mode}, {job.label}: {error}"))
-    return result
+    return subject
 
 
 def _reversals(directions: bool | Sequence[bool]) -> tuple[bool, ...]:
@@ -100,22 +125,3 @@ def _reversals(directions: bool | Sequence[bool]) -> tuple[bool, ...]:
         if not isinstance(reverse, bool):
             raise ValueError(f"direction {reverse!r} is not known; accepted: False and True, values of reverse")
     return found
-
-
-def _statement(subject: Subject) -> dict[str, Any]:
-    pairs, reference = subject.pairs, subject.reference or subject.pairs
-    return {
-        **subject.model.statement(),
-        "n_pairs": len(pairs),
-        "split": pairs.header.get("split"),
-        "bos": pairs.header.get("bos"),
-        "data_fingerprint": pairs.fingerprint,
-        "n_edges": len(subject.circuit),
-        "mode": subject.mode,
-        "origin": dict(subject.circuit.origin),
-        "averaging": "ratio of means over pairs",
-        "means_over": f"{len(reference)} pairs ({reference.fingerprint})",
-        "positions": "all edges at every position",
-        "engine": subject.engine,
-        **asdict(subject.settings),
-    }

@@ -9,6 +9,7 @@ from memcirc.attribution.attribute import attribute
 from memcirc.memorization.generation import greedy
 from memcirc.models import Model
 from memcirc.pairs.record import Pair, Pairs
+from memcirc.verification.check import Work
 from memcirc.verification.passages import Passages
 from memcirc.verification.subject import Settings, Subject
 from tests.models import D_VOCAB, random_pairs, small_model
@@ -27,7 +28,12 @@ def subject(
     scores = attribute(model, train, "eap", **changes.pop("attribution", {}))
     settings = Settings(**{**QUICK, **changes.pop("settings", {})})
     given: dict[str, Any] = {"scores": scores, "train": train, "passages": passages(), **changes}
-    return Subject(model, test, scores.top(n_edges), mode, settings, **given)
+    return Subject(model, test, circuit=scores.top(n_edges), mode=mode, settings=settings, **given)
+
+
+def records(work: Work, made: Subject) -> list[Any]:
+    """What all jobs of a check give."""
+    return [record for job in work.jobs(made) for record in job.run(made)]
 
 
 def documents(pairs: Pairs, split: str) -> Pairs:

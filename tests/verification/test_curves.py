@@ -3,9 +3,9 @@ import torch
 
 from memcirc.report.checks.curve import faithfulness_curves
 from memcirc.verification.areas import areas
-from memcirc.verification.curves import curves, first_reaching, log_grid
+from memcirc.verification.curves import WORK, first_reaching, log_grid
 from memcirc.verification.subject import Subject
-from tests.verification.subjects import subject
+from tests.verification.subjects import records, subject
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def made() -> Subject:
 
 
 def test_every_curve_ends_at_one_and_starts_near_nothing(made: Subject) -> None:
-    found = curves(made)
+    found = records(WORK, made)
     assert [(c.ablation, c.direction) for c in found] == [
         ("resample", "noising"), ("resample", "denoising"), ("zero", "noising"), ("zero", "denoising")
     ]  # fmt: skip
@@ -27,13 +27,13 @@ def test_every_curve_ends_at_one_and_starts_near_nothing(made: Subject) -> None:
 
 
 def test_values_on_the_curve_are_the_circuits_own(made: Subject) -> None:
-    (curve,) = [c for c in curves(made) if (c.ablation, c.reverse) == ("zero", True)]
+    (curve,) = [c for c in records(WORK, made) if (c.ablation, c.reverse) == ("zero", True)]
     alone = made.runner("zero", True).faithfulness(made.ranking.masks(curve.sizes)).tolist()
     assert curve.faithfulness == pytest.approx(alone)
 
 
 def test_chance_stands_beside_the_modes_own_direction_alone(made: Subject) -> None:
-    for curve in curves(made):
+    for curve in records(WORK, made):
         beside = curve.ablation == "resample" and not curve.reverse
         assert len(curve.random_mean) == len(curve.random_q95) == (len(curve.sizes) if beside else 0)
         if beside:
@@ -41,12 +41,12 @@ def test_chance_stands_beside_the_modes_own_direction_alone(made: Subject) -> No
 
 
 def test_without_thoroughness_only_resample_is_drawn() -> None:
-    found = curves(subject(ablations=("resample", "zero")))
+    found = records(WORK, subject(ablations=("resample", "zero")))
     assert {c.ablation for c in found} == {"resample"}
 
 
 def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
-    few, many = curves(subject())[0], curves(made)[0]
+    few, many = records(WORK, subject())[0], records(WORK, made)[0]
     assert len(few.random_mean) == len(few.sizes)
     assert (few.n_random, few.random_q95) == (5, [])
     assert (many.n_random, len(many.random_q95)) == (20, len(many.sizes))
@@ -75,5 +75,5 @@ def test_scores_of_another_graph_are_refused_with_both_numbers() -> None:
     other = subject("attention_only").needed("scores")
     mixed = subject(scores=other)
     with pytest.raises(ValueError, match=f"scores of a graph of {other.graph.n_edges} edges, a model of"):
-        curves(mixed)
+        records(WORK, mixed)
     assert torch.is_tensor(other.values)

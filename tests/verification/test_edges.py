@@ -12,7 +12,7 @@ from memcirc.twins import beside
 from memcirc.verification.edges import WORK, edge_tests, p_values, token_scores
 from memcirc.verification.result import Verification
 from tests.models import D_VOCAB, small_model
-from tests.verification.subjects import passages, subject
+from tests.verification.subjects import passages, records, subject
 
 
 def made(n_edges: int = 20, n: int = 12):  # type: ignore[no-untyped-def]
@@ -72,4 +72,4 @@ def test_an_edge_that_is_the_same_everywhere_says_nothing() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="1 memorized and 2 other passages"):
         edge_tests(made(n=1))
-    assert list(WORK.jobs(subject(n_edges=5))) == []
+    assert records(WORK, subject(n_edges=5)) == []

@@ -138,7 +138,7 @@ def test_every_ablation_is_measured_in_every_direction_and_resample_is_spread_ov
         "resample, noising", "resample, denoising", "zero, noising", "zero, denoising",
         "resample, noising", "resample, denoising",
     ]  # fmt: skip
-    (row,) = jobs[2].run()
+    (row,) = jobs[2].run(made)
     assert (row.ablation, row.reverse, row.KEY) == ("zero", False, "faithfulness")
-    (spread,) = jobs[5].run()
+    (spread,) = jobs[5].run(made)
     assert (spread.ablation, spread.reverse, spread.KEY) == ("resample", True, "distribution")

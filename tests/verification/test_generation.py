@@ -8,14 +8,14 @@ import torch
 
 from memcirc.engine.decoding import decode
 from memcirc.memorization.generation import greedy
-from memcirc.verification.generation import RUNS, _row, generation, recitation
+from memcirc.verification.generation import RUNS, WORK, _row, generation, recitation
 from memcirc.verification.passages import Passages
-from tests.verification.subjects import subject
+from tests.verification.subjects import records, subject
 
 
 def test_generation_under_all_edges_is_the_models_own_and_under_none_the_others() -> None:
     made = subject(n_edges=30)
-    rows = generation(made)
+    rows = records(WORK, made)
     text = made.passages
     assert text is not None
     prompts, truth = torch.from_numpy(text.memorized[:, :4]), torch.from_numpy(text.memorized[:, 4:])
@@ -40,7 +40,7 @@ def test_every_run_is_told_over_all_passages_and_by_known_copies() -> None:
     made = subject()
     assert isinstance(made.passages, Passages)
     text = replace(made.passages, copies=np.array([2, -1, 0, 2, 2]))
-    rows = generation(replace(made, passages=text))
+    rows = records(WORK, replace(made, passages=text))
     assert [(row.run, row.copies, row.n_passages) for row in rows] == [
         (run, copies, n) for run in RUNS for copies, n in ((None, 5), (0, 1), (2, 3))
     ]
@@ -51,7 +51,7 @@ def test_every_run_is_told_over_all_passages_and_by_known_copies() -> None:
 
 
 def test_the_line_of_a_run_is_that_over_all_passages() -> None:
-    rows = generation(subject())
+    rows = records(WORK, subject())
     found = recitation(rows, "without the circuit")
     assert (found.run, found.copies) == ("without the circuit", None)
 
@@ -70,7 +70,7 @@ def test_ablation_values_come_from_other_passages_in_turn(monkeypatch: pytest.Mo
     made = subject()
     assert isinstance(made.passages, Passages)
     text = replace(made.passages, others=made.passages.others[:2])
-    generation(replace(made, passages=text))
+    generation(replace(made, passages=text), "model")
     prompts, corrupt, n = asked[0]
     assert prompts == text.memorized[:, :4].tolist()
     assert corrupt == [text.others[i % 2, :4].tolist() for i in range(5)]

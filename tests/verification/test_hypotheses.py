@@ -29,7 +29,7 @@ from tests.verification.subjects import subject
 
 
 def with_circuit(made: Subject, edges: list[str]) -> Subject:
-    return Subject(made.model, made.pairs, Circuit.from_edges(edges), made.mode, made.settings, made.scores)
+    return replace(made, circuit=Circuit.from_edges(edges))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_null_that_stands_is_not_counted_for_the_circuit(
 def test_every_test_states_its_null_effect_p_and_n(made: Subject) -> None:
     names = []
     for job in WORK.jobs(made):
-        (result,) = job.run()
+        (result,) = job.run(made)
         assert isinstance(result, HypothesisTest)
         names.append(result.test)
         assert job.label == f"test of {result.test.replace('0.1', 'margin')}"

@@ -13,7 +13,7 @@ from tests.verification.subjects import subject
 def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> None:
     """Its effect is the fall of faithfulness when it goes: from the whole model, and from what the circuit left."""
     made = subject(n_edges=40)
-    row, runner, graph = knock_out(made)[0], made.runner(), made.graph
+    (row,), runner, graph = knock_out(made, False), made.runner(), made.graph
     whole, rest = torch.ones_like(made.mask), ~made.mask
 
     def effect(base: torch.Tensor, edge: str) -> float:
@@ -36,7 +36,7 @@ def test_a_back_up_is_an_edge_that_matters_more_once_the_circuit_is_gone() -> No
 
 def test_incompleteness_is_what_subsets_of_the_circuit_do_alone_and_within_the_model() -> None:
     made = subject(n_edges=40)
-    row = knock_out(made)[0]
+    (row,) = knock_out(made, False)
     assert row.without_circuit == pytest.approx(float(made.runner().faithfulness(~made.mask[None])[0]))
     assert 0 <= row.incompleteness <= row.incompleteness_highest
 
@@ -52,7 +52,7 @@ def test_independence_is_asked_of_the_complement_not_of_the_circuit() -> None:
 
 def test_discovery_goes_on_by_scores_of_what_is_left_of_the_model() -> None:
     made = subject(n_edges=40)
-    row, runner = knock_out(made)[0], made.runner()
+    row, runner = knock_out(made, False)[0], made.runner()
     assert row.scored_anew
     first = row.rounds[0]
     told = {name: value for name, value in made.attribution.items() if name != "method"}
@@ -67,7 +67,7 @@ def test_discovery_goes_on_by_scores_of_what_is_left_of_the_model() -> None:
 
 def test_without_training_pairs_the_circuits_own_ranking_goes_on() -> None:
     made = subject(n_edges=40, train=None)
-    row = knock_out(made)[0]
+    row = knock_out(made, False)[0]
     assert not row.scored_anew
     order = made.ranking.order
     second = torch.zeros_like(made.mask)

@@ -1,6 +1,7 @@
 """A refined circuit beside its prefix: what is lost on test pairs, with an interval of its own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,11 @@ from memcirc.circuit import Circuit
 from memcirc.circuits.runner import circuit_runner
 from memcirc.report.checks.refinement import VIEW
 from memcirc.statistics import resample_counts
-from memcirc.verification.check import Job
 from memcirc.verification.refinement import WORK, RefinedBesidePrefix, refinement
 from memcirc.verification.stability import stability
 from memcirc.verification.subject import Subject
 from tests.report.records import evidence, record
-from tests.verification.subjects import subject
+from tests.verification.subjects import records, subject
 
 
 def refined_subject(n_edges: int = 30, without: int = 4) -> Subject:
@@ -32,7 +32,7 @@ def refined_subject(n_edges: int = 30, without: int = 4) -> Subject:
 
 
 def subject_with(made: Subject, circuit: Circuit) -> Subject:
-    return Subject(made.model, made.pairs, circuit, made.mode, made.settings, made.scores, train=made.train)
+    return replace(made, circuit=circuit)
 
 
 def test_the_gap_is_what_the_prefix_keeps_more_on_the_same_test_pairs() -> None:
@@ -55,9 +55,8 @@ def test_the_gap_is_what_the_prefix_keeps_more_on_the_same_test_pairs() -> None:
 
 
 def test_only_refined_circuits_are_measured() -> None:
-    assert not list(WORK.jobs(subject()))
-    (job,) = WORK.jobs(refined_subject())
-    assert isinstance(job, Job)
+    assert records(WORK, subject()) == []
+    assert len(records(WORK, refined_subject())) == 1
 
 
 def test_what_is_found_again_of_a_refined_circuit_is_its_prefix() -> None:

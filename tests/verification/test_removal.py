@@ -10,7 +10,7 @@ from memcirc.twins import beside
 from memcirc.verification.removal import WORK, Removal, removal, specific
 from tests.models import small_model
 from tests.report.records import record
-from tests.verification.subjects import passages, subject
+from tests.verification.subjects import passages, records, subject
 
 
 def pair() -> Model:
@@ -68,7 +68,7 @@ def test_what_random_circuits_of_its_size_do_as_well_is_not_specific() -> None:
 
 
 def test_a_model_without_a_twin_has_no_such_check() -> None:
-    assert list(WORK.jobs(subject(n_edges=5))) == []
+    assert records(WORK, subject(n_edges=5)) == []
 
 
 def judged(low: float | None, other: float, seen: float = 5.0) -> bool:

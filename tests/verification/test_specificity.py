@@ -101,7 +101,7 @@ def test_one_ordinary_passage_cannot_be_halved() -> None:
 
 def test_checks_in_edge_mode_say_that_text_is_run_in_tree_mode() -> None:
     made = subject(mode="edge")
-    for rows in (specificity(made), generation(made)):
+    for rows in (specificity(made), generation(made, "model")):
         assert {(row.mode, row.run_mode) for row in rows} == {("edge", "tree")}
 
 
@@ -201,13 +201,19 @@ def test_the_copying_circuit_is_found_at_every_token_that_is_said_again(monkeypa
         assert pair.wrong_answer_ids == ((pair.answer_ids[0] + 1) % 31,)
 
 
+def copied(n_edges: int, settings: Settings) -> Subject:
+    """A circuit of the passages that the copying model knows by heart."""
+    model, text = copying_model(), copied_text()
+    pairs = text.pairs(text.memorized)
+    scores = attribute(model, pairs, "eap", objective="sequence_logprob")
+    return Subject(
+        model, pairs, circuit=scores.top(n_edges), mode="tree", settings=settings, scores=scores, passages=text
+    )
+
+
 def test_in_a_model_that_copies_the_circuit_for_copying_is_found_and_copying_needs_it() -> None:
     """Trained on repeats and on a few passages. Whether both share their edges is the model's affair: they do here."""
-    model, text = copying_model(), copied_text()
-    scores = attribute(model, text.pairs(text.memorized), "mask-ig", objective="sequence_logprob")
-    rows = specificity(
-        Subject(model, text.pairs(text.memorized), scores.top(15), "tree", Settings(), scores, passages=text)
-    )
+    rows = specificity(copied(15, Settings()))
     copying = rows[-1]
     assert copying.text == "repeated random tokens"
     new, repeated_ = (float(word) for word in re.findall(r"\d+\.\d+", copying.note))
@@ -221,11 +227,6 @@ def test_in_a_model_that_copies_the_circuit_for_copying_is_found_and_copying_nee
 
 def test_a_gain_below_the_threshold_is_no_copying() -> None:
     """With a threshold that no gain reaches there is no circuit for copying, and the line says why."""
-    model, text = copying_model(), copied_text()
-    scores = attribute(model, text.pairs(text.memorized), "eap", objective="sequence_logprob")
-    settings = Settings(copying_gain=50.0)
-    rows = specificity(
-        Subject(model, text.pairs(text.memorized), scores.top(5), "tree", settings, scores, passages=text)
-    )
+    rows = specificity(copied(5, Settings(copying_gain=50.0)))
     assert rows[-1].copying_rise is None
     assert "does not copy" in rows[-1].note

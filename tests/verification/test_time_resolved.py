@@ -40,9 +40,7 @@ def test_at_the_onset_the_pairs_are_the_pairs_themselves() -> None:
 
 def test_time_resolved_circuits_overlap_fully_with_themselves() -> None:
     made, test = branch_subject(n_pairs=30)
-    rows = time_resolved(type(made)(
-        made.model, test, made.circuit, "tree", made.settings, made.scores, train=made.train, passages=made.passages
-    ))  # fmt: skip
+    rows = time_resolved(replace(made, pairs=test))
     assert rows[0].delay == 0
     assert rows[0].spearman == pytest.approx(1)
     for index, row in enumerate(rows):

@@ -7,7 +7,7 @@ from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.config import VerifyConfig
 from memcirc.verification.drawing import KINDS
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.stage import Material, verify_circuits
+from memcirc.verification.stage import Material, WorkList, verify_circuits
 from memcirc.verification.verify import verify
 from tests.micro_models import m1
 from tests.models import random_pairs, small_model
@@ -92,7 +92,7 @@ def test_the_stage_verifies_each_modes_circuit_in_its_mode() -> None:
     scores = attribute(model, pairs, "eap")
     config = VerifyConfig(ablation="resample", reverse="no", n_random=3, curve_points=3)
     circuits = {"tree": scores.top(30), "edge": scores.top(8)}
-    result = verify_circuits(model, Material(pairs, pairs), scores, circuits, config)
+    result = verify_circuits(WorkList(circuits, config), model, Material(pairs, scores, pairs))
     assert [(row.mode, row.n_edges) for row in result.faithfulness] == [("tree", 30), ("edge", 8)]
     assert result.statement["circuits"]["edge"]["n_edges"] == 8
 
@@ -103,6 +103,7 @@ def test_the_stage_verifies_each_modes_circuit_in_its_mode() -> None:
         ({"ablation": "noise"}, "ablation 'noise' is not known; accepted: all, resample"),
         ({"n_random": 0}, "n_random is 0; at least 1"),
         ({"checks": "curve,vibes"}, "check 'vibes' is not known; accepted: default, full, removal"),
+        ({"checks": ","}, "checks ',' name none; accepted: default, full, removal"),
         ({"n_edges": 0}, "n_edges is 0; at least 1"),
         ({"metric": "loss"}, "metric 'loss' is not known"),
     ],

@@ -66,7 +66,7 @@ def _beside(two: TwoModels) -> Model:
 def _removal(model: Model, necessary: FoundCircuit, texts: dict[str, Pairs]) -> list[Removal]:
     """The losses of every kind of text without the necessary circuit."""
     subject = Subject(
-        model, texts[MEMORIZED], Circuit.from_edges(necessary.edges), "edge", Settings(metric=LOGPROB),
-        ablations=(TWIN,),
+        model, texts[MEMORIZED], circuit=Circuit.from_edges(necessary.edges), mode="edge",
+        settings=Settings(metric=LOGPROB), ablations=(TWIN,),
     )  # fmt: skip
     return removal_from(subject, [Text(name, pairs, [p.doc_id for p in pairs]) for name, pairs in texts.items()])
