@@ -1,5 +1,5 @@
-"""What the site has beyond the pages in ``docs/``: the notebooks as pages, the command's options from the parser itself,
-every page as Markdown beside its HTML, and ``llms.txt``, which lists these.
+"""What the site has beyond the pages in ``docs/``: the notebooks as pages, the command's options from its parser, every
+page as Markdown beside its HTML, and ``llms.txt``, which lists these.
 """
 
 import json
@@ -67,8 +67,8 @@ def _listed(nav: Any) -> Iterator[str]:
 def first_sentence(markdown: str) -> str:
     """The first sentence of a page's first paragraph, as plain text."""
     paragraphs = (part.strip() for part in re.split(r"\n\s*\n", markdown))
-    text = next((part for part in paragraphs if part and not re.match(r"[#|!`:<-]", part)), "")
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(text.split()))
+    text = next((part for part in paragraphs if part and not re.match(r"[#|!:<-]|```", part)), "")
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(text.split())).replace("*", "")
     return re.split(r"(?<=[.?:]) (?=[A-Z0-9`(])", text)[0]
 
 
@@ -121,7 +121,7 @@ def entry_text(path: str) -> str:
     """What the reference says of one public name, as plain Markdown."""
     found = _package()[path.removeprefix("memcirc.")]
     found = found.final_target if found.is_alias else found
-    text = in_markdown(found.docstring.value if found.docstring else "")
+    text = in_markdown(found.docstring.value if found.docstring else "", linked=False)
     members = [f"- `{m.name}: {m.annotation}`" for m in found.members.values() if m.is_attribute and m.annotation]
     fields = "\n".join(members) if found.is_class else ""
     signature = f"```python\n{_signature(found)}\n```"

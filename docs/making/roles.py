@@ -1,5 +1,5 @@
-"""Docstrings name objects in Sphinx's way (``:func:`memcirc.score```); here these become links to the reference, or code
-where the reference does not have them."""
+"""Docstrings name objects in Sphinx's way (``:func:`memcirc.score```); here these become links to the reference, or
+code where the reference does not have them."""
 
 import re
 from functools import cache
@@ -19,9 +19,9 @@ def documented() -> frozenset[str]:
     return frozenset(re.findall(r"^::: (\S+)", REFERENCE.read_text(encoding="utf-8"), re.M))
 
 
-def in_markdown(text: str) -> str:
+def in_markdown(text: str, linked: bool = True) -> str:
     """A docstring's text with its roles and literals in Markdown."""
-    return CODE.sub(r"`\1`", ROLE.sub(lambda role: _link(role[1]), text))
+    return CODE.sub(r"`\1`", ROLE.sub(lambda role: _link(role[1]) if linked else f"`{role[1]}`", text))
 
 
 def _link(path: str) -> str:

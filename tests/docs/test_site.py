@@ -1,18 +1,21 @@
-"""The site: it builds strictly and in time, fetches nothing, has every page as Markdown beside its HTML, and every public
-name."""
+"""The site: it builds strictly and in time, fetches nothing, and has every page as Markdown beside its HTML, every
+public name and every option."""
 
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 import memcirc
+from memcirc.attribution.methods import METHODS
 from memcirc.graph import graph_of
+from memcirc.interventions import ABLATIONS
+from memcirc.report.claims import ORDER
+from memcirc.verification.checks import CHECKS
 from tests.docs.blocks import DOCS, PAGES, ROOT
 
 SECONDS = 60
@@ -23,14 +26,14 @@ LOADED = re.compile(r"<(?:script|img|iframe|source|video)\b[^>]*\bsrc=\"([^\"]*)
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as ``make docs`` builds it."""
     folder = tmp_path_factory.mktemp("site")
-    start = time.process_time()
+    start = os.times()
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr
-    assert time.process_time() - start < SECONDS
+    assert os.times().children_user - start.children_user < SECONDS  # of processor time: others may be at work here
     return folder
 
 
@@ -82,6 +85,17 @@ def test_the_navigation_names_every_page() -> None:
     listed = re.findall(r"[\w/-]+\.md$", text, re.M)
     assert len(listed) == len(set(listed))
     assert yaml.safe_load(text)["theme"]["font"] is False
+
+
+def test_every_claim_of_a_page_has_its_row_in_the_tutorial() -> None:
+    rows = (DOCS / "tutorial" / "page.md").read_text(encoding="utf-8")
+    assert not [name for name in ORDER if f"| {name} |" not in rows]
+
+
+def test_every_method_ablation_and_check_has_its_row() -> None:
+    for page, names in {"methods": METHODS, "ablations": ABLATIONS, "tutorial/verification": CHECKS}.items():
+        text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+        assert not [name for name in names if not re.search(rf"^\|[^|]*`{name}`", text, re.M)]
 
 
 def test_edges_by_model_are_what_the_graph_has() -> None:
