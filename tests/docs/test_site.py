@@ -98,6 +98,11 @@ def test_every_method_ablation_and_check_has_its_row() -> None:
         assert not [name for name in names if not re.search(rf"^\|[^|]*`{name}`", text, re.M)]
 
 
+def test_the_model_types_are_listed() -> None:
+    text = " ".join((DOCS / "tutorial" / "corpus.md").read_text(encoding="utf-8").split())
+    assert f": {', '.join(memcirc.supported_types())}. Any other" in text
+
+
 def test_edges_by_model_are_what_the_graph_has() -> None:
     from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig
 
