@@ -15,7 +15,7 @@ from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))  # mkdocs imports a hook by its path alone
 
-from roles import in_markdown
+from docstrings import fields_table, in_markdown
 
 ROOT = Path(__file__).parent.parent.parent
 ENTRY = re.compile(r"^::: (\S+)(?:\n(?: .*)?)*", re.M)
@@ -122,8 +122,7 @@ def entry_text(path: str) -> str:
     found = _package()[path.removeprefix("memcirc.")]
     found = found.final_target if found.is_alias else found
     text = in_markdown(found.docstring.value if found.docstring else "", linked=False)
-    members = [f"- `{m.name}: {m.annotation}`" for m in found.members.values() if m.is_attribute and m.annotation]
-    fields = "\n".join(members) if found.is_class else ""
+    fields = fields_table(found) if found.is_class else ""
     signature = f"```python\n{_signature(found)}\n```"
     return f"### {path}\n\n" + "\n\n".join(part for part in (signature, text, fields) if part) + "\n\n"
 

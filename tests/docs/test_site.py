@@ -68,6 +68,17 @@ def test_a_public_name_is_in_the_reference_and_in_its_copy(site: Path, name: str
     assert ":::" not in copy
 
 
+def test_the_fields_of_records_are_in_the_reference_with_their_defaults_and_help(site: Path) -> None:
+    copy = (site / "api.md").read_text(encoding="utf-8")
+    for row in (
+        "| `threshold` | `float` | `0.75` | lowest score of a memorized passage |",
+        "| `n_random` | `int` | `100` | random circuits of the same size, of each kind |",
+        "| `lift` | <code>float &#124; None</code> | `None` |  |",
+        "| `per_example` | `bool` |  |  |",
+    ):
+        assert row in copy, row
+
+
 def test_no_role_of_sphinx_is_left_in_the_reference(site: Path) -> None:
     for name in ("api.html", "api.md"):
         assert not re.search(r":(func|class|mod|meth|attr|data):", (site / name).read_text(encoding="utf-8"))
