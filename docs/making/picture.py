@@ -37,14 +37,14 @@ def numbers(run: memcirc.Run) -> dict[str, Any]:
                     "pairs": row.n_pairs,
                     "direction": row.direction,
                     "faithfulness": round(row.faithfulness, 2),
-                    "interval": [round(row.low, 2), round(row.high, 2)],
+                    "interval": _rounded(row.low, row.high),
                     "connected_q95": round(chance[row.mode, "connected"].q95, 2),
                 }
     added = {
         row.text: {
             "passages": row.n_passages,
             "added": round(row.added, 2),
-            "interval": [round(row.low, 2), round(row.high, 2)],
+            "interval": _rounded(row.low, row.high),
             "random": round(row.random_added, 2),
             "random_q95": round(row.random_q95, 2),
         }
@@ -53,6 +53,11 @@ def numbers(run: memcirc.Run) -> dict[str, Any]:
     }
     graph = run.edge_scores("learned").graph
     return {"graph_edges": graph.n_edges, "circuits": found, "taken_out": {text: added[text] for text in TEXTS}}
+
+
+def _rounded(*numbers: float | None) -> list[float | None]:
+    """To two digits; where a bootstrap had too few documents there is no interval."""
+    return [None if number is None else round(number, 2) for number in numbers]
 
 
 @styled
@@ -105,12 +110,12 @@ def _draw(axes: Any, run: memcirc.Run) -> None:
     axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=8, labelcolor=MUTED)
 
 
-def main(run_dir: str) -> None:
+def main(run_dir: str, folder: Path = ASSETS) -> None:
     run = memcirc.Run(run_dir)
     told = numbers(run)
-    (ASSETS / "demo.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / "demo.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     text = svg(picture(run, told)).replace("<svg ", '<svg style="background:#fff" ', 1)
-    (ASSETS / "demo.svg").write_text(text + "\n", encoding="utf-8")
+    (folder / "demo.svg").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ command is one that the real parser, the Makefile or the folders know, and those
 
 import os
 import re
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -14,6 +15,8 @@ import yaml
 from memcirc.artifacts import read_json
 from memcirc.cli import main, parser
 from memcirc.demo import Demo
+from memcirc.interventions import MODES
+from memcirc.run.reading import Run
 from tests.docs.blocks import PAGES, ROOT, blocks, commands, named
 
 READERS = ("export", "report", "doctor")
@@ -31,7 +34,7 @@ def demo_folder(miniature: Demo, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "--model_name", f"{place}/model", "--twin_name", f"{place}/twin", "--dataset", f"{place}/corpus.jsonl",
         "--prompt_tokens", "16", "--generation_tokens", "12", "--threshold", "0.6", "--low_threshold", "0.3",
         "--random_circuits", "10", "--curve_points", "5", "--resamples", "100", "--device", "cpu",
-        "--checks", "faithfulness,curve,random",
+        "--checks", "faithfulness,curve,random,removal",
     ]  # fmt: skip
     here = Path.cwd()
     os.chdir(folder)
@@ -117,6 +120,18 @@ def test_commands_that_only_read_a_run_do(capsys: pytest.CaptureFixture[str]) ->
     assert {words[0] for words in ready} >= {"report", "export"}
     for words in sorted(ready):
         assert main(list(words)) == 0, (words, capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("at_the_readers")
+def test_the_readmes_picture_is_made_of_a_run(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "making" / "picture.py"))
+    script["main"]("runs/demo", tmp_path)
+    told = read_json(tmp_path / "demo.json")
+    assert told["circuits"].keys() == {f"{task}, {mode}" for task in Run("runs/demo").tasks for mode in MODES}
+    assert told["taken_out"]["memorized"]["passages"] > 0
+    assert (
+        f"The necessary circuit: {told['circuits']['learned, edge']['edges']} of" in (tmp_path / "demo.svg").read_text()
+    )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "json") + blocks(page, "yaml")], ids=named)

@@ -65,6 +65,7 @@ def test_a_public_name_is_in_the_reference_and_in_its_copy(site: Path, name: str
     assert f'id="memcirc.{name}"' in (site / "api.html").read_text(encoding="utf-8")
     copy = (site / "api.md").read_text(encoding="utf-8")
     assert f"### memcirc.{name}\n" in copy
+    assert "\n::: " not in copy
     assert ":::" not in copy
 
 
