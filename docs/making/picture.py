@@ -52,7 +52,11 @@ def numbers(run: memcirc.Run) -> dict[str, Any]:
         if row.mode == "edge" and row.text in TEXTS
     }
     graph = run.edge_scores("learned").graph
-    return {"graph_edges": graph.n_edges, "circuits": found, "taken_out": {text: added[text] for text in TEXTS}}
+    return {
+        "graph_edges": graph.n_edges,
+        "circuits": found,
+        "taken_out": {text: added[text] for text in TEXTS if text in added},
+    }
 
 
 def _rounded(*numbers: float | None) -> list[float | None]:
@@ -66,8 +70,7 @@ def picture(run: memcirc.Run, told: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(9.2, 3.5), layout=ConstrainedLayoutEngine(w_pad=0.15))
     drawn, bars = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _draw(drawn, run)
-    for place, text in enumerate(TEXTS):
-        row = told["taken_out"][text]
+    for place, row in enumerate(told["taken_out"].values()):
         error = [[row["added"] - row["interval"][0]], [row["interval"][1] - row["added"]]]
         bars.bar(place - 0.2, row["added"], 0.38, color=FOUND, yerr=error, ecolor=INK, capsize=2)
         bars.bar(place + 0.2, row["random"], 0.38, color=CHANCE)
@@ -76,7 +79,7 @@ def picture(run: memcirc.Run, told: dict[str, Any]) -> Figure:
     edges = told["circuits"]["learned, edge"]["edges"]
     bars.bar(0, 0, color=FOUND, label=f"without the {edges} edges")
     bars.bar(0, 0, color=CHANCE, label=f"without {edges} random edges\n(line: their 95th percentile)")
-    bars.set_xticks(range(len(TEXTS)), [SAID[text] for text in TEXTS], fontsize=7.5)
+    bars.set_xticks(range(len(told["taken_out"])), [SAID[text] for text in told["taken_out"]], fontsize=7.5)
     bars.set(ylabel="added loss, nats a token", title="What taking it out adds")
     bars.legend(frameon=False, fontsize=8)
     return figure
