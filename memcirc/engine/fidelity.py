@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import final_normed
 from memcirc.decoder.weights import Weights
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.circuits import Ready
 from memcirc.engine.frame import Frame
 from memcirc.engine.masked import forward
 from memcirc.engine.masked_backward import backward
-from memcirc.engine.objective import all_logits, objective_values
+from memcirc.engine.objective import compared_logits, objective_values
 from memcirc.engine.plain import plain_run
 from memcirc.engine.prepared import prepare
 from memcirc.engine.request import Request
@@ -48,9 +47,7 @@ class Distance:
     def model(self, batch: EngineBatch, embed: Tensor) -> Itself:
         """The model's own run."""
         final = plain_run(batch, embed).residuals.final
-        logits = (
-            all_logits(self.weights, final_normed(self.weights, final))[:, 0, 0] if self.objective.compares else None
-        )
+        logits = compared_logits(self.weights, final) if self.objective.compares else None
         return Itself(objective_values(self.weights, batch.frame, final, self.objective, logits)[0], logits)
 
     def __call__(

@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import final_normed
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.masked import forward
 from memcirc.engine.masked_backward import backward
-from memcirc.engine.objective import all_logits, objective_values
+from memcirc.engine.objective import compared_logits, loss_gradient
 from memcirc.engine.plain import plain_run
 from memcirc.engine.prepared import prepare
 from memcirc.engine.request import Request
@@ -38,13 +37,9 @@ def masked_slopes(request: Request, masks: Float[Tensor, "points n_edges"]) -> F
             ready = prepared.ready(i)
             batch, reference = EngineBatch(weights, ready.frame, ready.prefix, prepared.workspace), None
             if objective.compares:
-                itself = plain_run(batch, ready.embed).residuals.final
-                reference = all_logits(weights, final_normed(weights, itself))[:, 0, 0]
+                reference = compared_logits(weights, plain_run(batch, ready.embed).residuals.final)
             for mask in masks:
                 tape = forward(batch, ready.embed, ready.values, weights.graph.to_matrix(mask[None]))
-                with torch.enable_grad():
-                    final = tape.final.detach().requires_grad_(True)
-                    value = objective_values(weights, ready.frame, final, objective, reference).sum()
-                    (gradient,) = torch.autograd.grad(value, final)
+                gradient = -loss_gradient(weights, ready.frame, tape.final, objective, reference)
                 total += weights.graph.from_matrix(backward(batch, tape, gradient).masks)[0]
         return total / len(request.pairs)

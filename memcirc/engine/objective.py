@@ -30,6 +30,13 @@ def answer_logits(
     return weights.read_out(logits)
 
 
+def compared_logits(
+    weights: Weights, final: Float[Tensor, "batch variant step d_model"]
+) -> Float[Tensor, "batch d_vocab"]:
+    """What an objective compares with: the logits of the model's own run, given by its final residual."""
+    return all_logits(weights, final_normed(weights, final))[:, 0, 0]
+
+
 def objective_values(
     weights: Weights,
     frame: Frame,

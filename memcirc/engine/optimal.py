@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import final_normed, head_outputs
+from memcirc.decoder.block import head_outputs
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.adam import Adam
@@ -30,7 +30,7 @@ from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import frames
 from memcirc.engine.masked import forward
 from memcirc.engine.masked_backward import backward
-from memcirc.engine.objective import all_logits, objective_values
+from memcirc.engine.objective import compared_logits, objective_values
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import plain_run
 from memcirc.engine.values import Means, embedding, mean_values
@@ -79,7 +79,7 @@ def slope(
     """The mean loss of a batch of prompts, given by their embeddings, and its gradient at the constants."""
     weights, graph = batch.weights, batch.weights.graph
     itself = plain_run(batch, embed).residuals.final
-    reference = all_logits(weights, final_normed(weights, itself))[:, 0, 0]
+    reference = compared_logits(weights, itself)
     tape = forward(batch, embed, mean_values(weights, batch.frame, constants), kept)
     with torch.enable_grad():
         final = tape.final.detach().requires_grad_(True)

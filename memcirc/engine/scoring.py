@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import final_normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ablation_values
 from memcirc.engine.backward import backward
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.frame import Frame, batch_bytes, frames, pattern_bytes
-from memcirc.engine.objective import all_logits, loss_gradient
+from memcirc.engine.objective import compared_logits, loss_gradient
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import plain_run, prefix_pass
 from memcirc.engine.request import Request
@@ -125,7 +124,7 @@ class Scoring:
             compared = None
             if self.objective.compares:
                 run = plain_run(batch, embed)
-                compared = all_logits(weights, final_normed(weights, run.residuals.final))[:, 0, 0]
+                compared = compared_logits(weights, run.residuals.final)
             yield ScoredBatch(batch, values, embed, self.objective, compared, scores)
             if self._per_example:
                 self._rows[frame.index] = weights.graph.from_matrix(scores)

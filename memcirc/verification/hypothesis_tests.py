@@ -14,6 +14,7 @@ Hypothesis in LLMs"); :mod:`memcirc.verification.hypotheses` says what they are 
 
 import math
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from scipy.stats import binom, binomtest
@@ -41,13 +42,18 @@ def sign_test(wins: int, losses: int) -> float:
     return float(binomtest(wins, n).pvalue)
 
 
+def fewest_for_margin_test(margin: float = MARGIN, level: float = LEVEL) -> int:
+    """The smallest n whose most extreme outcome reaches the level."""
+    return next(n for n in count(1) if (0.5 + margin) ** n + (0.5 - margin) ** n <= level)
+
+
 def margin_test(wins: int, losses: int, margin: float = MARGIN) -> float:
     """Exact p-value of the untied comparisons where neither side's winning more often by the margin counts.
 
     Raises:
         ValueError: too few untied comparisons to reach 5 %.
     """
-    n, fewest = wins + losses, math.ceil(math.log(LEVEL) / math.log(0.5 + margin))
+    n, fewest = wins + losses, fewest_for_margin_test(margin)
     if n < fewest:
         raise ValueError(
             f"{n} groups on which the two differ; a test with a margin of {margin:g} needs at least {fewest}"

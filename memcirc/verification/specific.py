@@ -143,12 +143,14 @@ def specific(subject: Subject) -> list[SpecificSearch]:
 
 
 def _samples(passages: Passages) -> tuple[_Sample, _Sample, _Sample]:
-    """What edges are scored on, what circuits are chosen on, and what is reported."""
-    kinds = {"near": passages.near, "ordinary": passages.ordinary}
+    """What edges are scored on, what circuits are chosen on, and what is reported: no passage is in two of them."""
+    near = {tuple(ids) for ids in passages.near.tolist()}
+    apart = [tuple(ids) not in near for ids in passages.ordinary.tolist()]
+    kinds = {"near": passages.near, "ordinary": passages.ordinary[apart]}
     kinds = {name: ids for name, ids in kinds.items() if len(ids) >= FEWEST}
     if len(passages.seen) < 2 or "ordinary" not in kinds:
         raise ValueError(
-            f"{len(passages.seen)} memorized passages of other documents and {len(passages.ordinary)} ordinary ones; 2 "
+            f"{len(passages.seen)} memorized passages of other documents and {sum(apart)} ordinary ones; 2 "
             f"and {FEWEST} are needed, to score edges, to choose a circuit and to measure it"
         )
     memorized = (

@@ -7,6 +7,7 @@ from scipy.stats import binom, binomtest
 from memcirc.verification.hypothesis_tests import (
     exceedance_test,
     fewest_for_exceedance,
+    fewest_for_margin_test,
     fewest_for_sign_test,
     holm,
     hsic,
@@ -42,8 +43,14 @@ def test_the_margin_test_by_hand() -> None:
     assert margin_test(8, 0) == margin_test(0, 8) == pytest.approx(0.6**8 + 0.4**8)
     assert margin_test(7, 7) == 1
     assert margin_test(12, 3) > sign_test(12, 3)
-    with pytest.raises(ValueError, match=r"5 groups on which the two differ; a test with a margin of 0.1 needs at le"):
-        margin_test(5, 0)
+
+
+def test_a_margin_test_of_too_few_groups_to_reject_is_refused() -> None:
+    """.6^6 + .4^6 = .0508, .6^7 + .4^7 = .0296."""
+    assert fewest_for_margin_test() == 7
+    assert margin_test(7, 0) <= 0.05
+    with pytest.raises(ValueError, match=r"6 groups on which the two differ; a test with a margin of 0.1 needs at lea"):
+        margin_test(6, 0)
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.56, 0.6])

@@ -9,7 +9,7 @@ import torch
 
 from memcirc.circuits.losses import losses
 from memcirc.report.checks.specific import VIEW
-from memcirc.verification.specific import SpecificSearch, specific
+from memcirc.verification.specific import SpecificSearch, _samples, specific
 from memcirc.verification.specificity import WAY
 from tests.models import D_VOCAB
 from tests.report.records import evidence, record
@@ -32,7 +32,7 @@ def test_what_is_told_was_measured_on_passages_that_nothing_was_chosen_on() -> N
     assert (row.n_memorized, row.n_other, row.at_least, row.at_most) == (5, 2 if row.text == "near" else 3, 1e-3, 0.0)
     assert row.met == (row.chosen_memorized >= row.at_least and row.chosen_other <= row.at_most)
     assert row.circuits >= len(row.tradeoff) > 0
-    changed = with_text(memorized=text(5, 20), near=_last_third(text(6, 12)), ordinary=_last_third(text(9, 13)))
+    changed = with_text(memorized=text(5, 20), near=_last_third(text(6, 12), 21), ordinary=_last_third(text(9, 13), 22))
     (other,) = specific(subject(passages=changed, settings=told))
     chosen = ("met", "n_edges", "weight", "chosen_memorized", "chosen_other", "tradeoff", "circuits", "overlap")
     assert all(getattr(row, name) == getattr(other, name) for name in chosen)
@@ -40,10 +40,10 @@ def test_what_is_told_was_measured_on_passages_that_nothing_was_chosen_on() -> N
     assert row.other != other.other
 
 
-def _last_third(ids: np.ndarray) -> np.ndarray:
+def _last_third(ids: np.ndarray, seed: int) -> np.ndarray:
     """The same text with other tokens in what is reported on."""
     ids = ids.copy()
-    ids[2::3] = text(len(ids[2::3]), 21)
+    ids[2::3] = text(len(ids[2::3]), seed)
     return ids
 
 
@@ -83,3 +83,16 @@ def test_the_page_says_whether_there_is_one(given: dict[str, Any], holds: bool, 
     assert found.holds is holds
     assert said in found.text
     assert [plot.name for plot in VIEW.figures(evidence(row))] == ["tradeoff"]
+
+
+def test_no_passage_is_in_two_samples() -> None:
+    """A passage like a memorized one may be drawn as ordinary text too; it is then left out of the latter."""
+    near, ordinary = text(6, 12), text(9, 13)
+    drawn = with_text(near=near, ordinary=np.concatenate([near[:4], ordinary]))
+    samples = _samples(drawn)
+    prompts = [
+        [pair.clean_ids + pair.answer_sequence_ids for kind in (part.memorized, *part.others) for pair in kind.pairs]
+        for part in samples
+    ]
+    everything = [tuple(ids) for part in prompts for ids in part]
+    assert len(everything) == len(set(everything)) == 5 + 6 + 6 + 9

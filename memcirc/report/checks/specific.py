@@ -19,17 +19,18 @@ def tradeoff(rows: Sequence[SpecificSearch]) -> Figure:
         for row in some:
             other, memorized = ([each[name] for each in row.tradeoff] for name in ("other", "memorized"))
             top = max((*memorized, row.at_least)) * 1.05
-            axes.axhspan(row.at_least, top, xmax=1, color=FOUND, alpha=0.06, linewidth=0)
+            axes.fill_between([0, row.at_most], row.at_least, top, color=FOUND, alpha=0.15, linewidth=0, label="wanted")
             axes.plot([0, top], [0, top], color=MUTED, linewidth=0.8, linestyle=":", label="both alike")
             axes.plot(other, memorized, color=FOUND, marker="o", markersize=3, label="no circuit measured is better")
             axes.axvline(
                 row.at_most, color=CHANCE, linewidth=0.8, linestyle="--", label="most that other text may lose"
             )
             axes.axhline(row.at_least, color=INK, linewidth=0.8, linestyle="--", label="least for memorized passages")
-            axes.plot([row.chosen_other], [row.chosen_memorized], color=INK, marker="s", markersize=5, linestyle="")
+            closest = {"marker": "s", "markersize": 5, "linestyle": "", "label": "closest to what is wanted"}
+            axes.plot([row.chosen_other], [row.chosen_memorized], color=INK, **closest)
         axes.set(title=mode, xlabel="added to other text, nats a token")
     figure.axes[0].set_ylabel("added to memorized passages")
-    figure.axes[0].legend(frameon=False, fontsize=7, loc="lower right")
+    figure.axes[0].legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.1), ncols=2)
     return figure
 
 
@@ -82,7 +83,7 @@ TABLES = (
 )  # fmt: skip
 CAPTION = (
     "What taking circuits out adds to memorized passages, and to the other text that is harmed most, of those that no "
-    "circuit measured beats in both (square: the closest to what was asked). A specific circuit lies left of the "
-    "dashed upright line and above the level one; on the dotted line both kinds of text lose alike."
+    "circuit measured beats in both. A specific circuit lies in the shaded strip, left of the dashed upright line and "
+    "above the level one; on the dotted line both kinds of text lose alike."
 )
 VIEW = View(TABLES, one_plot(SpecificSearch, "tradeoff", tradeoff, CAPTION), _findings)
