@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from memcirc.attribution.methods import METHODS as ALL_METHODS
 from memcirc.report.drawing import draw, in_page_colours
-from memcirc.report.figures import INK, heat_maps, panels
+from memcirc.report.figures import INK, heat_maps, panels, styled
 from memcirc.report.papers import METHODS, cited, methods, paper_section
+from memcirc.report.plotting import Figure
 from memcirc.report.references import REFERENCES
 from memcirc.report.tables import csv_table, escaped, latex_table
 from tests.report.records import evidence
@@ -70,9 +71,15 @@ def test_the_files_of_a_page_are_there_under_the_names_that_it_links(finished_ru
     assert "@misc{miller2024transformer" in text
 
 
-def test_a_pdf_embeds_its_fonts_and_keeps_its_text(tmp_path: Path) -> None:
+@styled
+def titled() -> Figure:
     figure, (axes,) = panels(1)
     axes.set_title("a title")
+    return figure
+
+
+def test_a_pdf_embeds_its_fonts_and_keeps_its_text(tmp_path: Path) -> None:
+    figure = titled()
     drawing = draw(tmp_path, "one", figure, "")
     content = (tmp_path / "figures" / "one.pdf").read_bytes()
     assert b"/FontFile2" in content
