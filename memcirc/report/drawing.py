@@ -6,10 +6,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from memcirc.artifacts import write_bytes, write_text
-from memcirc.report.figures import INK, MUTED, pdf, svg
+from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, pdf, svg
 from memcirc.report.plotting import Figure
 
-PAGE_COLOURS = {INK: "ink", MUTED: "muted"}
+PAGE_COLOURS = {INK: "ink", MUTED: "muted", FOUND: "found", CHANCE: "chance"}
 
 
 @dataclass(frozen=True)

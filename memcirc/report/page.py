@@ -15,7 +15,7 @@ from memcirc.report.corpus import corpus_sections, divergence_histogram, recited
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.evidence import Evidence
 from memcirc.report.explorer import sheets_of
-from memcirc.report.files import RunFiles, TaskFiles
+from memcirc.report.files import RECITED, TRANSFER, RunFiles, TaskFiles
 from memcirc.report.papers import paper_section
 from memcirc.report.sections import EVERYTHING, Contrast, Finding, Section, TableBlock, write_page
 from memcirc.report.tasks import words_of
@@ -47,9 +47,13 @@ def write_report(files: RunFiles, out: Path) -> Path:
     sections += [task_section(found[task], read_json(files.tasks[task].pairs), out) for task in found]
     sections += [transfer_section(files.transfer, out)] if files.transfer else []
     sections += [_ground_truth(files.ground_truth)] if files.ground_truth else []
-    missing = [f"Missing: task {task} was not run, {reason}." for task, reason in files.absent.items()]
-    parts = {"how much is recited": files.scores, "transfer between tasks": files.transfer}
-    missing += [f"Missing: {what} was not measured." for what, path in parts.items() if path is None]
+    missing = [f"Missing: task {task}: {reason}." for task, reason in files.absent.items()]
+    parts = {RECITED: files.scores, TRANSFER: files.transfer}
+    for what, path in parts.items():
+        if what in files.unread:
+            missing.append(f"Missing: {what}: {files.unread[what]}.")
+        elif path is None:
+            missing.append(f"Missing: {what} was not measured.")
     return write_page(
         out,
         question(model, data),

@@ -146,6 +146,8 @@ def report_run(run_dir: Path, out: Path | None) -> None:
         out: the folder to write to; default: the run's ``report``. With one of its own the run is not written.
     """
     files = Run(run_dir).files()
+    for name, reason in {**{f"task {task}": why for task, why in files.absent.items()}, **files.unread}.items():
+        say(f"report: {name} is left out: {reason}")
     if out is not None:
         page = write_report(files, out)
     else:
