@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memcirc.circuits.runner import run_circuit as run_circuit
     from memcirc.decoder.families import supported_types as supported_types
     from memcirc.graph import graph_of as graph_of
-    from memcirc.interop.mib import load_circuit as load_circuit
+    from memcirc.interop.reading import load_circuit as load_circuit
     from memcirc.memorization.divergence import divergence_points as divergence_points
     from memcirc.memorization.scores import score as score
     from memcirc.models import load_model as load_model
@@ -55,7 +55,7 @@ _HOMES = {
     "patch_sweep": "memcirc.patching.sweep",
     "Sweep": "memcirc.patching.result",
     "Run": "memcirc.run.reading",
-    "load_circuit": "memcirc.interop.mib",
+    "load_circuit": "memcirc.interop.reading",
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.result",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from memcirc.commands import command_named
-from memcirc.interop.export import FORMATS
+from memcirc.interop.export import FORMATS, SUBMISSION
 from memcirc.options import add_options, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
 from memcirc.run.process import outlets, stoppable
@@ -105,10 +105,14 @@ def parser() -> argparse.ArgumentParser:
     )
     export = _command(commands, "export", "a circuit as a file that other programs read")
     _add_run(export)
-    export.add_argument("--format", required=True, metavar="{" + ",".join(FORMATS) + "}", help="which file")
+    export.add_argument(
+        "--format", required=True, metavar="{" + ",".join((SUBMISSION, *FORMATS)) + "}", help="which file"
+    )
     export.add_argument("--task", help="whose circuit (default: the run's first task)")
     export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
-    export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
+    export.add_argument(
+        "--out", type=Path, metavar="FILE", help="file (of a submission: folder) to write (default: in RUN/export/)"
+    )
     _add_studies(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")

@@ -24,7 +24,7 @@ from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.checkpoints import read_object
 from memcirc.circuit import Circuit
 from memcirc.corpus.windows import Windows, read_windows
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.interventions import MODES
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
