@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, metavar="FILE", help="file (of a submission: folder) to write (default: in RUN/export/)"
     )
+    _add_comparison(commands)
     _add_studies(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
@@ -127,6 +128,15 @@ def _command(commands: Any, name: str, text: str, run_dir: str = DEFAULT_RUN) ->
         help=f"directory of the run (default: {run_dir})",
     )  # fmt: skip
     return sub
+
+
+def _add_comparison(commands: Any) -> None:
+    """``memcirc compare RUN_A RUN_B``."""
+    text = "two runs side by side: configuration, data, circuits, numbers with their intervals"
+    compare = commands.add_parser("compare", help=text, description=text, allow_abbrev=False)
+    for name, metavar in (("first", "RUN_A"), ("second", "RUN_B")):
+        compare.add_argument(name, type=Path, metavar=metavar, help="directory of a run")
+    compare.add_argument("--json", action="store_true", help="as JSON, with all edges that one of them alone has")
 
 
 def _add_studies(commands: Any) -> None:

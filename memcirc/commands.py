@@ -137,6 +137,16 @@ def _export(options: dict[str, Any], argv: list[str]) -> None:
     print(export_circuit(_run_dir(options), options["format"], options["task"], options["mode"], options["out"]))
 
 
+def _compare(options: dict[str, Any], argv: list[str]) -> None:
+    import json
+
+    from memcirc.artifacts import finite
+    from memcirc.run.comparing import compare
+
+    found = compare(options["first"], options["second"])
+    print(json.dumps(finite(found.to_json()), indent=1, ensure_ascii=False) if options["json"] else found)
+
+
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run import manifest
     from memcirc.studies.command import run_study
@@ -166,6 +176,7 @@ COMMANDS: dict[str, Command] = {
     "verify": _verify,
     "report": _report,
     "export": _export,
+    "compare": _compare,
     "patch": _patch,
     "doctor": _doctor,
 }
