@@ -26,6 +26,7 @@ ROOMS = [
     ("memorization",),
     ("pairs",),
     ("circuit_file",),
+    ("published",),
     ("metrics", "circuit"),
     ("engine",),
     ("interop",),

@@ -107,12 +107,16 @@ def _texts(pair: Mapping[str, Any]) -> Sequence[str]:
     return [prompt + answer for prompt in prompts for answer in (answers or [""])]
 
 
+_WHOLE = re.compile(r"(?:~|[A-Za-z]:)?[\\/][^\n]*[^\n\\/]")
+_WITHIN = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?[\\/](?:[^\s:'\"\\/]+[\\/])+([^\s:'\"\\/]*)")
+
+
 def without_places(content: Any) -> Any:
-    """JSON-like content in which the path of a folder or file of this machine is its last part."""
+    """JSON-like content, not of a text's own, in which the path of a folder or file of a machine is its last part."""
     if isinstance(content, Mapping):
         return {key: without_places(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [without_places(value) for value in content]
     if not isinstance(content, str):
         return content
-    return re.sub(r"(?<![\w:/.])(?:~|[A-Za-z]:)?[\\/](?:[^\s:'\"\\/]+[\\/])+([^\s:'\"\\/]*)", r"\1", content)
+    return re.split(r"[\\/]", content)[-1] if _WHOLE.fullmatch(content) else _WITHIN.sub(r"\1", content)
