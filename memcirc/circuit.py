@@ -15,10 +15,11 @@ from memcirc.graph import Graph
 from memcirc.models import Model
 from memcirc.origin import check_fits
 from memcirc.published import published_circuit
+from memcirc.showing import Shown
 
 
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(Shown):
     """A set of edges by name (``input->a0.h1<q>``).
 
     ``origin`` says where it came from: method, objective, selection, data fingerprint, ...

@@ -20,12 +20,13 @@ from memcirc.graph import LOGITS, Graph, GraphShape, node_of
 from memcirc.interop.reading import read_circuit_file
 from memcirc.models import Model
 from memcirc.origin import check_fits
+from memcirc.showing import Shown
 
 HEADER = "memcirc"
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeScores:
+class EdgeScores(Shown):
     """Scores of all edges of a graph.
 
     ``values`` are in canonical order (the mean over pairs), ``per_example`` is there where it was asked for; ``origin``

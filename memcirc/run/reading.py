@@ -50,6 +50,9 @@ class Run:
     def __init__(self, path: str | Path, config: RunConfig | None = None) -> None:
         self.path, self._given = Path(path), config
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     @cached_property
     def config(self) -> RunConfig:
         """The run's configuration.

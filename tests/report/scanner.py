@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from memcirc.report.redaction import runs_of_words
+from memcirc.run.reading import Run
 
 
 def passages(run: Path) -> frozenset[tuple[str, ...]]:
-    """Every five words in a row of the texts that a run has scored."""
-    table = pq.read_table(run / "score" / "scores.parquet", columns=["prompt", "truth"])
-    texts = (a + b for a, b in zip(table["prompt"].to_pylist(), table["truth"].to_pylist(), strict=True))
-    return frozenset(words for text in texts for words in runs_of_words(text))
+    """Every five words in a row of a run's corpus."""
+    config = Run(run).config
+    lines = Path(config.located(config.prepare.dataset)).read_text(encoding="utf-8").splitlines()
+    return frozenset(words for line in lines for words in runs_of_words(json.loads(line)["text"]))
 
 
 def strings(content: object) -> Iterator[str]:
