@@ -41,6 +41,12 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file atomically."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; NaN and infinities become null."""
     write_text(path, json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -229,3 +235,8 @@ class StageFolder:
     def _name(self, place: int, path: Path) -> str:
         within = self.root is not None and path.is_relative_to(self.root)
         return str(path.relative_to(self.root)) if self.root and within else f"{place}: {path.name}"
+
+
+def slug(title: str) -> str:
+    """A title as part of a file's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
+    return "_".join("".join(c if c.isalnum() else " " for c in title.lower()).split())

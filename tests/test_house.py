@@ -16,7 +16,7 @@ ROOMS = [
     ("config", "statistics", "interventions", "study", "options", "artifacts", "showing"),
     ("work",),
     ("graph", "decoder"),
-    ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "mapped"),
+    ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "lens", "mapped"),
     ("pretrained", "examining"),
     ("models",),
     ("twins", "origin"),
@@ -199,7 +199,6 @@ WITHOUT_MIRROR = {
         "commands", "run/command", "run/config", "run/presets", "run/process"),
     "stages of a run: tests/run/test_pipeline.py, test_units.py and test_reading.py run them in turn": (
         "run/scoring", "run/stages", "run/transfer", "run/sizes", "work/executors"),
-    "verification in units: tests/run/test_verification_units.py does them in every way": ("verification/stage",),
     "the page: tests/report/test_report.py, test_verification.py and test_claims.py read what it says": (
         "report/figures", "report/page", "report/view", "report/corpus", "report/checks/specificity",
         "report/checks/curve", "report/checks/faithfulness", "report/checks/random", "report/checks/removal",

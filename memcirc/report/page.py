@@ -16,6 +16,7 @@ from memcirc.report.drawing import Drawing, draw
 from memcirc.report.evidence import Evidence
 from memcirc.report.explorer import sheets_of
 from memcirc.report.files import RunFiles, TaskFiles
+from memcirc.report.papers import paper_section
 from memcirc.report.sections import EVERYTHING, Contrast, Finding, Section, TableBlock, write_page
 from memcirc.report.tasks import words_of
 from memcirc.report.transfer import CLAIM, cells_of, transfer_section
@@ -54,7 +55,7 @@ def write_report(files: RunFiles, out: Path) -> Path:
         question(model, data),
         (*answer(recited(files.scores), list(found.values()), table), *missing),
         [finding for evidence in found.values() for finding in _unaligned(evidence)],
-        [*sections, _was_run(files)],
+        [*sections, *paper_section(list(found.values())), _was_run(files)],
         claims=table,
     )
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from memcirc.artifacts import write_text
+from memcirc.artifacts import slug, write_text
 from memcirc.report.claims import ClaimTable
 from memcirc.report.drawing import Drawing
 from memcirc.report.explorer import Sheet
 from memcirc.report.numbers import number
-from memcirc.report.tables import markdown_table
+from memcirc.report.tables import csv_table, latex_table, markdown_table
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class TableBlock:
     title: str = ""
     note: str = ""
     card: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The name of its files among those of its section."""
+        return slug(self.title or "numbers")
+
+    @property
+    def caption(self) -> str:
+        """Title, note and card, as one text."""
+        return " ".join(part for part in (f"{self.title}." if self.title else "", self.note, self.card) if part)
 
     @property
     def summary(self) -> str:
@@ -85,6 +95,11 @@ class Section:
     unfolds: str = ""
 
     @property
+    def stem(self) -> str:
+        """The first of the names of its tables' files."""
+        return slug(self.title.partition(":")[0])
+
+    @property
     def counts(self) -> str:
         """How many findings there are, and how many of them meet their threshold."""
         met, unmet = (sum(finding.holds is verdict for finding in self.findings) for verdict in (True, False))
@@ -115,7 +130,8 @@ def write_page(
     statement: Mapping[str, Any] | None = None,
     claims: ClaimTable | None = None,
 ) -> Path:
-    """Write ``out/report.html``, self-contained, and ``out/report.md``, and return the first's path.
+    """Write ``out/report.html``, self-contained, ``out/report.md``, and every table as ``out/tables/SECTION_TABLE.csv``
+    and ``.tex``; return the first's path.
 
     Args:
         findings: at the top; those of a section stand in it.
@@ -131,6 +147,11 @@ def write_page(
         "verdicts": {True: "met", False: "unmet", None: "open"},
         "sections": [*sections, *was_run],
     }
+    for section in sections:
+        for block in section.tables:
+            path = out / "tables" / f"{section.stem}_{block.stem}"
+            write_text(path.with_suffix(".csv"), csv_table(block.rows, block.columns))
+            write_text(path.with_suffix(".tex"), latex_table(block.rows, block.columns, block.caption))
     for name in ("report.html", "report.md"):
         write_text(out / name, environment().get_template(f"{name}.j2").render(content))
     return out / "report.html"

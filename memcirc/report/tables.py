@@ -1,9 +1,16 @@
-"""Rows of plain values as an aligned text table, or as Markdown."""
+"""Rows of plain values as an aligned text table, as Markdown, CSV or LaTeX."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memcirc.report.numbers import number
+
+SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    sign: f"\\{sign}" for sign in "&%$#_{}"
+}
+UNICODE = {"–": "--", "→": r"$\rightarrow$", "·": r"$\cdot$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$"}
 
 
 def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -26,3 +33,33 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) ->
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
     lines += [" | ".join(number(row.get(name)).replace("|", "\\|") for name in columns) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def csv_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """The table with all digits; a line of names first."""
+    room = io.StringIO()
+    writer = csv.DictWriter(room, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return room.getvalue()
+
+
+def latex_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], caption: str) -> str:
+    """The table as a float with ``booktabs`` rules."""
+    textual = [any(isinstance(row.get(name), str) for row in rows) for name in columns]
+    lines = [[name.replace("_", " ") for name in columns]]
+    lines += [[number(row.get(name)) for name in columns] for row in rows]
+    head, *body = (" & ".join(map(escaped, line)) + r" \\" for line in lines)
+    sides = "".join("l" if text else "r" for text in textual)
+    return "\n".join(
+        [
+            r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", rf"\caption{{{escaped(caption)}}}",
+            r"\end{table}", "",
+        ]
+    )  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX sets as it stands."""
+    return "".join(SPECIAL.get(sign, UNICODE.get(sign, sign)) for sign in text)

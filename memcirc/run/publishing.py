@@ -29,7 +29,7 @@ from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.result import Verification
 
 TAGS = ("memcirc", "circuits", "memorization", "mechanistic-interpretability")
-STALE = ("*/pairs.json", "*/pairs_redacted.json", "*/circuit*.json", "tables/*.json", "figures/*.svg")
+STALE = ("*/pairs.json", "*/pairs_redacted.json", "*/circuit*.json", "tables/*", "figures/*")
 """What an upload removes where the folder no longer has it: text above all."""
 COLUMNS = ("task", "mode", "ablation", "direction", "edges", "pairs", "faithfulness", "interval")
 

@@ -83,6 +83,6 @@ def _copy(path: Path, target: Path, change: Change) -> Path:
 
 def forget_tables(out: Path) -> None:
     """Remove the tables that an earlier page has left in its folder, with text in them where it had some."""
-    for kind in record_types():
-        for path in (out / "tables").glob(f"*_{kind}.json"):
-            path.unlink()
+    patterns = (*(f"*_{kind}.json" for kind in record_types()), "task_*.csv", "task_*.tex")
+    for path in [path for pattern in patterns for path in (out / "tables").glob(pattern)]:
+        path.unlink()

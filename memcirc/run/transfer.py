@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Unpack, runtime_checkable
 
+from memcirc.artifacts import slug
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
 from memcirc.models import Model
@@ -136,8 +137,3 @@ def usable_subsets(pairs: Pairs) -> list[str]:
             f"there are {dict(counts)}"
         )
     return usable
-
-
-def slug(subset: str) -> str:
-    """A subset's name as part of a folder's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
-    return "_".join("".join(c if c.isalnum() else " " for c in subset.lower()).split())

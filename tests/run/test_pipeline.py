@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from memcirc.artifacts import slug
 from memcirc.circuit import Circuit
 from memcirc.cli import INTERRUPTED, MISTAKE, main
 from memcirc.interop.reading import load_circuit
 from memcirc.pairs.file import load_pairs
 from memcirc.run.config import resolve, stored_config
-from memcirc.run.pipeline import Pipeline, slug
+from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run
 from memcirc.run.sizes import Runners, attributed
 from memcirc.run.verifying import work_list
