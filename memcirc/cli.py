@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from memcirc.commands import command_named
-from memcirc.interop.export import FORMATS
+from memcirc.interop.export import FORMATS, SUBMISSION
 from memcirc.options import add_options, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
 from memcirc.run.process import outlets, stoppable
@@ -103,12 +103,19 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the page (default: RUN/report); the run is then only read"
     )
+    report.add_argument("--redact", action="store_true", help="passages as hashes and lengths in all that is written")
     export = _command(commands, "export", "a circuit as a file that other programs read")
     _add_run(export)
-    export.add_argument("--format", required=True, metavar="{" + ",".join(FORMATS) + "}", help="which file")
+    export.add_argument(
+        "--format", required=True, metavar="{" + ",".join((SUBMISSION, *FORMATS)) + "}", help="which file"
+    )
     export.add_argument("--task", help="whose circuit (default: the run's first task)")
     export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
-    export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
+    export.add_argument(
+        "--out", type=Path, metavar="FILE", help="file (of a submission: folder) to write (default: in RUN/export/)"
+    )
+    _add_comparison(commands)
+    _add_publication(commands)
     _add_studies(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
@@ -123,6 +130,28 @@ def _command(commands: Any, name: str, text: str, run_dir: str = DEFAULT_RUN) ->
         help=f"directory of the run (default: {run_dir})",
     )  # fmt: skip
     return sub
+
+
+def _add_comparison(commands: Any) -> None:
+    """``memcirc compare RUN_A RUN_B``."""
+    text = "two runs side by side: configuration, data, circuits, numbers with their intervals"
+    compare = commands.add_parser("compare", help=text, description=text, allow_abbrev=False)
+    for name, metavar in (("first", "RUN_A"), ("second", "RUN_B")):
+        compare.add_argument(name, type=Path, metavar=metavar, help="directory of a run")
+    compare.add_argument("--json", action="store_true", help="as JSON, with all edges that one of them alone has")
+
+
+def _add_publication(commands: Any) -> None:
+    """``memcirc publish RUN OWNER/NAME``."""
+    text = "a run as a folder for others, without text unless it is asked for; --upload puts it on the hub"
+    publish = commands.add_parser("publish", help=text, description=text, allow_abbrev=False)
+    publish.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
+    publish.add_argument("name", metavar="OWNER/NAME", help="the repository of the hub that it is for")
+    publish.add_argument("--out", type=Path, metavar="DIR", help="the folder (default: RUN/published/OWNER--NAME)")
+    publish.add_argument("--with_text", action="store_true", help="with prompts, answers and token ids")
+    publish.add_argument("--redact", action="store_false", dest="with_text", help="without them, as by default")
+    publish.add_argument("--upload", action="store_true", help="put the folder on the hub")
+    publish.add_argument("--private", action="store_true", help="a repository that --upload makes is private")
 
 
 def _add_studies(commands: Any) -> None:

@@ -128,13 +128,31 @@ def _run_dir(options: dict[str, Any]) -> Path:
 def _report(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.command import report_run
 
-    report_run(_run_dir(options), options["out"])
+    report_run(_run_dir(options), options["out"], options["redact"])
 
 
 def _export(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.export import export_circuit
 
     print(export_circuit(_run_dir(options), options["format"], options["task"], options["mode"], options["out"]))
+
+
+def _publish(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.command import publish_run
+
+    publish_run(
+        options["run"], options["name"], options["out"], options["with_text"], options["upload"], options["private"]
+    )
+
+
+def _compare(options: dict[str, Any], argv: list[str]) -> None:
+    import json
+
+    from memcirc.artifacts import finite
+    from memcirc.run.comparing import compare
+
+    found = compare(options["first"], options["second"])
+    print(json.dumps(finite(found.to_json()), indent=1, ensure_ascii=False) if options["json"] else found)
 
 
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
@@ -166,6 +184,8 @@ COMMANDS: dict[str, Command] = {
     "verify": _verify,
     "report": _report,
     "export": _export,
+    "compare": _compare,
+    "publish": _publish,
     "patch": _patch,
     "doctor": _doctor,
 }

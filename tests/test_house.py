@@ -13,18 +13,20 @@ import memcirc
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    ("config", "statistics", "interventions", "study", "options", "artifacts"),
+    ("config", "statistics", "interventions", "study", "options", "artifacts", "showing"),
     ("work",),
     ("graph", "decoder"),
     ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "lens", "mapped"),
     ("pretrained", "examining"),
     ("models",),
-    ("twins",),
+    ("twins", "origin"),
     ("small_models",),
     ("demo",),
     ("corpus",),
     ("memorization",),
     ("pairs",),
+    ("circuit_file",),
+    ("published",),
     ("metrics", "circuit"),
     ("engine",),
     ("interop",),
@@ -146,6 +148,11 @@ def test_everything_the_tree_of_the_house_names_exists() -> None:
 @pytest.mark.parametrize("name", memcirc.__all__)
 def test_every_public_name_is_there_with_a_docstring(name: str) -> None:
     assert getattr(memcirc, name).__doc__
+
+
+def test_help_names_every_public_name() -> None:
+    words = set(re.findall(r"\w+", str(memcirc.__doc__)))
+    assert set(memcirc.__all__) <= words
 
 
 def test_the_public_names_are_imported_from_their_homes_where_types_are_checked() -> None:

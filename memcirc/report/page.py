@@ -184,7 +184,8 @@ def contrast(pair: Mapping[str, Any]) -> Contrast:
     """A pair of a file as text, with its whole answer where it has one."""
     clean, corrupt = pair.get("clean", ""), pair.get("corrupt", "")
     wrong = " / ".join(pair.get("wrong_answers", []))
-    shared = "".join(a for a, _ in takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False)))
+    begin_alike = takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False))
+    shared = pair["shared"] if "shared" in pair else "".join(a for a, _ in begin_alike)  # said where text is redacted
     about = [pair.get("subset", ""), pair.get("doc_id", "")]
     about += [f"{pair['copies']} copies"] if pair.get("copies") else []
     about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []

@@ -109,6 +109,18 @@ class Section:
 EVERYTHING = "Model, data, every option and version"
 
 
+def environment() -> Environment:
+    """The templates of pages, with how they write numbers and tables."""
+    found = Environment(
+        loader=PackageLoader("memcirc.report"),
+        autoescape=select_autoescape(("html.j2",)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"number": number, "markdown": markdown_table}
+    return found
+
+
 def write_page(
     out: Path,
     title: str,
@@ -126,13 +138,6 @@ def write_page(
         statement: what was run, as a last section.
         claims: the table that stands at the top beside the introduction.
     """
-    environment = Environment(
-        loader=PackageLoader("memcirc.report"),
-        autoescape=select_autoescape(("html.j2",)),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "markdown": markdown_table}
     was_run = [] if statement is None else [Section("What was run", facts={"": statement}, unfolds=EVERYTHING)]
     content = {
         "title": title,
@@ -148,5 +153,5 @@ def write_page(
             write_text(path.with_suffix(".csv"), csv_table(block.rows, block.columns))
             write_text(path.with_suffix(".tex"), latex_table(block.rows, block.columns, block.caption))
     for name in ("report.html", "report.md"):
-        write_text(out / name, environment.get_template(f"{name}.j2").render(content))
+        write_text(out / name, environment().get_template(f"{name}.j2").render(content))
     return out / "report.html"

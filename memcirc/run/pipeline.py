@@ -10,8 +10,10 @@ from memcirc.artifacts import slug, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
-from memcirc.interop.mib import ScoredCircuit, load_circuit, save_circuit
+from memcirc.interop.mib import ScoredCircuit, save_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.interventions import MODES
+from memcirc.origin import check_origin
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.make import configured_pairs
 from memcirc.pairs.record import Pairs, TooFewPairs
@@ -21,7 +23,6 @@ from memcirc.run.scoring import ScoringStages
 from memcirc.run.stages import Made, Units
 from memcirc.run.transfer import transfer_options, transfer_table
 from memcirc.run.verifying import given_files, merged, verification_units
-from memcirc.verification.origin import check_origin
 from memcirc.work.parts import Parts
 from memcirc.work.progress import say
 

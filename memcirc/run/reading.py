@@ -25,7 +25,7 @@ from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.checkpoints import read_object
 from memcirc.circuit import Circuit
 from memcirc.corpus.windows import Windows, read_windows
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.interventions import MODES
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
@@ -50,6 +50,9 @@ class Run:
 
     def __init__(self, path: str | Path, config: RunConfig | None = None) -> None:
         self.path, self._given = Path(path), config
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     @cached_property
     def config(self) -> RunConfig:

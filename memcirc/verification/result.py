@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 from memcirc.artifacts import finite
+from memcirc.config import LONGEST_REPR, cut
+from memcirc.showing import Shown
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.record import AnyRecord, OfPassages, Record
 
@@ -19,7 +21,7 @@ def record_types() -> Mapping[str, type[AnyRecord]]:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """Every number with what it was measured under.
 
     ``statement`` names model, data, split, circuit and seed; ``records`` are those of all checks, ``refused`` says
@@ -30,6 +32,13 @@ class Verification:
     statement: Mapping[str, Any]
     records: tuple[AnyRecord, ...] = ()
     refused: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ((key, len(self.of(record))) for key, record in record_types().items())
+        told = [f"{key} {n}" for key, n in counts if n]
+        told += [f"refused {len(self.refused)}"] * bool(self.refused)
+        told += [f"{key}={self.statement[key]!r}" for key in ("model", "n_pairs") if key in self.statement]
+        return f"Verification({cut(', '.join(told), LONGEST_REPR)})"
 
     def of(self, record: type[R]) -> tuple[R, ...]:
         """The records of a type, in the order in which they were measured."""

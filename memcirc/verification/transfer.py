@@ -15,9 +15,9 @@ from memcirc.config import shortened
 from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
+from memcirc.origin import check_origin
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.faithfulness import Measurement, measure
-from memcirc.verification.origin import check_origin
 from memcirc.verification.resampling import RESAMPLES
 
 

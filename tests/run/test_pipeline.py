@@ -12,7 +12,7 @@ import yaml
 from memcirc.artifacts import slug
 from memcirc.circuit import Circuit
 from memcirc.cli import INTERRUPTED, MISTAKE, main
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.pairs.file import load_pairs
 from memcirc.run.config import resolve, stored_config
 from memcirc.run.pipeline import Pipeline

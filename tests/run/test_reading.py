@@ -10,7 +10,7 @@ import pytest
 import memcirc
 from memcirc.artifacts import DONE, file_hash
 from memcirc.cli import MISTAKE, main
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.run.config import resolve
 from memcirc.run.reading import Run
 
