@@ -136,7 +136,7 @@ class ScoringStages:
         name = self.config.model.model_name
         stamp = tokenizer_stamp(self.config.located(name))
         settings = {"tokenizer": name, "tokenizer_files": stamp, **asdict(self.config.prepare)}
-        return self.stage("windows", {**settings, **self._corpus}, [], make) / "windows.parquet"
+        return self.stage("windows", {**settings, **self.corpus}, [], make) / "windows.parquet"
 
     @property
     def _tokenizer_source(self) -> str:
@@ -149,7 +149,7 @@ class ScoringStages:
         return self.config.located(self.config.prepare.dataset)
 
     @cached_property
-    def _corpus(self) -> dict[str, str]:
+    def corpus(self) -> dict[str, str]:
         """Hashes of a local corpus's files by name; where the corpus is gone, those with which windows were cut."""
         path = Path(self._dataset).expanduser()
         marker = StageFolder(self.run_dir / "windows").marker
