@@ -32,6 +32,7 @@ from memcirc.run.scoring import DATA_FILE
 from memcirc.statistics import normalised
 
 ROUNDING = 1e-9
+CLOCK = 0.006
 SHOWN_LEAKS = 5
 
 
@@ -225,14 +226,25 @@ def _arithmetic(run: Run, _: Sequence[str]) -> Checked:
     return Checked(len(rows), "faithfulness numbers from their ends", tuple(findings))
 
 
-def _versions(run: Run, _: Sequence[str]) -> Checked:
+def _versions(run: Run, stages: Sequence[str]) -> Checked:
     """What the last command ran with, beside what is installed; another version is told, and no finding: whether the
-    numbers hold under it is measured."""
+    numbers hold under it is measured. So are another device, and seconds that are not the marker's: an interrupted
+    command leaves none in the manifest.
+    """
     path = run.path / "manifest.json"
     if not path.is_file():
         return Checked(0, "", (f"{path} is not there: what the run was made with is not known",))
-    was, now = read_json(path)["versions"], installed()
+    content, now = read_json(path), installed()
+    was = content["versions"]
     differ = [f"{name} was {was.get(name)}, now {now[name]}" for name in now if was.get(name) != now[name]]
+    device = run.config.model.device
+    for stage, *_, found in runs_of_verifications(run):
+        if device not in ("auto", found.statement.get("device")):
+            differ.append(f"{stage} was measured on {found.statement.get('device')}, the configuration says {device}")
+    for stage, told in content["seconds"].items():
+        took = Marker.read(run.path / stage / DONE).seconds if stage in stages else told
+        if abs(took - told) > CLOCK:
+            differ.append(f"{stage} took {took} s by its marker, {told} s by {path.name}")
     return Checked(len(now), "packages", remark="; ".join(differ))
 
 
