@@ -75,7 +75,8 @@ class Model:
         """
         if isinstance(self.source, HookedTransformer):
             return self.source
-        return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
+        with torch.random.fork_rng(range(torch.cuda.device_count())):  # its parameters are drawn before they are set
+            return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
 
     @property
     def weights(self) -> Weights:
