@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from memcirc.commands import command_named
 from memcirc.interop.export import FORMATS, SUBMISSION
-from memcirc.options import add_options, whole_number
+from memcirc.options import add_options, finite_number, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
 from memcirc.run.process import outlets, stoppable
 from memcirc.studies.config import STUDIES
@@ -104,6 +104,15 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR", help="folder of the page (default: RUN/report); the run is then only read"
     )
     report.add_argument("--redact", action="store_true", help="passages as hashes and lengths in all that is written")
+    audit = _command(
+        commands, "audit", "does a finished run still hold? its files, splits, circuits and numbers, read only"
+    )
+    _add_run(audit)
+    audit.add_argument(
+        "--share", type=finite_number, default=0.1, metavar="X",
+        help="part of the faithfulness numbers that is measured again (default: 0.1; 0: none, no model is loaded)",
+    )  # fmt: skip
+    audit.add_argument("--seed", type=whole_number, default=0, metavar="N", help="draws them (default: 0)")
     export = _command(commands, "export", "a circuit as a file that other programs read")
     _add_run(export)
     export.add_argument(
@@ -167,7 +176,7 @@ def _add_studies(commands: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C, 143 when terminated,
-    1 where memory or disk end."""
+    1 where memory or disk end, or an audit has findings."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl when others use the cores
     arguments = list(sys.argv[1:] if argv is None else argv)
     with outlets(), stoppable() as arrived:
@@ -175,13 +184,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = vars(parser().parse_args(arguments))
             for name in ("run_dir", "run"):
                 _check_folder(name, options.get(name))
-            command_named(options.pop("command"))(options, ["memcirc", *arguments])
+            status = command_named(options.pop("command"))(options, ["memcirc", *arguments])
             sys.stdout.flush()
         except BaseException as error:
             status, line = _in_words(error, arrived)
             print(f"memcirc: {' '.join(line.split())}", file=sys.stderr)
             return status
-    return 0
+    return status or 0
 
 
 def _in_words(error: BaseException, arrived: Sequence[int]) -> tuple[int, str]:

@@ -76,7 +76,8 @@ class Model:
             return self.source
         from memcirc.architectures import hooked_twin  # TransformerLens comes with it
 
-        return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
+        with torch.random.fork_rng(range(torch.cuda.device_count())):  # its parameters are drawn before they are set
+            return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
 
     @property
     def weights(self) -> Weights:

@@ -11,7 +11,7 @@ from memcirc.artifacts import slug, write_text
 from memcirc.report.claims import ClaimTable
 from memcirc.report.drawing import Drawing
 from memcirc.report.explorer import Sheet
-from memcirc.report.numbers import number
+from memcirc.report.numbers import number, visible
 from memcirc.report.tables import csv_table, latex_table, markdown_table
 
 
@@ -114,6 +114,7 @@ def environment() -> Environment:
     found = Environment(
         loader=PackageLoader("memcirc.report"),
         autoescape=select_autoescape(("html.j2",)),
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )

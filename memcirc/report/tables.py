@@ -2,14 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memcirc.report.numbers import number
+from memcirc.report.numbers import number, visible
 
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     sign: f"\\{sign}" for sign in "&%$#_{}"
 }
+OBEYED = re.compile(r"[\\`*\[\]<>|]|(?<!\w)_|_(?!\w)")
+"""Signs that Markdown takes for more than themselves; an underscore within a word is none."""
 UNICODE = {"–": "--", "→": r"$\rightarrow$", "·": r"$\cdot$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$"}
 
 
@@ -31,8 +34,13 @@ def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str
 def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """A table in Markdown's pipe syntax."""
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
-    lines += [" | ".join(number(row.get(name)).replace("|", "\\|") for name in columns) for row in rows]
+    lines += [" | ".join(_in_markdown(number(row.get(name))) for name in columns) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def _in_markdown(text: str) -> str:
+    """Text that stays in its cell and means nothing to Markdown."""
+    return OBEYED.sub(r"\\\g<0>", visible(text).replace("\n", "\\n"))
 
 
 def csv_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -40,7 +48,7 @@ def csv_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     room = io.StringIO()
     writer = csv.DictWriter(room, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: visible(value) for name, value in row.items()} for row in rows)
     return room.getvalue()
 
 
@@ -62,4 +70,4 @@ def latex_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], capti
 
 def escaped(text: str) -> str:
     """Text that LaTeX sets as it stands."""
-    return "".join(SPECIAL.get(sign, UNICODE.get(sign, sign)) for sign in text)
+    return "".join(SPECIAL.get(sign, UNICODE.get(sign, sign)) for sign in visible(text).replace("\n", " "))

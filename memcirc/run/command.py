@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from memcirc.artifacts import content_hash, read_json, write_json
+from memcirc.artifacts import content_hash, read_json, sweep, write_json
 from memcirc.hub import upload
 from memcirc.options import build
 from memcirc.pairs.record import TooFewPairs
@@ -198,6 +198,7 @@ def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) ->
             config.save(run_dir)
         raise
     with turn(run_dir):
+        sweep(run_dir)
         if not keep_config:
             config.save(run_dir)
         manifest.record(run_dir, argv, config.sections, pipeline.device, pipeline.stages.seconds)

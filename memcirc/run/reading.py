@@ -36,8 +36,7 @@ from memcirc.verification.result import Verification
 ABSENT = "absent.json"
 COMMANDS = {"windows": "prepare", "points": "pairs", "transfer": "run"}
 SECTION_OF = {"windows": "prepare", "points": "pairs", "transfer": "verify"}
-PARTLY = ("points", "transfer")
-"""Stages made under a part of their section, or of several."""
+OF_THE_MODEL = ("model_name", "dtype", "revision", "twin_name", "twin_revision")
 SET_BY_THE_RUN = ("contrastive_mode",)
 
 
@@ -244,7 +243,10 @@ class Run:
         if kind == "discover":
             changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
         section, was = SECTION_OF.get(kind, kind), marker_in_our_words(stage, done.config)
-        if section in SECTIONS and kind not in PARTLY:
+        if "model_name" in was:
+            named = {key: was[key] for key in OF_THE_MODEL if key in was}
+            changed += differences(named, self.config.named_model)
+        if section in SECTIONS:
             config = self.config.of_task(task) if task else self.config
             asked = {"split_seed": config.pairs.split_seed, **asdict(getattr(config, section))}
             now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}

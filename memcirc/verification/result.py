@@ -70,10 +70,17 @@ class Verification(Shown):
         """The verification of a file.
 
         Raises:
-            ValueError: a record lacks a field, as in a file of another version.
+            ValueError: not a verification, or a record lacks a field, as in a file of another version.
         """
-        records = [record.from_json(row) for key, record in record_types().items() for row in content.get(key, ())]
-        return cls(content["statement"], tuple(records), tuple(content["refused"]))
+        if not isinstance(content, Mapping) or not isinstance(content.get("statement"), Mapping):
+            raise ValueError("not a verification: no 'statement' in it; verify the circuits anew")
+        listed = {key: content.get(key, []) for key in (*record_types(), "refused")}
+        for key, rows in listed.items():
+            kind = str if key == "refused" else Mapping
+            if not isinstance(rows, list | tuple) or not all(isinstance(row, kind) for row in rows):
+                raise ValueError(f"not a verification: {key!r} is no list of {kind.__name__}; verify the circuits anew")
+        records = [record.from_json(row) for key, record in record_types().items() for row in listed[key]]
+        return cls(content["statement"], tuple(records), tuple(listed["refused"]))
 
     def _card(self, record: AnyRecord) -> dict[str, Any]:
         told = self.statement
