@@ -26,13 +26,13 @@ from memcirc.engine.memory import Memory
 from memcirc.interventions import MODES
 from memcirc.models import Model
 from memcirc.options import build
+from memcirc.origin import check_origin
 from memcirc.pairs.record import Pairs, joined
 from memcirc.run.loading import run_model
 from memcirc.run.reading import Run, marker_in_our_words
 from memcirc.run.verifying import material_of, scores_of, work_list
 from memcirc.verification.config import VerifyConfig
 from memcirc.verification.faithfulness import Measurement
-from memcirc.verification.origin import check_origin
 from memcirc.verification.result import Verification
 from memcirc.verification.transfer import Cell, unseen
 
