@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo demo-real docs test check format lint types tests test-slow bench clean
+.PHONY: demo demo-real docs test check format lint types tests test-slow test-browser bench clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
@@ -39,6 +39,11 @@ tests: $(READY)
 test-slow: $(READY)
 	HYPOTHESIS_PROFILE=searching $(BIN)/pytest -m "slow or hypothesis"
 	$(BIN)/python -m tests.mutation
+
+# The pages in Debian's chromium, or another that CHROMIUM names.
+test-browser: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright axe-playwright-python
+	OMP_NUM_THREADS=2 $(BIN)/pytest tests/browser
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,8 @@
 """The full verification of a task by two Ray actors beside one: python -m benchmarks.executors RUN [--task branch]
 
 Both begin with nothing, in copies of a finished run, and take turns; counted is the whole stage, with the start of the
-actors (each imports the library and loads the model) and without that of Ray.
+actors (each imports the library and loads the model) and without that of Ray. It says something only where two cores
+are free for the two actors.
 """
 
 import argparse

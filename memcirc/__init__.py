@@ -1,6 +1,20 @@
 """memcirc finds and verifies the circuits by which a language model recites its training data.
 
-Importing it is cheap: a name is loaded when it is first used.
+    model = memcirc.load_model("EleutherAI/gpt-neo-125m")
+    memcirc.scan(model, texts)                                       # what of some texts is recited?
+    pairs = memcirc.load_pairs("pairs.json", model)                  # or make_pairs, from scores and divergence_points
+    train, validation, test = pairs.split()
+    scores = memcirc.attribute(model, train)                         # a score for every edge of the model
+    found = memcirc.find_minimal(model, validation, scores, mode="tree")
+    memcirc.verify(model, test, scores, circuit=found.circuit, mode="tree")
+
+Models: load_model, beside (a twin), graph_of, supported_types. Passages: scan, score, divergence_points. Pairs: Pair,
+Pairs, make_pairs, load_pairs. Attribution: attribute, EdgeScores, load_scores. Circuits: Circuit, load_circuit,
+circuit_runner, run_circuit, find_minimal. Verification: verify, Verification, passages_of, transfer, areas. Activation
+patching: patch_sweep, Sweep. A finished run of the ``memcirc`` command: Run.
+
+Records show themselves in a notebook. A caller's mistake is a ValueError, FileNotFoundError or TypeError of one line.
+Importing memcirc is cheap: a name is loaded when it is first used.
 """
 
 import importlib
@@ -16,8 +30,9 @@ if TYPE_CHECKING:
     from memcirc.circuits.runner import run_circuit as run_circuit
     from memcirc.decoder.families import supported_types as supported_types
     from memcirc.graph import graph_of as graph_of
-    from memcirc.interop.mib import load_circuit as load_circuit
+    from memcirc.interop.reading import load_circuit as load_circuit
     from memcirc.memorization.divergence import divergence_points as divergence_points
+    from memcirc.memorization.scan import scan as scan
     from memcirc.memorization.scores import score as score
     from memcirc.models import load_model as load_model
     from memcirc.pairs.file import load_pairs as load_pairs
@@ -40,6 +55,7 @@ _HOMES = {
     "graph_of": "memcirc.graph",
     "supported_types": "memcirc.decoder.families",
     "score": "memcirc.memorization.scores",
+    "scan": "memcirc.memorization.scan",
     "divergence_points": "memcirc.memorization.divergence",
     "make_pairs": "memcirc.pairs.make",
     "load_pairs": "memcirc.pairs.file",
@@ -55,7 +71,7 @@ _HOMES = {
     "patch_sweep": "memcirc.patching.sweep",
     "Sweep": "memcirc.patching.result",
     "Run": "memcirc.run.reading",
-    "load_circuit": "memcirc.interop.mib",
+    "load_circuit": "memcirc.interop.reading",
     "areas": "memcirc.verification.areas",
     "verify": "memcirc.verification.verify",
     "Verification": "memcirc.verification.result",

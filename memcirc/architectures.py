@@ -68,14 +68,6 @@ def hooked_facts(config: Any) -> dict[str, Any]:
     return _ARCHITECTURES[kind][0](config)
 
 
-def check_context(hooked: HookedTransformer, length: int) -> None:
-    """Raises ValueError for a prompt that is longer than what the hooked form computes as the model does."""
-    if length > hooked.cfg.n_ctx:
-        raise ValueError(
-            f"a prompt has {length} positions; TransformerLens' form of this model reads at most {hooked.cfg.n_ctx}"
-        )
-
-
 def _gpt2(config: Any) -> dict[str, Any]:
     if config.scale_attn_by_inverse_layer_idx:
         raise ValueError("gpt2 with scale_attn_by_inverse_layer_idx is not supported")

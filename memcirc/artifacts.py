@@ -35,10 +35,22 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left half-written in a folder; nobody may be writing there."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file atomically."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -129,7 +141,14 @@ class Marker:
         kinds: dict[str, Any] = {"config": dict, "inputs": dict, "outputs": dict, "seconds": (int, float)}
         if not isinstance(content, dict) or not all(isinstance(content.get(k), kind) for k, kind in kinds.items()):
             raise ValueError(f"{path}: not a stage's marker; one holds {', '.join(kinds)}")
+        hashes = [*content["inputs"].values(), *content["outputs"].values()]
+        if not all(isinstance(digest, str) for digest in hashes) or not _is_number(content.get("finished", 0)):
+            raise ValueError(f"{path}: not a stage's marker; its hashes are text, and finished is a number")
         return cls(**{name: content[name] for name in kinds}, finished=float(content.get("finished", 0)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _silently(line: str) -> None:
@@ -200,6 +219,7 @@ class StageFolder:
     def start(self) -> None:
         """Forget an earlier completion; outputs are replaced one by one when they are written."""
         self.path.mkdir(parents=True, exist_ok=True)
+        sweep(self.path)
         self.marker.unlink(missing_ok=True)
 
     def leave(self) -> None:
@@ -229,3 +249,8 @@ class StageFolder:
     def _name(self, place: int, path: Path) -> str:
         within = self.root is not None and path.is_relative_to(self.root)
         return str(path.relative_to(self.root)) if self.root and within else f"{place}: {path.name}"
+
+
+def slug(title: str) -> str:
+    """A title as part of a file's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
+    return "_".join("".join(c if c.isalnum() else " " for c in title.lower()).split())

@@ -167,6 +167,9 @@ def weight_files(folder: Path) -> list[Path]:
             if not isinstance(parts, dict) or not parts:
                 raise ValueError(f"{folder / index}: no 'weight_map' in it; an index of weights has one")
             files = [folder / str(name) for name in sorted({str(name) for name in parts.values()})]
+            outside = [str(name) for name in parts.values() if Path(str(name)).name != str(name)]
+            if outside:
+                raise ValueError(f"{folder / index} names {listed(set(outside))}, which is not in its folder")
             missing = [path.name for path in files if not path.is_file()]
             if missing:
                 raise FileNotFoundError(f"{folder / index} names {listed(missing)}, missing from the folder")

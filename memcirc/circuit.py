@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,14 @@ from torch import Tensor
 
 from memcirc.config import LONGEST_REPR, cut
 from memcirc.graph import Graph
+from memcirc.models import Model
+from memcirc.origin import check_fits
+from memcirc.published import published_circuit
+from memcirc.showing import Shown
 
 
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(Shown):
     """A set of edges by name (``input->a0.h1<q>``).
 
     ``origin`` says where it came from: method, objective, selection, data fingerprint, ...
@@ -38,6 +43,34 @@ class Circuit:
     def from_edges(cls, names: Iterable[str], **origin: Any) -> "Circuit":
         """A circuit of the given edge names; they are checked against a graph when it is run."""
         return cls(edge_names(names), origin)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        task: str | None = None,
+        mode: str | None = None,
+        *,
+        model: Model | None = None,
+        revision: str | None = None,
+    ) -> "Circuit":
+        """A circuit that ``memcirc publish`` has published.
+
+        Args:
+            name: a folder, or the name of a repository of the hub, OWNER/NAME.
+            task, mode: which of its circuits; default: the first.
+            model: the model that it is to be a circuit of.
+            revision: of a repository: a branch, tag or commit.
+
+        Raises:
+            FileNotFoundError: no such folder and no such repository, or one that holds no published circuits.
+            ValueError: no such task or mode in it, a file outside of it, or a circuit of another model than the one
+                given (which names both).
+        """
+        found = published_circuit(name, task, mode, revision)
+        if model is not None:
+            check_fits(model, found.graph, found.origin, f"{name}: a circuit")
+        return cls(found.edges, found.origin)
 
     def __len__(self) -> int:
         return len(self.edges)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from memcirc.commands import command_named
-from memcirc.interop.export import FORMATS
-from memcirc.options import add_options, whole_number
+from memcirc.interop.export import FORMATS, SUBMISSION
+from memcirc.options import add_options, finite_number, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
 from memcirc.run.process import outlets, stoppable
 from memcirc.studies.config import STUDIES
@@ -103,12 +103,28 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the page (default: RUN/report); the run is then only read"
     )
+    report.add_argument("--redact", action="store_true", help="passages as hashes and lengths in all that is written")
+    audit = _command(
+        commands, "audit", "does a finished run still hold? its files, splits, circuits and numbers, read only"
+    )
+    _add_run(audit)
+    audit.add_argument(
+        "--share", type=finite_number, default=0.1, metavar="X",
+        help="part of the faithfulness numbers that is measured again (default: 0.1; 0: none, no model is loaded)",
+    )  # fmt: skip
+    audit.add_argument("--seed", type=whole_number, default=0, metavar="N", help="draws them (default: 0)")
     export = _command(commands, "export", "a circuit as a file that other programs read")
     _add_run(export)
-    export.add_argument("--format", required=True, metavar="{" + ",".join(FORMATS) + "}", help="which file")
+    export.add_argument(
+        "--format", required=True, metavar="{" + ",".join((SUBMISSION, *FORMATS)) + "}", help="which file"
+    )
     export.add_argument("--task", help="whose circuit (default: the run's first task)")
     export.add_argument("--mode", metavar="{tree,edge}", help="of which mode (default: the run's own)")
-    export.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN/export/)")
+    export.add_argument(
+        "--out", type=Path, metavar="FILE", help="file (of a submission: folder) to write (default: in RUN/export/)"
+    )
+    _add_comparison(commands)
+    _add_publication(commands)
     _add_studies(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
@@ -125,6 +141,28 @@ def _command(commands: Any, name: str, text: str, run_dir: str = DEFAULT_RUN) ->
     return sub
 
 
+def _add_comparison(commands: Any) -> None:
+    """``memcirc compare RUN_A RUN_B``."""
+    text = "two runs side by side: configuration, data, circuits, numbers with their intervals"
+    compare = commands.add_parser("compare", help=text, description=text, allow_abbrev=False)
+    for name, metavar in (("first", "RUN_A"), ("second", "RUN_B")):
+        compare.add_argument(name, type=Path, metavar=metavar, help="directory of a run")
+    compare.add_argument("--json", action="store_true", help="as JSON, with all edges that one of them alone has")
+
+
+def _add_publication(commands: Any) -> None:
+    """``memcirc publish RUN OWNER/NAME``."""
+    text = "a run as a folder for others, without text unless it is asked for; --upload puts it on the hub"
+    publish = commands.add_parser("publish", help=text, description=text, allow_abbrev=False)
+    publish.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
+    publish.add_argument("name", metavar="OWNER/NAME", help="the repository of the hub that it is for")
+    publish.add_argument("--out", type=Path, metavar="DIR", help="the folder (default: RUN/published/OWNER--NAME)")
+    publish.add_argument("--with_text", action="store_true", help="with prompts, answers and token ids")
+    publish.add_argument("--redact", action="store_false", dest="with_text", help="without them, as by default")
+    publish.add_argument("--upload", action="store_true", help="put the folder on the hub")
+    publish.add_argument("--private", action="store_true", help="a repository that --upload makes is private")
+
+
 def _add_studies(commands: Any) -> None:
     """``memcirc patch STUDY``, its options from the studies' configurations."""
     text = "activation patching: studies that end with a page"
@@ -138,7 +176,7 @@ def _add_studies(commands: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C, 143 when terminated,
-    1 where memory or disk end."""
+    1 where memory or disk end, or an audit has findings."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl when others use the cores
     arguments = list(sys.argv[1:] if argv is None else argv)
     with outlets(), stoppable() as arrived:
@@ -146,13 +184,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = vars(parser().parse_args(arguments))
             for name in ("run_dir", "run"):
                 _check_folder(name, options.get(name))
-            command_named(options.pop("command"))(options, ["memcirc", *arguments])
+            status = command_named(options.pop("command"))(options, ["memcirc", *arguments])
             sys.stdout.flush()
         except BaseException as error:
             status, line = _in_words(error, arrived)
             print(f"memcirc: {' '.join(line.split())}", file=sys.stderr)
             return status
-    return 0
+    return status or 0
 
 
 def _in_words(error: BaseException, arrived: Sequence[int]) -> tuple[int, str]:

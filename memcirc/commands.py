@@ -20,8 +20,9 @@ OF_THE_DEMO = {"discover": {"refine": True}, "verify": {"checks": ",".join((*DEF
 """What the demo shows beyond what a run does unless told otherwise."""
 OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""
-Command = Callable[[dict[str, Any], list[str]], None]
-"""Given the options that were said, and the words of the command line for the manifest."""
+Command = Callable[[dict[str, Any], list[str]], int | None]
+"""Given the options that were said, and the words of the command line for the manifest; what it gives is the exit
+status, None for 0."""
 
 
 def command_named(name: str) -> Command:
@@ -128,13 +129,42 @@ def _run_dir(options: dict[str, Any]) -> Path:
 def _report(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.command import report_run
 
-    report_run(_run_dir(options), options["out"])
+    report_run(_run_dir(options), options["out"], options["redact"])
+
+
+def _audit(options: dict[str, Any], argv: list[str]) -> int:
+    from memcirc.report.tables import text_table
+    from memcirc.run.auditing import COLUMNS, audit
+
+    checked = audit(_run_dir(options), options["share"], options["seed"])
+    print(text_table([each.row(name) for name, each in checked.items()], COLUMNS))
+    findings = [f"{name}: {line}" for name, each in checked.items() for line in each.findings]
+    print("\n".join(findings) or "nothing was found that does not hold")
+    return 1 if findings else 0
 
 
 def _export(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run.export import export_circuit
 
     print(export_circuit(_run_dir(options), options["format"], options["task"], options["mode"], options["out"]))
+
+
+def _publish(options: dict[str, Any], argv: list[str]) -> None:
+    from memcirc.run.command import publish_run
+
+    publish_run(
+        options["run"], options["name"], options["out"], options["with_text"], options["upload"], options["private"]
+    )
+
+
+def _compare(options: dict[str, Any], argv: list[str]) -> None:
+    import json
+
+    from memcirc.artifacts import finite
+    from memcirc.run.comparing import compare
+
+    found = compare(options["first"], options["second"])
+    print(json.dumps(finite(found.to_json()), indent=1, ensure_ascii=False) if options["json"] else found)
 
 
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
@@ -165,7 +195,10 @@ COMMANDS: dict[str, Command] = {
     "run": partial(_stages, "run"),
     "verify": _verify,
     "report": _report,
+    "audit": _audit,
     "export": _export,
+    "compare": _compare,
+    "publish": _publish,
     "patch": _patch,
     "doctor": _doctor,
 }

@@ -1,13 +1,14 @@
 """Where a model computes, and in which precision, by name."""
 
 import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from transformer_lens import HookedTransformer
-from transformers import PreTrainedModel
+from torch import nn
 
-Module = TypeVar("Module", PreTrainedModel, HookedTransformer)
+from memcirc.lens import is_hooked
+
+Module = TypeVar("Module", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -39,6 +40,5 @@ def moved(model: Module, device: torch.device, dtype: torch.dtype | None, ours: 
     if weight.device == device and weight.dtype == dtype and not model.training:
         return model
     moved = model if ours else copy.deepcopy(model)
-    if isinstance(moved, HookedTransformer):
-        return moved.to(device, print_details=False).to(dtype, print_details=False).eval()
-    return moved.to(device=device, dtype=dtype).eval()
+    quiet: dict[str, Any] = {"print_details": False} if is_hooked(moved) else {}
+    return moved.to(device, **quiet).to(dtype, **quiet).eval()

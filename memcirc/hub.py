@@ -1,8 +1,10 @@
 """Is the Hugging Face hub there? Asked once, and briefly, before its client asks six times with pauses in between."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import (
+    HfApi,
     constants,
     get_hf_file_metadata,
     hf_hub_url,
@@ -68,6 +70,69 @@ def snapshot(name: str, revision: str) -> Path:
         if any(folder.glob(weights)):
             break
     return folder
+
+
+def part_of_snapshot(name: str, revision: str | None, file: str, patterns: Sequence[str]) -> Path:
+    """The folder with some files of a repository on the hub, fetched where it is not cached.
+
+    Args:
+        file: one that every such repository has.
+        patterns: of the files that are wanted.
+
+    Raises:
+        FileNotFoundError: neither a folder here, nor on the hub or cached; the reason is named.
+    """
+    try:
+        cached = only_cached(name, file)
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=constants.HF_HUB_CACHE,
+                allow_patterns=list(patterns),
+                local_files_only=cached,
+            )
+        )
+    except (FileNotFoundError, HfHubHTTPError) as error:
+        raise FileNotFoundError(
+            f"{name!r} is no folder here, and neither cached nor to be had from the hub ({in_one_line(error)})"
+        ) from None
+
+
+def upload(folder: Path, name: str, private: bool, mark: str, stale: Sequence[str]) -> None:
+    """Put a folder's files into a repository of the hub, which is made where there is none.
+
+    Args:
+        private: of a repository that is made here.
+        mark: a file that tells a repository of this kind from another, which is left alone.
+        stale: patterns of files that are removed there unless the folder has them.
+
+    Raises:
+        ValueError: a repository of something else; the hub does not take the files (the reason is named).
+    """
+    api = HfApi()
+    try:
+        api.create_repo(name, repo_type="model", private=private, exist_ok=True)
+        there = set(api.list_repo_files(name, repo_type="model")) - {".gitattributes", "README.md"}
+        if there and mark not in there:
+            raise ValueError(f"it holds {min(there)} and no {mark}, so it is of something else")
+        api.upload_folder(
+            folder_path=folder, repo_id=name, repo_type="model", commit_message="memcirc publish",
+            delete_patterns=list(stale),
+        )  # fmt: skip
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ValueError(f"{name!r}: not uploaded ({in_one_line(error)}); {folder} is ready for another try") from None
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for what is no OWNER/NAME of a repository."""
+    try:
+        hf_hub_url(name, "README.md")
+        named = name.count("/") == 1
+    except HFValidationError:
+        named = False
+    if not named:
+        raise ValueError(f"{name!r} is no name of a repository of the hub; accepted: OWNER/NAME")
 
 
 def cached_revision(name: str) -> str | None:

@@ -15,11 +15,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from transformer_lens import HookedTransformer
 from transformers import PreTrainedModel
 
 from memcirc.alignment import Alignment, on_any_prompts
-from memcirc.architectures import hooked_twin
 from memcirc.checkpoints import check_finite
 from memcirc.decoder.forward import logits
 from memcirc.decoder.from_hooked import read_hooked, refuse_unsupported
@@ -28,6 +26,7 @@ from memcirc.decoder.weights import Weights
 from memcirc.devices import moved, named_dtype, resolve_device
 from memcirc.hub import cached_revision, snapshot
 from memcirc.ids import Ids, id_rows
+from memcirc.lens import HookedTransformer, is_hooked
 from memcirc.pretrained import load_pretrained, load_tokenizer
 
 Made = TypeVar("Made")
@@ -73,9 +72,12 @@ class Model:
         Raises:
             ValueError: a model type that TransformerLens' converters, or ours around them, do not know.
         """
-        if isinstance(self.source, HookedTransformer):
+        if is_hooked(self.source):
             return self.source
-        return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
+        from memcirc.architectures import hooked_twin  # TransformerLens comes with it
+
+        with torch.random.fork_rng(range(torch.cuda.device_count())):  # its parameters are drawn before they are set
+            return self._made("hooked", partial(hooked_twin, self.source, self.grouped_kv))
 
     @property
     def weights(self) -> Weights:
@@ -102,7 +104,7 @@ class Model:
 
     def _read(self) -> Weights:
         with torch.inference_mode(False), torch.no_grad():  # the record outlives the caller's mode
-            if isinstance(self.source, HookedTransformer):
+            if is_hooked(self.source):
                 return read_hooked(self.source)
             return read_transformers(self.source, self.grouped_kv)
 
@@ -239,7 +241,7 @@ def load_model(
     """
     torch_dtype = named_dtype(dtype)
     torch_device = resolve_device(device)
-    if isinstance(source, HookedTransformer):
+    if is_hooked(source):
         hooked, name = moved(source, torch_device, torch_dtype), source.cfg.model_name or "custom"
         check_finite(name, hooked.named_parameters())
         refuse_unsupported(hooked.cfg)

@@ -9,9 +9,9 @@ from memcirc.attribution.attribute import attribute
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
 from memcirc.models import Model, load_model
+from memcirc.origin import check_origin
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.twins import beside, check_twin, exchanged
-from memcirc.verification.origin import check_origin
 from tests.decoder.families import loaded
 from tests.models import random_pairs, small_model
 

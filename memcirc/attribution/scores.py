@@ -17,12 +17,16 @@ from memcirc.artifacts import atomic
 from memcirc.attribution.selection import check_by, check_size, greedy_ranking, prefix_masks, ranking
 from memcirc.circuit import Circuit
 from memcirc.graph import LOGITS, Graph, GraphShape, node_of
+from memcirc.interop.reading import read_circuit_file
+from memcirc.models import Model
+from memcirc.origin import check_fits
+from memcirc.showing import Shown
 
 HEADER = "memcirc"
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeScores:
+class EdgeScores(Shown):
     """Scores of all edges of a graph.
 
     ``values`` are in canonical order (the mean over pairs), ``per_example`` is there where it was asked for; ``origin``
@@ -129,15 +133,39 @@ class Ranking:
         return prefix_masks(self.order, sizes)
 
 
-def load_scores(path: str | Path) -> EdgeScores:
-    """Read what :meth:`EdgeScores.save` wrote.
+def load_scores(path: str | Path, model: Model | None = None) -> EdgeScores:
+    """Read what :meth:`EdgeScores.save` wrote, or the scores of all edges in a file that
+    :func:`memcirc.load_circuit` reads: EAP-IG's, MIB's, AutoCircuit's, a CSV.
+
+    Args:
+        model: the model that they are to be of.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of edge scores.
+        ValueError: not a file of edge scores, or one without the scores of some edges; scores of another model than the
+            one given.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"no edge scores at {path}")
+    scores = _saved(path) if _is_safetensors(path) else _exchanged(path)
+    if model is not None:
+        check_fits(model, scores.graph, scores.origin, f"{path}: scores")
+    return scores
+
+
+def _exchanged(path: Path) -> EdgeScores:
+    found = read_circuit_file(path)
+    return EdgeScores(found.graph, found.all_scores(path), found.origin)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its name, or by its first bytes: the length of a header, which is JSON."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[4:] == b"\0\0\0\0{"
+
+
+def _saved(path: Path) -> EdgeScores:
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])

@@ -8,6 +8,7 @@ diagnostic (:meth:`CircuitRunner.per_pair`).
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TypedDict, Unpack
 
@@ -109,6 +110,12 @@ class CircuitRunner:
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
         parts = [asked(self._read(asked, chunk), self._labels(asked)) for chunk in masks.split(CHUNK)]
         return torch.cat(parts) if len(masks) else torch.zeros(0, len(self.pairs))
+
+    def failures(self, circuit: AnyCircuit) -> Pairs:
+        """The pairs that a circuit gets wrong, in order: the likeliest token is none of the answers. (Of a whole answer
+        its first token is read.)"""
+        right = self.per_pair([circuit], "correct")[0].tolist()
+        return replace(self.pairs, items=tuple(pair for pair, at in zip(self.pairs, right, strict=True) if not at))
 
     def _read(self, metric: Metric, circuits: Tensor) -> Tensor:
         """The logits that a metric reads."""

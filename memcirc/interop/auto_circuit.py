@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcirc.architectures import check_context, hooked_facts
+from memcirc.architectures import hooked_facts
 from memcirc.circuit import connected
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import means_of
@@ -24,6 +24,7 @@ from memcirc.engine.request import Request
 from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.interventions import Ablation, RunSettings
+from memcirc.lens import check_context
 from memcirc.metrics import DIFFERENTIABLE, SEQUENCE, Answers, Labels, Metric
 from memcirc.models import Model
 from memcirc.pairs.batches import PairBatch, batches

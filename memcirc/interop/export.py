@@ -5,8 +5,10 @@
 - ``mib-pt``: the same as tensors [source, destination] (their ``Graph.from_pt``);
 - ``auto-circuit``: AutoCircuit's prune scores, a tensor for each module of destinations: the circuit's edges carry
   their scores, all others 0, so that the highest len(circuit) absolute scores are the circuit (a score of 0 within it
-  is raised to the smallest other);
+  is raised to the smallest other); ``auto-circuit-scores``: those of all edges, as its ``save_cache`` keeps them;
 - ``graphml``, ``dot``: the circuit's nodes and edges for graph programs; ``csv``: every edge of the graph, a row each.
+
+:mod:`memcirc.interop.reading` reads all of them. ``mib-submission`` (:mod:`memcirc.run.submission`) is a folder.
 
 A format is a function here, registered under its name. The command asks for the names, so that torch is imported by the
 functions that need it.
@@ -14,13 +16,14 @@ functions that need it.
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
-from memcirc.artifacts import atomic, write_text
+from memcirc.artifacts import atomic, plain, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +42,7 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {}
+SUBMISSION = "mib-submission"
 
 
 def written_as(name: str, extension: str) -> Callable[[Write], Write]:
@@ -54,7 +58,7 @@ def written_as(name: str, extension: str) -> Callable[[Write], Write]:
 def format_named(name: str) -> Format:
     """The format; ValueError for a name that none has."""
     if name not in FORMATS:
-        raise ValueError(f"format {name!r} is not known; accepted: {', '.join(FORMATS)}")
+        raise ValueError(f"format {name!r} is not known; accepted: {', '.join((*FORMATS, SUBMISSION))}")
     return FORMATS[name]
 
 
@@ -92,9 +96,10 @@ def _mib_pt(scored: "ScoredCircuit", path: Path) -> None:
         "cfg": scored.cfg,
         "src_nodes": list(graph.sources),
         "dst_nodes": list(graph.destinations),
-        "edges_scores": graph.to_matrix(scored.scores.float()).T.contiguous(),
+        "edges_scores": graph.to_matrix(scored.scores).T.contiguous(),
         "edges_in_graph": graph.to_matrix(scored.mask).T.contiguous(),
         "nodes_in_graph": torch.tensor([scored.nodes[name] for name in graph.sources]),
+        "memcirc": plain(dict(scored.circuit.origin)),
     }
     with atomic(path) as partial:
         torch.save(content, partial)
@@ -109,25 +114,29 @@ def _auto_circuit(scored: "ScoredCircuit", path: Path) -> None:
         torch.save(prune_scores(scored), partial)
 
 
-def prune_scores(scored: "ScoredCircuit") -> "dict[str, Tensor]":
-    """AutoCircuit's form: ``blocks.{l}.hook_{q,k,v}_input`` [head, source], ``blocks.{l}.hook_mlp_in`` [source] and,
-    for the logits, the last ``hook_resid_post``."""
+@written_as("auto-circuit-scores", "pkl")
+def _auto_circuit_scores(scored: "ScoredCircuit", path: Path) -> None:
     import torch
 
-    graph, mask = scored.graph, scored.mask
+    from memcirc.interop.prune_scores import to_prune_scores
+
+    _require_whole_blocks(scored, "AutoCircuit")
+    with atomic(path) as partial:
+        torch.save(to_prune_scores(scored.graph, scored.scores), partial)
+
+
+def prune_scores(scored: "ScoredCircuit") -> "dict[str, Tensor]":
+    """The circuit as :mod:`memcirc.interop.prune_scores` has it: its edges with their scores, all others 0."""
+    import torch
+
+    from memcirc.interop.prune_scores import to_prune_scores
+
+    mask = scored.mask
     inside = scored.scores[mask]
     positive = inside[inside != 0].abs()
     floor = float(positive.min()) if len(positive) else 1.0
-    values = torch.where(mask, torch.where(scored.scores == 0, floor, scored.scores), 0.0).float()
-    matrix = graph.to_matrix(values)
-    found, row, n_heads = {}, 0, graph.shape.n_heads
-    for layer in range(graph.shape.n_layers):
-        for hook, n_rows in (("q_input", n_heads), ("k_input", n_heads), ("v_input", n_heads), ("mlp_in", 1)):
-            part = matrix[row : row + n_rows, : graph.n_visible[row]]
-            found[f"blocks.{layer}.hook_{hook}"] = (part[0] if hook == "mlp_in" else part).clone()
-            row += n_rows
-    found[f"blocks.{graph.shape.n_layers - 1}.hook_resid_post"] = matrix[row].clone()
-    return found
+    values = torch.where(mask, torch.where(scored.scores == 0, floor, scored.scores), 0.0)
+    return to_prune_scores(scored.graph, values)
 
 
 def _rows(scored: "ScoredCircuit") -> list[tuple[str, str, str, str, float]]:
@@ -150,7 +159,11 @@ def _graphml(scored: "ScoredCircuit", path: Path) -> None:
         '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">',
         '<key id="score" for="edge" attr.name="score" attr.type="double"/>',
         '<key id="input" for="edge" attr.name="input" attr.type="string"/>',
+        '<key id="cfg" for="graph" attr.name="cfg" attr.type="string"/>',
+        '<key id="memcirc" for="graph" attr.name="memcirc" attr.type="string"/>',
         '<graph edgedefault="directed">',
+        f'<data key="cfg">{escape(json.dumps(scored.cfg))}</data>',
+        f'<data key="memcirc">{escape(json.dumps(plain(dict(scored.circuit.origin))))}</data>',
         *(f"<node id={quoteattr(name)}/>" for name, inside in scored.nodes.items() if inside),
     ]
     for name, source, node, letter, score in _rows(scored):
@@ -164,11 +177,16 @@ def _graphml(scored: "ScoredCircuit", path: Path) -> None:
 def _dot(scored: "ScoredCircuit", path: Path) -> None:
     rows = _rows(scored)
     strongest = max((abs(row[-1]) for row in rows), default=1.0) or 1.0
-    lines = ["digraph circuit {", "  rankdir=BT; node [shape=box, style=rounded];"]
+    lines = [
+        "digraph circuit {",
+        f"  // cfg {json.dumps(scored.cfg)}",
+        "  rankdir=BT; node [shape=box, style=rounded];",
+    ]
     lines += [f'  "{name}";' for name, inside in scored.nodes.items() if inside]
     for _, source, node, letter, score in rows:
         width = 0.5 + 4 * abs(score) / strongest
-        lines.append(f'  "{source}" -> "{node}" [label="{letter}", penwidth={width:.2f}, tooltip="{score:.4g}"];')
+        told = f'label="{letter}", penwidth={width:.2f}, tooltip="{score:.4g}", score="{score!r}"'
+        lines.append(f'  "{source}" -> "{node}" [{told}];')
     write_text(path, "\n".join([*lines, "}"]) + "\n")
 
 

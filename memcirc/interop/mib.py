@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from memcirc.artifacts import read_json, write_json
-from memcirc.checkpoints import refuse_pointer
+from memcirc.artifacts import write_json
 from memcirc.circuit import Circuit
-from memcirc.config import check_count, shortened
-from memcirc.graph import INPUT, LOGITS, Graph, GraphShape, node_of
-
-MOST = 1024
+from memcirc.circuit_file import cfg_of
+from memcirc.graph import INPUT, LOGITS, Graph, node_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +43,7 @@ class ScoredCircuit:
     @property
     def cfg(self) -> dict[str, Any]:
         """The graph's shape as EAP-IG and MIB name it."""
-        shape = self.graph.shape
-        own: dict[str, Any] = {} if shape.n_kv_heads == shape.n_heads else {"n_kv_heads": shape.n_kv_heads}
-        own |= {} if shape.has_mlp else {"attn_only": True}
-        return {
-            "n_layers": shape.n_layers,
-            "n_heads": shape.n_heads,
-            "parallel_attn_mlp": shape.parallel,
-            "d_model": self.d_model,
-            **own,
-        }
+        return {**cfg_of(self.graph.shape), "d_model": self.d_model}
 
 
 def ends_of(edge: str) -> tuple[str, str]:
@@ -77,66 +64,3 @@ def save_circuit(path: Path, scored: ScoredCircuit, statement: Mapping[str, Any]
             "memcirc": {**scored.circuit.origin, **(statement or {}), "n_edges": len(scored.circuit)},
         },
     )
-
-
-def load_circuit(path: str | Path) -> tuple[Circuit, Graph]:
-    """Read a circuit file, ours, EAP-IG's or MIB's.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a file of a circuit, or an edge that its graph does not have.
-    """
-    circuit, graph, _ = _read(Path(path))
-    return circuit, graph
-
-
-def read_scored(path: Path) -> ScoredCircuit:
-    """A circuit's file with the scores of all edges.
-
-    Raises:
-        FileNotFoundError, ValueError: as :func:`load_circuit`, or no width or scores in it.
-    """
-    circuit, graph, content = _read(path)
-    try:
-        scores = torch.tensor([float(content["edges"][name]["score"]) for name in graph.edges], dtype=torch.float64)
-        return ScoredCircuit(graph, circuit, scores, int(content["cfg"]["d_model"]))
-    except (KeyError, TypeError) as missing:
-        raise ValueError(f"{path}: no score or width in it ({missing!r})") from None
-
-
-def _read(path: Path) -> tuple[Circuit, Graph, dict[str, Any]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no circuit at {path}")
-    refuse_pointer(path)
-    content = read_json(path)
-    try:
-        cfg, edges = content["cfg"], content["edges"]
-        shape = GraphShape(
-            n_layers=_count(cfg, "n_layers"),
-            n_heads=_count(cfg, "n_heads"),
-            n_kv_heads=_count(cfg, "n_kv_heads" if "n_kv_heads" in cfg else "n_heads"),
-            has_mlp=not cfg.get("attn_only", False),
-            parallel=cfg.get("parallel_attn_mlp", False),
-        )
-        graph = Graph(shape)
-        names = [name for name, edge in edges.items() if _is_in(name, edge["in_graph"])]
-        origin = dict(content.get("memcirc", {}))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: not a circuit in EAP-IG's or MIB's JSON ({error!r})") from None
-    graph.indices(names)
-    return Circuit(frozenset(names), origin), graph, content
-
-
-def _count(cfg: Mapping[str, Any], name: str) -> int:
-    """A number of layers or heads, of which no graph that fits into memory has more than ``MOST``."""
-    check_count(name, cfg[name])
-    if cfg[name] > MOST:
-        raise ValueError(f"{name} is {cfg[name]}; at most {MOST} is accepted")
-    return int(cfg[name])
-
-
-def _is_in(name: str, in_graph: Any) -> bool:
-    """Whether an edge is in the circuit: true or false, or 1 or 0; text that says so is always true to Python."""
-    if in_graph not in (True, False):
-        raise ValueError(f"in_graph of {name} is {shortened(in_graph)}; true or false is needed")
-    return bool(in_graph)

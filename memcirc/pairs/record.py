@@ -16,6 +16,7 @@ from memcirc.artifacts import write_json
 from memcirc.config import LONGEST_REPR, cut
 from memcirc.pairs.fields import checked
 from memcirc.pairs.splits import NAMES, components, placed
+from memcirc.showing import Shown
 
 T = TypeVar("T")
 Want: TypeAlias = T | list[T] | set[T] | frozenset[T] | Callable[[T], bool]
@@ -140,7 +141,7 @@ class TooFewPairs(ValueError):
 
 
 @dataclass(frozen=True)
-class Pairs(Sequence[Pair]):
+class Pairs(Shown, Sequence[Pair]):
     """A sequence of pairs that does not change, with the facts that hold for all of them.
 
     ``header`` states model, tokenizer hash, BOS flag, mode and thresholds; ``dropped`` counts what was left out, by

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens import HookedTransformer
 
-from memcirc.architectures import check_context
+from memcirc.lens import HookedTransformer, check_context
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import Site
 from memcirc.patching.writes import combined, mean_over_examples

@@ -18,11 +18,12 @@ from memcirc.metrics import Metric
 from memcirc.patching.grids import Grid
 from memcirc.patching.measuring import Measured
 from memcirc.patching.patches import Patch
+from memcirc.showing import Shown
 from memcirc.statistics import LEVEL, coincide, drawn_counts, grouped, normalised
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(Shown):
     """What was measured of every patch on every example.
 
     ``table``: a row a patch and example with ``patch`` (number), ``label``, ``hook``, ``kind``, ``layer``, ``pos``,

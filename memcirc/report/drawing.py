@@ -1,26 +1,44 @@
-"""A figure on a page: inlined, and kept as a file for papers."""
+"""A figure on a page: inlined in the page's own colours, and kept as files for papers."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from memcirc.artifacts import write_text
-from memcirc.report.figures import svg
+from memcirc.artifacts import write_bytes, write_text
+from memcirc.report.figures import CHANCE, FOUND, INK, MUTED, pdf, svg
 from memcirc.report.plotting import Figure
+
+PAGE_COLOURS = {INK: "ink", MUTED: "muted", FOUND: "found", CHANCE: "chance"}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its name and caption."""
+    """A figure with its name and caption; ``on_white``: it has cells or labels that need white paper behind them,
+    whatever the page's colours."""
 
     name: str
     caption: str
     svg: Markup
+    on_white: bool = False
 
 
 def draw(out: Path, name: str, figure: Figure, caption: str) -> Drawing:
-    """Write ``out/figures/NAME.svg`` and return what the page needs."""
-    text = svg(figure)
+    """Write ``out/figures/NAME.svg`` and ``NAME.pdf``, and return what the page needs."""
+    text, on_white = svg(figure), _on_white(figure)
     write_text(out / "figures" / f"{name}.svg", text)
-    return Drawing(name, caption, Markup(text))
+    write_bytes(out / "figures" / f"{name}.pdf", pdf(figure))
+    return Drawing(name, caption, Markup(text if on_white else in_page_colours(text)), on_white)
+
+
+def in_page_colours(text: str) -> str:
+    """The figure with ink as the page has it, in the light and in the dark."""
+    for colour, variable in PAGE_COLOURS.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def _on_white(figure: Figure) -> bool:
+    """Whether it is a map of coloured cells, or has labels in boxes."""
+    maps = any(part.get_array() is not None for axes in figure.axes for part in axes.collections)
+    return maps or any(text.get_bbox_patch() is not None for axes in figure.axes for text in axes.texts)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RECITED, TRANSFER = "how much is recited", "transfer between tasks"
+"""The parts of a page that are of no task."""
+
 
 @dataclass(frozen=True)
 class TaskFiles:
@@ -17,12 +20,17 @@ class TaskFiles:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run's artifacts, None where the run has none; ``absent`` tells why a task has no part in it; ``seconds`` are
-    those that each stage took."""
+    """A run's artifacts, None where the run has none.
+
+    Attributes:
+        absent: why a task has no part in it; unread: why another part has none though it is there.
+        seconds: what each stage took.
+    """
 
     config: Mapping[str, Mapping[str, Any]]
     tasks: Mapping[str, TaskFiles]
     absent: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     scores: Path | None = None
     transfer: Path | None = None
     ground_truth: Path | None = None

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from memcirc.report.figures import FOUND, MUTED, Numbers
+from memcirc.report.figures import FOUND, INK, MUTED, Numbers
 from memcirc.report.plotting import Figure
 from memcirc.report.view import by_mode
 from memcirc.verification.record import AnyRecord
@@ -41,7 +41,7 @@ def loss_bars(
         for place, bars in zip((-0.27, 0.0, 0.27), bars_of(some), strict=True):
             added = np.asarray(bars.added, dtype=float)
             errors = None if bars.bounds is None else np.abs(np.array(bars.bounds, dtype=float).T - added)
-            axes.bar(x + place, added, WIDTH, yerr=errors, capsize=2, color=bars.colour, label=bars.label)
+            axes.bar(x + place, added, WIDTH, yerr=errors, capsize=2, ecolor=INK, color=bars.colour, label=bars.label)
         axes.axhline(0, color=MUTED, linewidth=0.8)
         axes.set_xticks(x, [labels_of(row) for row in some])
         axes.set_title(title.format(mode=mode, row=some[0]))

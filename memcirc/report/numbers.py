@@ -1,12 +1,29 @@
 """How a value is written, wherever a page or a terminal shows one."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from memcirc.metrics import WITH_TOKENS, Metric
 from memcirc.statistics import usual
 
 MISSING = "–"
+KEPT_SIGNS = "\n\t"
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+"""Unicode's categories of what is not seen but acts: controls, overrides of the direction of writing, surrogates."""
+
+
+def visible(value: Any) -> Any:
+    """Text with a code in place of every sign that would act unseen (a control character, an override of the direction
+    of writing), so that a passage is shown and not obeyed; anything else, and markup of ours, as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
+        return value
+    return "".join(
+        f"\\u{ord(sign):04x}" if unicodedata.category(sign) in UNSEEN and sign not in KEPT_SIGNS else sign
+        for sign in value
+    )
 
 
 def number(value: Any) -> str:

@@ -15,7 +15,8 @@ from memcirc.report.corpus import corpus_sections, divergence_histogram, recited
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.evidence import Evidence
 from memcirc.report.explorer import sheets_of
-from memcirc.report.files import RunFiles, TaskFiles
+from memcirc.report.files import RECITED, TRANSFER, RunFiles, TaskFiles
+from memcirc.report.papers import paper_section
 from memcirc.report.sections import EVERYTHING, Contrast, Finding, Section, TableBlock, write_page
 from memcirc.report.tasks import words_of
 from memcirc.report.transfer import CLAIM, cells_of, transfer_section
@@ -46,15 +47,19 @@ def write_report(files: RunFiles, out: Path) -> Path:
     sections += [task_section(found[task], read_json(files.tasks[task].pairs), out) for task in found]
     sections += [transfer_section(files.transfer, out)] if files.transfer else []
     sections += [_ground_truth(files.ground_truth)] if files.ground_truth else []
-    missing = [f"Missing: task {task} was not run, {reason}." for task, reason in files.absent.items()]
-    parts = {"how much is recited": files.scores, "transfer between tasks": files.transfer}
-    missing += [f"Missing: {what} was not measured." for what, path in parts.items() if path is None]
+    missing = [f"Missing: task {task}: {reason}." for task, reason in files.absent.items()]
+    parts = {RECITED: files.scores, TRANSFER: files.transfer}
+    for what, path in parts.items():
+        if what in files.unread:
+            missing.append(f"Missing: {what}: {files.unread[what]}.")
+        elif path is None:
+            missing.append(f"Missing: {what} was not measured.")
     return write_page(
         out,
         question(model, data),
         (*answer(recited(files.scores), list(found.values()), table), *missing),
         [finding for evidence in found.values() for finding in _unaligned(evidence)],
-        [*sections, _was_run(files)],
+        [*sections, *paper_section(list(found.values())), _was_run(files)],
         claims=table,
     )
 
@@ -179,7 +184,8 @@ def contrast(pair: Mapping[str, Any]) -> Contrast:
     """A pair of a file as text, with its whole answer where it has one."""
     clean, corrupt = pair.get("clean", ""), pair.get("corrupt", "")
     wrong = " / ".join(pair.get("wrong_answers", []))
-    shared = "".join(a for a, _ in takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False)))
+    begin_alike = takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False))
+    shared = pair["shared"] if "shared" in pair else "".join(a for a, _ in begin_alike)  # said where text is redacted
     about = [pair.get("subset", ""), pair.get("doc_id", "")]
     about += [f"{pair['copies']} copies"] if pair.get("copies") else []
     about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []

@@ -7,12 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from memcirc.artifacts import write_text
+from memcirc.artifacts import slug, write_text
 from memcirc.report.claims import ClaimTable
 from memcirc.report.drawing import Drawing
 from memcirc.report.explorer import Sheet
-from memcirc.report.numbers import number
-from memcirc.report.tables import markdown_table
+from memcirc.report.numbers import number, visible
+from memcirc.report.tables import csv_table, latex_table, markdown_table
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class TableBlock:
     title: str = ""
     note: str = ""
     card: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The name of its files among those of its section."""
+        return slug(self.title or "numbers")
+
+    @property
+    def caption(self) -> str:
+        """Title, note and card, as one text."""
+        return " ".join(part for part in (f"{self.title}." if self.title else "", self.note, self.card) if part)
 
     @property
     def summary(self) -> str:
@@ -85,6 +95,11 @@ class Section:
     unfolds: str = ""
 
     @property
+    def stem(self) -> str:
+        """The first of the names of its tables' files."""
+        return slug(self.title.partition(":")[0])
+
+    @property
     def counts(self) -> str:
         """How many findings there are, and how many of them meet their threshold."""
         met, unmet = (sum(finding.holds is verdict for finding in self.findings) for verdict in (True, False))
@@ -92,6 +107,19 @@ class Section:
 
 
 EVERYTHING = "Model, data, every option and version"
+
+
+def environment() -> Environment:
+    """The templates of pages, with how they write numbers and tables."""
+    found = Environment(
+        loader=PackageLoader("memcirc.report"),
+        autoescape=select_autoescape(("html.j2",)),
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"number": number, "markdown": markdown_table}
+    return found
 
 
 def write_page(
@@ -103,20 +131,14 @@ def write_page(
     statement: Mapping[str, Any] | None = None,
     claims: ClaimTable | None = None,
 ) -> Path:
-    """Write ``out/report.html``, self-contained, and ``out/report.md``, and return the first's path.
+    """Write ``out/report.html``, self-contained, ``out/report.md``, and every table as ``out/tables/SECTION_TABLE.csv``
+    and ``.tex``; return the first's path.
 
     Args:
         findings: at the top; those of a section stand in it.
         statement: what was run, as a last section.
         claims: the table that stands at the top beside the introduction.
     """
-    environment = Environment(
-        loader=PackageLoader("memcirc.report"),
-        autoescape=select_autoescape(("html.j2",)),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "markdown": markdown_table}
     was_run = [] if statement is None else [Section("What was run", facts={"": statement}, unfolds=EVERYTHING)]
     content = {
         "title": title,
@@ -126,6 +148,11 @@ def write_page(
         "verdicts": {True: "met", False: "unmet", None: "open"},
         "sections": [*sections, *was_run],
     }
+    for section in sections:
+        for block in section.tables:
+            path = out / "tables" / f"{section.stem}_{block.stem}"
+            write_text(path.with_suffix(".csv"), csv_table(block.rows, block.columns))
+            write_text(path.with_suffix(".tex"), latex_table(block.rows, block.columns, block.caption))
     for name in ("report.html", "report.md"):
-        write_text(out / name, environment.get_template(f"{name}.j2").render(content))
+        write_text(out / name, environment().get_template(f"{name}.j2").render(content))
     return out / "report.html"

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from memcirc.artifacts import content_hash, read_json, write_json
+from memcirc.artifacts import content_hash, read_json, sweep, write_json
+from memcirc.hub import upload
 from memcirc.options import build
 from memcirc.pairs.record import TooFewPairs
+from memcirc.published import INDEX
 from memcirc.report.card import verification_card
 from memcirc.report.page import write_report
 from memcirc.report.tables import text_table
@@ -18,7 +20,9 @@ from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_conf
 from memcirc.run.ground_truth import ensure_ground_truth
 from memcirc.run.loading import check_engines, check_methods, run_model
 from memcirc.run.pipeline import Pipeline
+from memcirc.run.publishing import STALE, publish
 from memcirc.run.reading import Run, write_absent
+from memcirc.run.redacting import changed_files, forget_tables, redacting
 from memcirc.run.verifying import given_files, verified
 from memcirc.verification.config import VerifyConfig
 from memcirc.work.config import Execution
@@ -139,19 +143,38 @@ def verify_apart(run_dir: Path, config: RunConfig, out: Path) -> None:
         _show(out / task / "verification.json", content)
 
 
-def report_run(run_dir: Path, out: Path | None) -> None:
+def report_run(run_dir: Path, out: Path | None, redact: bool = False) -> None:
     """Make a run's page from its artifacts alone, print the verification card and the page's path.
 
     Args:
         out: the folder to write to; default: the run's ``report``. With one of its own the run is not written.
+        redact: passages are hashes and lengths in all that is written; the run's artifacts stay as they are.
     """
     files = Run(run_dir).files()
-    if out is not None:
-        page = write_report(files, out)
-    else:
-        with at_work(run_dir):
-            page = write_report(files, run_dir / "report")
+    for name, reason in {**{f"task {task}": why for task, why in files.absent.items()}, **files.unread}.items():
+        say(f"report: {name} is left out: {reason}")
+    target = run_dir / "report" if out is None else out
+    with nullcontext() if out is not None else at_work(run_dir):
+        if redact:
+            forget_tables(target)
+            with changed_files(files, redacting(files)) as told:
+                page = write_report(told, target)
+        else:
+            page = write_report(files, target)
     print(f"{verification_card(files.tasks)}\n{page}")
+
+
+def publish_run(run_dir: Path, name: str, out: Path | None, with_text: bool, to_hub: bool, private: bool) -> None:
+    """Prepare a run's folder for others and print where it is; put it on the hub where that is asked for.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`memcirc.run.publishing.publish`, or the hub does not take it.
+    """
+    folder = publish(run_dir, name, out, with_text)
+    print(folder)
+    if to_hub:
+        upload(folder, name, private, INDEX, STALE)
+        print(f"https://huggingface.co/{name}")
 
 
 def _show(path: Path, content: Mapping[str, Any]) -> None:
@@ -175,6 +198,7 @@ def _recorded(pipeline: Pipeline, argv: list[str], keep_config: bool = False) ->
             config.save(run_dir)
         raise
     with turn(run_dir):
+        sweep(run_dir)
         if not keep_config:
             config.save(run_dir)
         manifest.record(run_dir, argv, config.sections, pipeline.device, pipeline.stages.seconds)

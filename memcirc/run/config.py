@@ -141,6 +141,17 @@ class RunConfig:
         """Name and revision of the twin; a revision alone is one of the model itself."""
         return self.model.twin_name or self.model.model_name, self.model.twin_revision
 
+    @property
+    def named_model(self) -> dict[str, Any]:
+        """The model, and its twin where there is one, as every stage's marker names them."""
+        named = self.model
+        own: dict[str, Any] = {"model_name": named.model_name, "dtype": named.dtype}
+        own |= {"revision": named.revision} if named.revision else {}
+        if not named.has_twin:
+            return own
+        twin, revision = self.twin
+        return own | {"twin_name": twin, "twin_revision": revision}
+
     def located(self, path: str) -> str:
         """A path or name of this configuration as this process reaches it: what is there from the run's folder is
         meant from there, wherever the process runs; anything else (a name on the hub, a file of this process's folder)

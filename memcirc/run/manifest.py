@@ -27,7 +27,7 @@ def record(run_dir: Path, argv: list[str], config: dict[str, Any], device: str, 
         {
             "argv": [*earlier.get("argv", []), argv],
             "config": config,
-            "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": installed(),
             "git": _git_state(),
             "machine": {"platform": platform.platform(), "processor": platform.machine(), "device": device},
             "seconds": {**earlier.get("seconds", {}), **{k: round(v, 2) for k, v in seconds.items()}},
@@ -56,6 +56,11 @@ def peak_memory_mib() -> float:
     """Largest resident size of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def installed() -> dict[str, str | None]:
+    """The versions of Python and of the packages that numbers may depend on; None for what is not there."""
+    return {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def _version(package: str) -> str | None:

@@ -6,12 +6,14 @@ windows -> score -> points -> per task: pairs -> discover -> verify -> report
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from memcirc.artifacts import write_json
+from memcirc.artifacts import slug, write_json
 from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.circuit import Circuit
 from memcirc.circuits.discover import discover, n_pieces, scored_piece, statement
-from memcirc.interop.mib import ScoredCircuit, load_circuit, save_circuit
+from memcirc.interop.mib import ScoredCircuit, save_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.interventions import MODES
+from memcirc.origin import check_origin
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.make import configured_pairs
 from memcirc.pairs.record import Pairs, TooFewPairs
@@ -19,9 +21,8 @@ from memcirc.report.page import write_report
 from memcirc.run.reading import Run, write_absent
 from memcirc.run.scoring import ScoringStages
 from memcirc.run.stages import Made, Units
-from memcirc.run.transfer import slug, transfer_options, transfer_table
+from memcirc.run.transfer import transfer_options, transfer_table
 from memcirc.run.verifying import given_files, merged, verification_units
-from memcirc.verification.origin import check_origin
 from memcirc.work.parts import Parts
 from memcirc.work.progress import say
 

@@ -10,7 +10,8 @@ An artifact is given when
 Whatever fails is said in one line that names the file and the command that makes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -24,19 +25,18 @@ from memcirc.attribution.scores import EdgeScores, load_scores
 from memcirc.checkpoints import read_object
 from memcirc.circuit import Circuit
 from memcirc.corpus.windows import Windows, read_windows
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.interventions import MODES
 from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
-from memcirc.report.files import RunFiles, TaskFiles
+from memcirc.report.files import RECITED, TRANSFER, RunFiles, TaskFiles
 from memcirc.run.config import SECTIONS, RunConfig, in_our_words, resolve, stored_config
 from memcirc.verification.result import Verification
 
 ABSENT = "absent.json"
 COMMANDS = {"windows": "prepare", "points": "pairs", "transfer": "run"}
 SECTION_OF = {"windows": "prepare", "points": "pairs", "transfer": "verify"}
-PARTLY = ("points", "transfer")
-"""Stages made under a part of their section, or of several."""
+OF_THE_MODEL = ("model_name", "dtype", "revision", "twin_name", "twin_revision")
 SET_BY_THE_RUN = ("contrastive_mode",)
 
 
@@ -49,6 +49,9 @@ class Run:
 
     def __init__(self, path: str | Path, config: RunConfig | None = None) -> None:
         self.path, self._given = Path(path), config
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     @cached_property
     def config(self) -> RunConfig:
@@ -140,34 +143,67 @@ class Run:
         return path
 
     def files(self) -> RunFiles:
-        """What the page is made from.
+        """What the page is made from: what is there, and is as its stage left it.
 
         Raises:
-            FileNotFoundError, ValueError: no task is verified, or as :meth:`artifact`.
+            FileNotFoundError, ValueError: no task is verified, or of none that is can the files be read
+                (:meth:`artifact`).
         """
         verified = {task: self._fullest(f"{task}/verify") for task in self.tasks if self._is_verified(task)}
         if not verified:
             raise FileNotFoundError(f"{self.path} has no verified circuit; {self._remedy('verify')}")
-        stages = ["windows", "score", "points"]
-        stages += [f"{task}/{stage}" for task in verified for stage in ("pairs", "discover")] + [*verified.values()]
-        transfer = self._fullest("transfer")
+        transfer, absent = self._fullest("transfer"), self._absent(verified)
+        unread: dict[str, str] = {}
+        tasks: dict[str, TaskFiles] = {}
+        for task, stage in verified.items():
+            try:
+                tasks[task] = self._task_files(task, stage)
+            except (FileNotFoundError, ValueError) as reason:
+                absent[task] = str(reason)
+        if not tasks:
+            raise ValueError("; ".join(absent[task] for task in verified))
+
+        def part(name: str, stage: str, file: str) -> Path | None:
+            try:
+                return self.artifact(stage, file) if self.has(stage) else None
+            except (FileNotFoundError, ValueError) as reason:
+                unread[name] = str(reason)
+                return None
+
+        scores, passed_on = part(RECITED, "score", "scores.parquet"), part(TRANSFER, transfer, "transfer.json")
         ground_truth = self.path / "presets" / "ground_truth.json"
         return RunFiles(
             config=self.config.sections,
-            tasks={
-                task: TaskFiles(
-                    self.artifact(f"{task}/pairs", "pairs.json"),
-                    {mode: self.circuit_file(task, mode) for mode in MODES},
-                    self.artifact(verified[task], "verification.json"),
-                )
-                for task in verified
-            },
-            absent=self._absent(verified),
-            scores=self.artifact("score", "scores.parquet") if self.has("score") else None,
-            transfer=self.artifact(transfer, "transfer.json") if self.has(transfer) else None,
+            tasks=tasks,
+            absent=absent,
+            unread=unread,
+            scores=scores,
+            transfer=passed_on,
             ground_truth=ground_truth if ground_truth.is_file() else None,
-            seconds={name: self._finished(name).seconds for name in [*stages, transfer] if self.has(name)},
+            seconds=self._seconds([*tasks], [*(verified[task] for task in tasks), transfer]),
         )
+
+    def _task_files(self, task: str, verified: str) -> TaskFiles:
+        """A task's artifacts; ValueError also for records of another version."""
+        verification = self.artifact(verified, "verification.json")
+        Verification.from_json(read_json(verification))
+        circuits = {mode: self.circuit_file(task, mode) for mode in MODES}
+        return TaskFiles(self.artifact(f"{task}/pairs", "pairs.json"), circuits, verification)
+
+    def _seconds(self, tasks: Sequence[str], last: Sequence[str]) -> dict[str, float]:
+        """What each stage took that was finished, as far as its marker can be read."""
+        stages = [
+            "windows",
+            "score",
+            "points",
+            *(f"{t}/{stage}" for t in tasks for stage in ("pairs", "discover")),
+            *last,
+        ]
+        found = {}
+        for name in stages:
+            with suppress(FileNotFoundError, ValueError):
+                found[name] = self._finished(name).seconds
+        return found
 
     def _known(self, task: str) -> str:
         if task.partition("@")[0] not in self.tasks:
@@ -207,7 +243,10 @@ class Run:
         if kind == "discover":
             changed += [f"made from {key}" for key in done.inputs if "/" in key and not key.startswith(f"{task}/")]
         section, was = SECTION_OF.get(kind, kind), marker_in_our_words(stage, done.config)
-        if section in SECTIONS and kind not in PARTLY:
+        if "model_name" in was:
+            named = {key: was[key] for key in OF_THE_MODEL if key in was}
+            changed += differences(named, self.config.named_model)
+        if section in SECTIONS:
             config = self.config.of_task(task) if task else self.config
             asked = {"split_seed": config.pairs.split_seed, **asdict(getattr(config, section))}
             now = {k: v for k, v in asked.items() if k not in SET_BY_THE_RUN}

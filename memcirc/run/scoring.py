@@ -78,20 +78,15 @@ class ScoringStages:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What every stage's marker says of the model, and of its twin where it has one."""
-        settings = self.config.model
-        where = self.config.located(settings.model_name)
+        where = self.config.located(self.config.model.model_name)
         own = {
-            "model_name": settings.model_name,
-            "dtype": settings.dtype,
+            **self.config.named_model,
             "weights": weights_stamp(where),
             "tokenizer_files": tokenizer_stamp(where),
         }
-        own |= {"revision": settings.revision} if settings.revision else {}
-        if not settings.has_twin:
+        if not self.config.model.has_twin:
             return own
-        twin, revision = self.config.twin
-        stamp = weights_stamp(self.config.located(twin))
-        return own | {"twin_name": twin, "twin_revision": revision, "twin_weights": stamp}
+        return own | {"twin_weights": weights_stamp(self.config.located(self.config.twin[0]))}
 
     def stage(self, name: str, config: Mapping[str, Any], inputs: list[Path], make: Callable[[Path], Made]) -> Path:
         with self._absent_model_named():
@@ -136,7 +131,7 @@ class ScoringStages:
         name = self.config.model.model_name
         stamp = tokenizer_stamp(self.config.located(name))
         settings = {"tokenizer": name, "tokenizer_files": stamp, **asdict(self.config.prepare)}
-        return self.stage("windows", {**settings, **self._corpus}, [], make) / "windows.parquet"
+        return self.stage("windows", {**settings, **self.corpus}, [], make) / "windows.parquet"
 
     @property
     def _tokenizer_source(self) -> str:
@@ -149,7 +144,7 @@ class ScoringStages:
         return self.config.located(self.config.prepare.dataset)
 
     @cached_property
-    def _corpus(self) -> dict[str, str]:
+    def corpus(self) -> dict[str, str]:
         """Hashes of a local corpus's files by name; where the corpus is gone, those with which windows were cut."""
         path = Path(self._dataset).expanduser()
         marker = StageFolder(self.run_dir / "windows").marker

@@ -84,6 +84,7 @@ class Stages:
         with self._turn():
             folder = self._begun(stage)
             if folder is None:
+                Parts(self._run_dir / stage.name / "parts", {}).clear()  # left where the last command was killed
                 return self._run_dir / stage.name
             units = units_of()
             hashes = {f"input {i}": file_hash(path) for i, path in enumerate(stage.inputs)}

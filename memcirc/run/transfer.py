@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Unpack, runtime_checkable
 
+from memcirc.artifacts import slug
 from memcirc.circuit import Circuit
 from memcirc.interventions import MODES
 from memcirc.models import Model
@@ -58,17 +59,17 @@ def transfer_table(run: Found, tasks: Sequence[str], full: bool) -> dict[str, An
 
 
 def _between_tasks(run: Found, tasks: Sequence[str]) -> Transfer:
-    data = {name: pairs for task in tasks for name, pairs in _test_sets(run, task).items()}
+    data = {name: pairs for task in tasks for name, pairs in test_sets(run, task).items()}
     return run_transfer(run, tasks, data)
 
 
 def _to_learned(run: Found, tasks: Sequence[str], task: str) -> Transfer:
     """Every task's circuits on what was learned, against the twin."""
     how = run.config.of_task(task)
-    return run_transfer(run, tasks, _test_sets(run, task), ablation=how.discover.ablation, metric=how.verify.metric)
+    return run_transfer(run, tasks, test_sets(run, task), ablation=how.discover.ablation, metric=how.verify.metric)
 
 
-def _test_sets(run: Found, task: str) -> dict[str, Pairs]:
+def test_sets(run: Found, task: str) -> dict[str, Pairs]:
     """A task's test pairs, and those of each subset that has enough."""
     test = run.splits(task)[-1]
     data = {task: test}
@@ -136,8 +137,3 @@ def usable_subsets(pairs: Pairs) -> list[str]:
             f"there are {dict(counts)}"
         )
     return usable
-
-
-def slug(subset: str) -> str:
-    """A subset's name as part of a folder's name: ``Wikipedia (en)`` -> ``wikipedia_en``."""
-    return "_".join("".join(c if c.isalnum() else " " for c in subset.lower()).split())

@@ -41,7 +41,7 @@ def given_files(config: RunConfig) -> list[Path]:
 
 def verified(run: Run, task: str, model: Model) -> Verification:
     """The circuits on held-out pairs, as configured: the run's own, or given scores, a given size, given pairs."""
-    material = _material(run, task, model)
+    material = material_of(run, task, model)
     return verify_circuits(work_list(run, task), model, material)
 
 
@@ -51,7 +51,7 @@ def verification_units(run: Run, task: str, model: Callable[[], Model]) -> Units
 
     @cache
     def do() -> Callable[[int], Verification]:
-        return worker(work, model(), _material(run, task, model()))
+        return worker(work, model(), material_of(run, task, model()))
 
     return Units(len(work.jobs), lambda unit: pa.table({JSON: [json.dumps(do()(unit).to_json())]}))
 
@@ -66,18 +66,18 @@ def work_list(run: Run, task: str) -> WorkList:
     config = run.config.of_task(task)
     settings, rule = config.verify, (config.discover.by, config.discover.selection)
     circuits = {
-        mode: _scores(run, task).first(settings.n_edges, *rule) if settings.n_edges else run.circuit(task, mode)
+        mode: scores_of(run, task).first(settings.n_edges, *rule) if settings.n_edges else run.circuit(task, mode)
         for mode in settings.modes
     }
     return WorkList(circuits, settings)
 
 
-def _scores(run: Run, task: str) -> EdgeScores:
+def scores_of(run: Run, task: str) -> EdgeScores:
     path = run.config.located(run.config.verify.scores_path)
     return load_scores(path) if path else run.edge_scores(task)
 
 
-def _material(run: Run, task: str, model: Model) -> Material:
+def material_of(run: Run, task: str, model: Model) -> Material:
     """What a task's circuits are verified with; passages where the run has scores."""
     config, passages = run.config.of_task(task), None
     settings = config.verify
@@ -96,4 +96,4 @@ def _material(run: Run, task: str, model: Model) -> Material:
         )
         passages = cache(partial(passages_from, run.artifact("score", "scores.parquet"), choice))
     reference = joined(*others, pairs)
-    return Material(pairs[: settings.n_pairs], _scores(run, task), reference, others[0], passages)
+    return Material(pairs[: settings.n_pairs], scores_of(run, task), reference, others[0], passages)

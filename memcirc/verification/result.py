@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 from memcirc.artifacts import finite
+from memcirc.config import LONGEST_REPR, cut
+from memcirc.showing import Shown
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.record import AnyRecord, OfPassages, Record
 
@@ -19,7 +21,7 @@ def record_types() -> Mapping[str, type[AnyRecord]]:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """Every number with what it was measured under.
 
     ``statement`` names model, data, split, circuit and seed; ``records`` are those of all checks, ``refused`` says
@@ -30,6 +32,13 @@ class Verification:
     statement: Mapping[str, Any]
     records: tuple[AnyRecord, ...] = ()
     refused: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ((key, len(self.of(record))) for key, record in record_types().items())
+        told = [f"{key} {n}" for key, n in counts if n]
+        told += [f"refused {len(self.refused)}"] * bool(self.refused)
+        told += [f"{key}={self.statement[key]!r}" for key in ("model", "n_pairs") if key in self.statement]
+        return f"Verification({cut(', '.join(told), LONGEST_REPR)})"
 
     def of(self, record: type[R]) -> tuple[R, ...]:
         """The records of a type, in the order in which they were measured."""
@@ -61,10 +70,17 @@ class Verification:
         """The verification of a file.
 
         Raises:
-            ValueError: a record lacks a field, as in a file of another version.
+            ValueError: not a verification, or a record lacks a field, as in a file of another version.
         """
-        records = [record.from_json(row) for key, record in record_types().items() for row in content.get(key, ())]
-        return cls(content["statement"], tuple(records), tuple(content["refused"]))
+        if not isinstance(content, Mapping) or not isinstance(content.get("statement"), Mapping):
+            raise ValueError("not a verification: no 'statement' in it; verify the circuits anew")
+        listed = {key: content.get(key, []) for key in (*record_types(), "refused")}
+        for key, rows in listed.items():
+            kind = str if key == "refused" else Mapping
+            if not isinstance(rows, list | tuple) or not all(isinstance(row, kind) for row in rows):
+                raise ValueError(f"not a verification: {key!r} is no list of {kind.__name__}; verify the circuits anew")
+        records = [record.from_json(row) for key, record in record_types().items() for row in listed[key]]
+        return cls(content["statement"], tuple(records), tuple(listed["refused"]))
 
     def _card(self, record: AnyRecord) -> dict[str, Any]:
         told = self.statement

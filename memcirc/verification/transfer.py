@@ -15,9 +15,9 @@ from memcirc.config import shortened
 from memcirc.graph import graph_of
 from memcirc.models import Model
 from memcirc.options import refuse_keywords
+from memcirc.origin import check_origin
 from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.faithfulness import Measurement, measure
-from memcirc.verification.origin import check_origin
 from memcirc.verification.resampling import RESAMPLES
 
 
@@ -116,20 +116,25 @@ def transfer(
     sound, refused = _sound(model, circuits)
     cells: list[Cell] = []
     for found_in, by_mode in sound.items():
-        documents = _documents((seen or {}).get(found_in, ()))
         for name, pairs in data.items():
             try:
                 check_origin(model, pairs.header, f"pairs {name!r}")
-                unseen = replace(pairs, items=tuple(p for p in pairs if not _documents([p]) & documents))
-                n_seen = len(pairs) - len(unseen)
-                if not len(unseen):
+                left = unseen(pairs, (seen or {}).get(found_in, ()))
+                n_seen = len(pairs) - len(left)
+                if not len(left):
                     raise ValueError(f"all {n_seen} pairs are of documents that the circuit was found on")
-                for measured in _measured(model, by_mode, unseen, measuring):
+                for measured in _measured(model, by_mode, left, measuring):
                     split = str(pairs.header.get("split"))
-                    cells.append(Cell(found_in, name, split, unseen.fingerprint, n_seen, measured))
+                    cells.append(Cell(found_in, name, split, left.fingerprint, n_seen, measured))
             except ValueError as error:
                 refused.append(f"transfer from {found_in} to {name}: {error}")
     return Transfer(tuple(cells), tuple(refused))
+
+
+def unseen(pairs: Pairs, seen: Collection[Pair]) -> Pairs:
+    """Those of some pairs that share no document or family with what a circuit was found on."""
+    documents = _documents(seen)
+    return replace(pairs, items=tuple(pair for pair in pairs if not _documents([pair]) & documents))
 
 
 def _documents(pairs: Collection[Pair]) -> set[str]:

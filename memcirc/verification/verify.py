@@ -13,12 +13,12 @@ from memcirc.config import names, shortened
 from memcirc.interventions import VERIFIED
 from memcirc.models import Model
 from memcirc.options import build, chosen, refuse_keywords
+from memcirc.origin import check_origin
 from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.twins import beside
 from memcirc.verification.check import Job
 from memcirc.verification.checks import CHECKS, DEFAULT_CHECKS, known_checks
-from memcirc.verification.origin import check_origin
 from memcirc.verification.passages import Passages
 from memcirc.verification.result import Verification
 from memcirc.verification.settings import SettingOptions, Settings

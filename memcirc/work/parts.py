@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, write_json
+from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, sweep, write_json
 
 PLAN = "plan.json"
 SEAL_KEY = b"memcirc.seal"
@@ -54,7 +54,8 @@ class Parts:
         write_json(path, plain(self.plan))
 
     def clear(self) -> None:
-        """Remove all parts and the plan."""
+        """Remove all parts, half-written ones among them, and the plan."""
+        sweep(self.folder)
         for path in [*self.folder.glob("*.parquet"), self.folder / PLAN]:
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):

@@ -116,8 +116,11 @@ def test_a_file_that_is_none_of_scores_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no edge scores at .*none"):
         load_scores(tmp_path / "none")
     (tmp_path / "text").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValueError, match="text: not a file of memcirc edge scores"):
+    with pytest.raises(ValueError, match="text: not a circuit in EAP-IG's or MIB's JSON"):
         load_scores(tmp_path / "text")
+    (tmp_path / "text.safetensors").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"text\.safetensors: not a file of memcirc edge scores"):
+        load_scores(tmp_path / "text.safetensors")
 
 
 def test_scores_say_their_method_and_model_in_short() -> None:

@@ -1,10 +1,13 @@
 """Circuits on both engines: hand-worked outputs, ends, identities, faithfulness."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from memcirc.attribution.attribute import attribute
 from memcirc.attribution.selection import prefix_masks
+from memcirc.circuit import Circuit
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner, run_circuit
 from memcirc.graph import graph_of
@@ -237,3 +240,14 @@ def test_a_reference_is_passed_over_where_no_mean_is_taken() -> None:
     assert with_one.ends() == circuit_runner(model, pairs, mode="tree").ends()
     mean = circuit_runner(model, pairs, mode="tree", ablation="mean-clean", reference=random_pairs(3, seed=5))
     assert mean.ends().nothing != circuit_runner(model, pairs, mode="tree", ablation="mean-clean").ends().nothing
+
+
+def test_failures_are_the_pairs_whose_likeliest_token_is_no_answer() -> None:
+    model, pairs = small_model("gpt2"), random_pairs(6)
+    runner = circuit_runner(model, pairs, mode="tree")
+    everything = Circuit.from_edges(runner.graph.edges)
+    said = runner.logits([everything])[0].argmax(-1).tolist()
+    expected = [pair for pair, token in zip(pairs, said, strict=True) if token not in pair.answer_ids]
+    assert list(runner.failures(everything)) == expected
+    right = [replace(pair, answer_ids=(token,)) for pair, token in zip(pairs, said, strict=True)]
+    assert len(circuit_runner(model, Pairs(tuple(right)), mode="tree").failures(everything)) == 0

@@ -14,7 +14,8 @@ from memcirc.circuits.runner import run_circuit
 from memcirc.graph import Graph, GraphShape, graph_of
 from memcirc.interop.auto_circuit import patchable
 from memcirc.interop.export import FORMATS, export, prune_scores
-from memcirc.interop.mib import ScoredCircuit, load_circuit, read_scored, save_circuit
+from memcirc.interop.mib import ScoredCircuit, save_circuit
+from memcirc.interop.reading import load_circuit, read_scored
 from tests.models import random_pairs, small_model
 
 GRAPH = Graph(GraphShape(2, 3, 3))
@@ -105,7 +106,7 @@ def test_a_circuits_file_becomes_every_format_and_runs_the_same(tmp_path: Path) 
 def test_graphs_that_a_format_cannot_hold_are_refused(shape: GraphShape, tmp_path: Path) -> None:
     graph = Graph(shape)
     scored = ScoredCircuit(graph, Circuit.from_edges(["input->logits"]), torch.ones(graph.n_edges), 8)
-    for name in ("mib-json", "mib-pt", "auto-circuit"):
+    for name in ("mib-json", "mib-pt", "auto-circuit", "auto-circuit-scores"):
         with pytest.raises(ValueError, match=r"has no place in .*'s files; export graphml, dot or csv"):
             export(scored, tmp_path / "c", name)
     export(scored, tmp_path / "c.dot", "dot")

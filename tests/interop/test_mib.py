@@ -6,7 +6,8 @@ import torch
 
 from memcirc.circuit import Circuit
 from memcirc.graph import Graph, GraphShape
-from memcirc.interop.mib import ScoredCircuit, load_circuit, read_scored, save_circuit
+from memcirc.interop.mib import ScoredCircuit, save_circuit
+from memcirc.interop.reading import load_circuit, read_scored
 
 GRAPH = Graph(GraphShape(2, 2, 2, parallel=True))
 CIRCUIT = Circuit.from_edges(["input->a1.h0<q>", "a1.h0->logits"], method="eap")

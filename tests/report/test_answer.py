@@ -84,7 +84,7 @@ def test_the_page_of_an_incomplete_run_says_what_is_missing(finished_run: Path, 
     write_report(less, tmp_path)
     for name in ("report.html", "report.md"):
         page = (tmp_path / name).read_text(encoding="utf-8")
-        for said in ("task memorization was not run, 2 pairs are too few.", "how much is recited was not measured."):
+        for said in ("task memorization: 2 pairs are too few.", "how much is recited was not measured."):
             assert f"Missing: {said}" in page
     assert "What is recited" not in page
     write_report(replace(less, tasks={}), tmp_path)

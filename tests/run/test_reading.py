@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import memcirc
-from memcirc.artifacts import DONE
+from memcirc.artifacts import DONE, file_hash
 from memcirc.cli import MISTAKE, main
-from memcirc.interop.mib import load_circuit
+from memcirc.interop.reading import load_circuit
 from memcirc.run.config import resolve
 from memcirc.run.reading import Run
 
@@ -83,14 +83,35 @@ def switch_off(path: Path, n: int = 10) -> None:
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("command", ["export", "report"])
-def test_an_edited_circuit_is_not_the_runs_own(copy: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_edited_circuit_is_not_the_runs_own(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not exported, and the page is made without its task, which it says."""
     path = copy / "branch" / "discover" / "circuit.json"
     switch_off(path, 3)
-    options = ["--format", "csv"] if command == "export" else []
-    line = refusal([command, str(copy), *options], capsys)
-    assert f"{path} is damaged, or was changed by hand; `memcirc discover --run_dir {copy}` makes it" in line
+    said = f"{path} is damaged, or was changed by hand; `memcirc discover --run_dir {copy}` makes it"
+    assert said in refusal(["export", str(copy), "--format", "csv"], capsys)
     assert not (copy / "export").exists()
+    assert main(["report", str(copy)]) == 0
+    assert f"report: task branch is left out: {said}" in capsys.readouterr().err
+    page = (copy / "report" / "report.md").read_text()
+    assert f"Missing: task branch: {said}" in page
+    assert "## Task branch" not in page
+    assert "## Task memorization" in page
+    switch_off(copy / "memorization" / "discover" / "circuit.json", 3)
+    assert said in refusal(["report", str(copy)], capsys)
+
+
+def test_a_task_verified_by_another_version_is_left_out_of_the_page(copy: Path) -> None:
+    path = copy / "branch" / "verify" / "verification.json"
+    content = json.loads(path.read_text())
+    for row in content["faithfulness"]:
+        del row["note"]
+    path.write_text(json.dumps(content))
+    marker = json.loads((copy / "branch" / "verify" / DONE).read_text())
+    marker["outputs"]["verification.json"] = file_hash(path)
+    (copy / "branch" / "verify" / DONE).write_text(json.dumps(marker))
+    files = Run(copy).files()
+    assert [*files.tasks] == ["memorization"]
+    assert files.absent["branch"] == "a record of 'faithfulness' has no note; verify the circuits anew"
 
 
 def test_another_runs_artifacts_are_not_this_runs(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +267,9 @@ def test_a_report_of_a_run_that_is_not_finished_names_the_command_and_scores_not
     monkeypatch.setattr("memcirc.run.loading.load_model", no_model)
     scores = copy / "score" / "scores.parquet"
     scores.write_bytes(scores.read_bytes()[:-1])
-    assert f"{scores} is damaged" in refusal(["report", str(copy)], capsys)
+    assert main(["report", str(copy)]) == 0
+    assert f"report: how much is recited is left out: {scores} is damaged" in capsys.readouterr().err
+    assert f"Missing: how much is recited: {scores} is damaged" in (copy / "report" / "report.md").read_text()
     for task in ("branch", "memorization"):
         shutil.rmtree(copy / task / "verify")
     line = refusal(["report", str(copy)], capsys)

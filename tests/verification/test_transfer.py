@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from memcirc.circuit import Circuit
+from memcirc.origin import check_origin
 from memcirc.pairs.record import Pairs
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.origin import check_origin
 from memcirc.verification.subject import Subject
 from memcirc.verification.transfer import Cell, Transfer, transfer
 from tests.models import random_pairs, small_model

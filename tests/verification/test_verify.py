@@ -7,7 +7,6 @@ from memcirc.pairs.record import Pair, Pairs
 from memcirc.verification.config import VerifyConfig
 from memcirc.verification.drawing import KINDS
 from memcirc.verification.faithfulness import measure
-from memcirc.verification.stage import Material, WorkList, verify_circuits
 from memcirc.verification.verify import verify
 from tests.micro_models import m1
 from tests.models import random_pairs, small_model
@@ -85,16 +84,6 @@ def test_an_unknown_check_is_refused() -> None:
     model, pairs = m1()
     with pytest.raises(ValueError, match="check 'vibes' is not known; accepted: removal, edges, faithfulness"):
         verify(model, pairs, Circuit.from_edges([]), mode="tree", checks=("vibes",))
-
-
-def test_the_stage_verifies_each_modes_circuit_in_its_mode() -> None:
-    model, pairs = small_model("gpt2"), random_pairs(3)
-    scores = attribute(model, pairs, "eap")
-    config = VerifyConfig(ablation="resample", reverse="no", n_random=3, curve_points=3)
-    circuits = {"tree": scores.top(30), "edge": scores.top(8)}
-    result = verify_circuits(WorkList(circuits, config), model, Material(pairs, scores, pairs))
-    assert [(row.mode, row.n_edges) for row in result.faithfulness] == [("tree", 30), ("edge", 8)]
-    assert result.statement["circuits"]["edge"]["n_edges"] == 8
 
 
 @pytest.mark.parametrize(

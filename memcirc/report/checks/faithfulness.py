@@ -106,7 +106,7 @@ def _answer(row: Measurement) -> Answer:
         return Answer(_meets(row), "not defined", f"does what cannot be said: {row.note}")
     said = f"{row.way.verb} {row.faithfulness:.2f}"
     interval = "" if row.low is None or row.high is None else f" (95 % interval {row.low:.2f} to {row.high:.2f})"
-    few = f", on {row.n_pairs} pairs, too few to tell," if row.n_pairs < FEWEST_PAIRS else ""
+    few = f", on {row.n_pairs} pairs, too few to tell" if row.n_pairs < FEWEST_PAIRS else ""
     side = "" if _same_side(row) else ", and yet the other answer wins"
     return Answer(_meets(row), said, f"{said} of the behaviour{interval}{few}{side}")
 

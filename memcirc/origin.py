@@ -4,7 +4,24 @@ one tokenizer."""
 from collections.abc import Mapping
 from typing import Any
 
+from memcirc.graph import Graph, graph_of
 from memcirc.models import Model
+
+
+def check_fits(model: Model, graph: Graph, header: Mapping[str, Any], what: str) -> None:
+    """:func:`check_origin`, and that a circuit or scores are of the model's graph.
+
+    Raises:
+        ValueError: another graph, another tokenizer, other weights; names both models.
+    """
+    own = graph_of(model)
+    if graph != own:
+        raise ValueError(
+            f"{what} of model {header.get('model', 'not stated')}, whose graph has {graph.n_edges} edges "
+            f"({graph.shape.n_layers} layers of {graph.shape.n_heads} heads); the model at hand is {model.name}, with "
+            f"{own.n_edges} edges ({own.shape.n_layers} layers of {own.shape.n_heads} heads)"
+        )
+    check_origin(model, header, what)
 
 
 def check_origin(model: Model, header: Mapping[str, Any], what: str) -> None:

@@ -1,0 +1,154 @@
+"""The page of a run as a reader meets it: on a phone and a desk, in the light and the dark, by mouse and keyboard."""
+
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import SCHEMES, WIDTHS, Opened
+
+READS = "summary, a[href], input, button, [tabindex='0']"
+LOOKS = tuple(product(WIDTHS, SCHEMES))
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_it_says_nothing_asks_for_nothing_and_fits(opened: Opened, page_of_run: Path, width: int, scheme: str) -> None:
+    with opened(page_of_run, width, scheme) as watched:
+        page = watched.page
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        assert watched.said == []
+        assert watched.asked == [page_of_run.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        outside = page.evaluate(
+            """(width) => [...document.querySelectorAll('p, li, dd, h1, h2, figcaption, summary, output')]
+                .filter((part) => !part.closest('.scroll') && part.getBoundingClientRect().right > width + 1)
+                .map((part) => part.textContent.slice(0, 60))""",
+            width,
+        )
+        assert outside == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_axe_finds_no_serious_violation(opened: Opened, page_of_run: Path, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened(page_of_run, width, scheme) as watched:
+        watched.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        found = axe.run(watched.page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in serious] == []
+
+
+def shown(page: Any) -> int:
+    """Edges that the open sheet shows."""
+    return int(page.locator(".sheet:visible path:not(.off)").count())
+
+
+def test_the_slider_shows_as_many_edges_as_it_says(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page, seen = watched.page, set()
+        slider, text = page.locator(".sheet:visible input[type=range]"), page.locator(".sheet:visible output")
+        slider.focus()
+        page.keyboard.press("Home")
+        for _ in range(int(slider.get_attribute("max") or 0) + 1):
+            said = text.inner_text()
+            (n,) = re.findall(r"(\d+) edges?", said)[:1]
+            assert shown(page) == int(n), said
+            assert slider.get_attribute("aria-valuetext") == said
+            seen.add(said)
+            page.keyboard.press("ArrowRight")
+        assert len(seen) > 2
+        assert watched.said == []
+
+
+def test_each_tab_opens_its_circuit_alone(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        labels = page.locator(".explorer fieldset label")
+        assert labels.count() > 1
+        for i in range(labels.count()):
+            labels.nth(i).click()
+            visible = page.locator(".sheet:visible")
+            assert visible.count() == 1
+            assert visible.locator("figcaption").inner_text() == labels.nth(i).inner_text()
+
+
+def test_edges_are_told_in_words_under_the_mouse_and_by_the_arrow_keys(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        line = page.locator(".sheet:visible .line")
+        page.locator(".sheet:visible .scroll").focus()
+        told = []
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+            told.append(line.inner_text())
+        assert len(set(told)) == min(3, shown(page))
+        assert all("->" in text and "score" in text for text in told)
+        page.keyboard.press("ArrowLeft")
+        assert line.inner_text() == told[-2]
+        edge = page.locator(".sheet:visible path:not(.off)").last
+        edge.dispatch_event("mouseover")
+        assert line.inner_text() == edge.locator("title").text_content()
+
+
+def test_a_table_is_sorted_by_any_of_its_columns(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        table = page.locator(".evidence", has_text="Against random circuits").first
+        table.locator("summary").click()
+        heads = [text.strip() for text in table.locator("th").all_inner_texts()]
+        column = heads.index("mean")
+        button = table.locator("th button").nth(column)
+        for direction, reverse in (("ascending", False), ("descending", True)):
+            button.press("Enter")
+            values = [float(text) for text in table.locator(f"td:nth-child({column + 1})").all_inner_texts()]
+            assert values == sorted(values, reverse=reverse)
+            assert table.locator("th").nth(column).get_attribute("aria-sort") == direction
+        assert len(values) > 2
+
+
+def test_everything_is_reached_by_the_keyboard(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        wanted = page.evaluate(
+            f"""[...document.querySelectorAll("{READS}")].filter((part) => part.checkVisibility()).length"""
+        )
+        radios = page.locator(".explorer fieldset input").count()
+        reached = set()
+        for _ in range(wanted + 5):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate(f"""[...document.querySelectorAll("{READS}")].indexOf(document.activeElement)"""))
+        assert len(reached - {-1}) >= wanted - (radios - 1)  # one of a group of radio buttons takes the focus
+
+
+def test_without_a_script_the_page_still_shows_its_circuits(browser: Any, page_of_run: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_of_run.as_uri())
+    assert page.locator(".sheet").count() == page.locator(".sheet:visible").count() > 1
+    context.close()
+
+
+def test_it_is_painted_within_a_second_and_is_no_heavier_than_six_megabytes(opened: Opened, page_of_run: Path) -> None:
+    """The time is told, not asserted: a machine may be busy."""
+    assert page_of_run.stat().st_size < 6 << 20
+    with opened(page_of_run) as watched:
+        painted = watched.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+        assert painted is not None
+        print(f"first contentful paint after {painted:.0f} ms")
+
+
+def test_printed_no_figure_is_cut(browser: Any, opened: Opened, page_of_run: Path, tmp_path: Path) -> None:
+    """A sheet of A4 is 794 pixels wide, 1,123 high."""
+    with opened(page_of_run, 794) as watched:
+        page = watched.page
+        page.emulate_media(media="print")
+        sizes = page.evaluate(
+            """[...document.querySelectorAll('figure svg')].map((part) => part.getBoundingClientRect())
+                .map((box) => [box.right, box.height])"""
+        )
+        assert sizes
+        assert all(right <= 795 and height <= 1123 for right, height in sizes)
+        page.pdf(path=str(tmp_path / "page.pdf"), format="A4")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
