@@ -25,7 +25,7 @@ from memcirc.attribution.scores import load_scores
 from memcirc.cli import MISTAKE, main
 from memcirc.corpus.files import rows_of_file
 from memcirc.corpus.windows import read_windows
-from memcirc.interop.mib import load_circuit, read_scored
+from memcirc.interop.reading import load_circuit, read_scored
 from memcirc.pairs.file import load_pairs
 from memcirc.run.config import read_config, resolve
 from memcirc.studies.pii.samples import of_file

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from memcirc.attribution.methods import METHODS as ALL_METHODS
 from memcirc.report.drawing import draw, in_page_colours
 from memcirc.report.figures import INK, heat_maps, panels, styled
+from memcirc.report.numbers import visible
 from memcirc.report.papers import METHODS, cited, methods, paper_section
 from memcirc.report.plotting import Figure
 from memcirc.report.references import REFERENCES
@@ -27,7 +28,7 @@ def test_a_csv_gives_back_what_was_written(rows: list[tuple[object, object]]) ->
     text = csv_table([{"a b": x, "c": y, "hidden": 1} for x, y in rows], ("a b", "c"))
     head, *lines = csv.reader(io.StringIO(text, newline=""))
     assert head == ["a b", "c"]
-    assert lines == [["" if value is None else str(value) for value in row] for row in rows]
+    assert lines == [["" if value is None else str(visible(value)) for value in row] for row in rows]
 
 
 def test_a_latex_table_by_hand() -> None:
