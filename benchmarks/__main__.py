@@ -1,17 +1,29 @@
-"""All benchmarks in turn: ``python -m benchmarks``."""
+"""All benchmarks in turn: ``python -m benchmarks``. One that fails is named at the end; the others still run."""
 
 import subprocess
 import sys
 
 OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
 OF_ONE_SHAPE = (
-    *("attribution", "circuits", "twins", "search", "memory", "growth"),
-    *("memorization", "verification", "patching"),
+    *("attribution", "circuits", "trained", "twins", "search", "memory", "growth"),
+    *("memorization", "verification", "default_checks", "patching"),
 )
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
-for name in OF_ONE_SHAPE:
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
-for shape in OTHER_SHAPES:
-    for name in ("attribution", "circuits"):
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--shape", shape, *WITHOUT_PEER], check=True)
+
+def main() -> None:
+    scripts = [(name, ()) for name in OF_ONE_SHAPE]
+    scripts += [
+        (name, ("--shape", shape, *WITHOUT_PEER)) for shape in OTHER_SHAPES for name in ("attribution", "circuits")
+    ]
+    failed = []
+    for name, arguments in scripts:
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(" ".join(command[1:]))
+    if failed:
+        raise SystemExit("failed: " + "; ".join(failed))
+
+
+if __name__ == "__main__":
+    main()

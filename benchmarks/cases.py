@@ -6,10 +6,22 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaC
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
 
+
+def pythia(width: int, n_layers: int, n_heads: int) -> GPTNeoXConfig:
+    """A Pythia's shape."""
+    return GPTNeoXConfig(
+        vocab_size=50304,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=n_layers,
+        num_attention_heads=n_heads,
+        max_position_embeddings=2048,
+    )
+
+
 SHAPES: dict[str, PretrainedConfig] = {
-    "gpt2-tiny": GPT2Config(n_embd=128, n_layer=4, n_head=4),
-    "gpt2-half": GPT2Config(n_embd=384, n_layer=6, n_head=6),
     "gpt2-small": GPT2Config(),
+    "gpt2-medium": GPT2Config(n_embd=1024, n_layer=24, n_head=16),
     "smollm2-135m": LlamaConfig(
         vocab_size=49152,
         hidden_size=576,
@@ -20,23 +32,12 @@ SHAPES: dict[str, PretrainedConfig] = {
         max_position_embeddings=2048,
         tie_word_embeddings=True,
     ),
-    "pythia-160m": GPTNeoXConfig(
-        vocab_size=50304,
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        max_position_embeddings=2048,
-    ),
-    "gpt2-medium": GPT2Config(n_embd=1024, n_layer=24, n_head=16),
-    "pythia-1.4b": GPTNeoXConfig(
-        vocab_size=50304,
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        max_position_embeddings=2048,
-    ),
+    "pythia-14m": pythia(128, 6, 4),
+    "pythia-70m": pythia(512, 6, 8),
+    "pythia-160m": pythia(768, 12, 12),
+    "pythia-410m": pythia(1024, 24, 16),
+    "pythia-1b": pythia(2048, 16, 8),
+    "pythia-1.4b": pythia(2048, 24, 16),
 }
 
 

@@ -1,6 +1,6 @@
 """One circuit from a prepared runner: ours, AutoCircuit's ``run_circuits``, and a plain forward pass of transformers.
 
-python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 3] [--clock wall]
+python -m benchmarks.circuits [--shape gpt2-small] [--repeats 5] [--peer-repeats 1] [--clock wall]
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, plain_forward
-from benchmarks.timing import Row, interleaved, options, print_table, result_name, write_result
+from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
 from memcirc.interventions import RunSettings
@@ -72,7 +72,7 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
 
 
 def main() -> None:
-    chosen = options(__doc__, repeats=5, peer_repeats=3).parse_args()
+    chosen = options(__doc__, repeats=5, peer_repeats=1).parse_args()
     model = model_of(chosen.shape)
     rows = [
         row
@@ -80,8 +80,8 @@ def main() -> None:
         for mode in ("tree", "edge")
         for row in measure(model, branch, mode, chosen.repeats, chosen.peer_repeats, chosen.clock)
     ]
-    print_table(f"One circuit, {chosen.shape}, 8 pairs of 50 tokens", rows)
-    write_result(result_name("circuits", chosen.shape), rows, shape=chosen.shape, clock=chosen.clock)
+    title = f"One circuit, {chosen.shape}, 8 pairs of 50 tokens"
+    report(result_name("circuits", chosen.shape), title, rows, shape=chosen.shape, clock=chosen.clock)
 
 
 if __name__ == "__main__":

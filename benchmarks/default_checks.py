@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.cases import model_of, random_pairs
-from benchmarks.timing import write_result
+from benchmarks.timing import Row, report
 from memcirc.attribution.attribute import attribute
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -23,6 +23,7 @@ from memcirc.verification.passages import Passages
 from memcirc.verification.verify import verify
 
 LENGTH, PROMPT, COMPLETION = 40, 32, 32
+LIMIT = 180
 
 
 def documents(pairs: Pairs, split: str) -> Pairs:
@@ -51,19 +52,20 @@ def main() -> None:
     )
     scores = attribute(model, train, "eap")
     text = passages(model, 24)
-    seconds = {}
+    rows = []
     for check in DEFAULT_CHECKS:
         start = time.perf_counter()
         verify(
             model, test, scores, mode="tree", circuit=scores.top(options.edges), checks=check, train=train,
             passages=text,
         )  # fmt: skip
-        seconds[check] = time.perf_counter() - start
-        print(f"{check:<14} {seconds[check]:8.1f} s", flush=True)
+        rows.append(Row(check, time.perf_counter() - start, None, ""))
+        print(f"{check:<14} {rows[-1].ours:8.1f} s", flush=True)
+    rows.append(Row("all", sum(row.ours for row in rows), LIMIT, f"{LIMIT} seconds", 1.0, True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{'all':<14} {sum(seconds.values()):8.1f} s, {peak:.2f} GiB at most")
-    told = {"shape": options.shape, "pairs": options.pairs, "edges": options.edges}
-    write_result("default_checks", [], seconds=seconds, peak_gib=peak, **told)
+    title = f"Default checks, {options.shape}, {options.pairs} pairs, {options.edges} edges"
+    report("default_checks", title, rows, shape=options.shape, peak_gib=peak)
+    print(f"{peak:.2f} GiB at most")
 
 
 if __name__ == "__main__":

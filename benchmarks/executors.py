@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ray
 
-from benchmarks.timing import Row, interleaved, print_table, write_result
+from benchmarks.timing import Row, interleaved, report
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run
 from memcirc.run.verifying import work_list
@@ -49,8 +49,8 @@ def main() -> None:
         taken = interleaved(calls, dict.fromkeys(calls, chosen.repeats), warm=False)
     work = f"{len(work_list(run, chosen.task).jobs)} jobs of {chosen.task}, two actors"
     rows = [Row(work, taken["2"], taken["1"], "one actor", 1.6)]
-    print_table("Full verification by Ray actors", rows)
-    write_result("executors", rows, task=chosen.task, repeats=chosen.repeats)
+    title = "Full verification by Ray actors"
+    report("executors", title, rows, task=chosen.task, repeats=chosen.repeats)
 
 
 if __name__ == "__main__":

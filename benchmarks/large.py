@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import LlamaConfig
 
 from benchmarks.cases import random_pairs
-from benchmarks.timing import RESULTS
+from benchmarks.timing import write_result
 from memcirc.attribution.attribute import attribute
 from memcirc.models import load_model
 
@@ -92,7 +92,7 @@ def main() -> None:
         "before loading GB": before, "limit GB": limit,
     }  # fmt: skip
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
-    (RESULTS / f"{options.shape}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_result(options.shape, f"Attribution of {options.shape}", [], **facts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Scores and divergence points against transformers' ``generate``, and neighbours among 20,000 x 20,000 passages.
 
-python -m benchmarks.memorization [--shape gpt2-small] [--repeats 3] [--peer-repeats 3] [--windows 32]
+python -m benchmarks.memorization [--shape gpt2-small] [--repeats 2] [--peer-repeats 2] [--windows 32]
 """
 
 import json
@@ -14,7 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from benchmarks.cases import model_of
-from benchmarks.timing import Row, interleaved, options, peak_growth, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, peak_growth, print_table, report
 from memcirc.demo import ensure
 from memcirc.memorization.bleu import bleu4
 from memcirc.memorization.config import LEVELS
@@ -132,7 +132,7 @@ def neighbours(n: int = 20_000, width: int = 768) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = options(__doc__, repeats=3, peer_repeats=3)
+    parser = options(__doc__, peer="transformers", repeats=2, peer_repeats=2)
     parser.add_argument("--windows", type=int, default=32)
     chosen = parser.parse_args()
     demo = ensure(Path("runs/cache"))
@@ -148,9 +148,9 @@ def main() -> None:
     own = np.array([ids[:n_tokens] for ids in text if len(ids) >= n_tokens])
     rows.append(divergence(embedded, own, demo.prompt_tokens, chosen.repeats))
     near = neighbours()
-    print_table("Memorization scores", rows)
     print("20,000 x 20,000 neighbours (target: 60 s, 2 GB): " + ", ".join(f"{k} {v:.3g}" for k, v in near.items()))
-    write_result("memorization", rows, shape=chosen.shape, windows=chosen.windows, neighbours=near)
+    title = f"Scores of {chosen.windows} windows of 100 tokens, {chosen.shape}, and of more by the embedded model"
+    report("memorization", title, rows, shape=chosen.shape, windows=chosen.windows, neighbours=near)
 
 
 if __name__ == "__main__":

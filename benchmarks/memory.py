@@ -15,8 +15,9 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM
 
 from benchmarks.cases import SHAPES, model_of, random_pairs
+from benchmarks.machine import METER, has_peer
 from benchmarks.peers import AutoCircuit
-from benchmarks.timing import RESULTS, peak_growth
+from benchmarks.timing import peak_growth, write_result
 from memcirc.cli import main as main_of_memcirc
 from memcirc.demo import ensure
 from memcirc.engine import Request, mask_gradients, prepare
@@ -96,24 +97,24 @@ def main() -> None:
         engine, n_pairs, branch = CASES[options.case]
         print(measure(engine, options.shape, n_pairs, branch))
         return
-    found = []
+    found, peer = [], not options.no_peer and has_peer("auto_circuit")
     print(f"Peak memory growth, {options.shape}, pairs of 50 tokens (target for attribution of 8 pairs: at most 1 GB),")
     print("of loading SmolLM2-135M's shape (target: 0.68 GB),")
     print("and of preparing and scoring windows (target: 200,000 within 0.2 GB of 20,000)")
     for index, (engine, n_pairs, branch) in enumerate(CASES):
-        if engine == "auto-circuit" and options.no_peer:
+        if engine == "auto-circuit" and not peer:
             continue
         command = [sys.executable, "-m", "benchmarks.memory", "--shape", options.shape, "--case", str(index)]
         finished = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
         growth = int(finished.stdout.split()[-1])
-        found.append({"engine": engine, "pairs": n_pairs, "branch": branch, "bytes": growth})
+        found.append(
+            {"work": engine, "value": n_pairs, "branch": branch, "bytes": growth, "others": round(METER.others(), 2)}
+        )
         print(
             f"{engine:14} {n_pairs:6} {'branch' if branch else 'everywhere':10} {growth / 1e9:6.2f} GB",
             flush=True,
         )
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"shape": options.shape, "rows": found}, indent=1) + "\n"
-    (RESULTS / "memory.json").write_text(text, encoding="utf-8")
+    write_result("memory", f"Peak memory beyond model and pairs, {options.shape}, pairs of 50 tokens", found)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens import patching
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from benchmarks.cases import model_of
-from benchmarks.timing import Row, interleaved, options, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, report
 from memcirc.models import Model, load_model
 from memcirc.patching.patches import Patch
 from memcirc.patching.sites import aliases, component_sites, distinct
 from memcirc.patching.sweep import patch_sweep
 
 LENGTH = 15
-PEERS = {
-    "resid_pre": patching.get_act_patch_resid_pre,
-    "head_all_pos_every": patching.get_act_patch_attn_head_all_pos_every,
-}
+PEERS = {"resid_pre": "get_act_patch_resid_pre", "head_all_pos_every": "get_act_patch_attn_head_all_pos_every"}
 
 
 def prompt_pair(d_vocab: int, differing: Sequence[int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -45,6 +41,8 @@ def contrasting(model: Model, clean: Tensor, corrupt: Tensor) -> tuple[int, int]
 
 def peer(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: int, wrong: int) -> Tensor:
     """The sweep as TransformerLens does it: a full forward pass a site, its cache of the clean run included."""
+    from transformer_lens import patching
+
     hooked = model.hooked
 
     def difference(logits: Tensor) -> Tensor:
@@ -56,7 +54,7 @@ def peer(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: int, w
     with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
         logits, cache = hooked.run_with_cache(clean, prepend_bos=False)
         high, low = difference(logits), difference(hooked(corrupt, prepend_bos=False))
-        found: Tensor = PEERS[name](hooked, corrupt, cache, partial(metric, low=low, high=high))
+        found: Tensor = getattr(patching, PEERS[name])(hooked, corrupt, cache, partial(metric, low=low, high=high))
     return found
 
 
@@ -67,8 +65,8 @@ def ours(model: Model, name: str, clean: Tensor, corrupt: Tensor, answer: int, w
 
 def measure(
     model: Model, name: str, differing: Sequence[int], target: float, chosen: Any, what: str
-) -> tuple[Row, float]:
-    """The ratio, and the largest difference between both results (normalised)."""
+) -> tuple[Row, float | None]:
+    """The ratio, and the largest difference between both results (normalised); None without the peer."""
     clean, corrupt = prompt_pair(model.d_vocab, differing)
     answers = contrasting(model, clean, corrupt)
     results: dict[str, Tensor] = {}
@@ -84,8 +82,10 @@ def measure(
         {"ours": chosen.repeats, "peer": chosen.peer_repeats},
         chosen.clock,
     )
-    difference = float((results["ours"] - results["peer"].double()).abs().max())
-    return Row(f"{name}, {what}", taken["ours"], taken["peer"], "transformer_lens.patching", target), difference
+    row = Row(f"{name}, {what}", taken["ours"], taken.get("peer"), "transformer_lens.patching", target)
+    if row.peer is None:
+        return row, None
+    return row, float((results["ours"] - results["peer"].double()).abs().max())
 
 
 PII_SAMPLES, PROMPT, ANSWER = 20, 9, 6
@@ -138,7 +138,7 @@ def pii_peer(target: Model, control: Model, prompts: list[list[int]], answers: l
     return total
 
 
-def measure_pii(chosen: Any) -> tuple[Row, float]:
+def measure_pii(chosen: Any) -> tuple[Row, float | None]:
     """The study's main sweep; the loop is timed on a few samples and scaled to all, since samples cost the same."""
     target, control = pii_models()
     generator = torch.Generator().manual_seed(0)
@@ -156,15 +156,15 @@ def measure_pii(chosen: Any) -> tuple[Row, float]:
     taken = interleaved(
         {"ours": run_ours, "peer": run_peer}, {"ours": chosen.repeats, "peer": chosen.peer_repeats}, chosen.clock
     )
+    work, loop = f"85 sites x {PII_SAMPLES} samples, {ANSWER} answer tokens", "per-step loop, 2 samples scaled"
+    if "peer" not in taken:
+        return Row(work, taken["ours"], None, loop, 100.0), None
     difference = float((results["ours"][:, :few] - results["peer"]).abs().max())
-    work = f"85 sites x {PII_SAMPLES} samples, {ANSWER} answer tokens"
-    return Row(
-        work, taken["ours"], taken["peer"] * PII_SAMPLES / few, "per-step loop, 2 samples scaled", 100.0
-    ), difference
+    return Row(work, taken["ours"], taken["peer"] * PII_SAMPLES / few, loop, 100.0), difference
 
 
 def main() -> None:
-    chosen = options(__doc__, repeats=3, peer_repeats=1).parse_args()
+    chosen = options(__doc__, peer="transformer_lens", repeats=3, peer_repeats=1).parse_args()
     model = model_of(chosen.shape)
     everywhere, one = range(LENGTH), [LENGTH - 5]
     cases: list[tuple[str, Sequence[int], float, str]] = [
@@ -176,11 +176,11 @@ def main() -> None:
     measured = [measure_pii(chosen)]
     measured += [measure(model, name, where, target, chosen, what) for name, where, target, what in cases]
     rows = [row for row, _ in measured]
-    print_table(f"Activation patching, {chosen.shape}, one pair of {LENGTH} tokens", rows)
-    differences = {row.work: difference for row, difference in measured}
+    differences = {row.work: difference for row, difference in measured if difference is not None}
     for work, difference in differences.items():
         print(f"{work}: results differ by at most {difference:.1e} (normalised)")
-    write_result("patching", rows, shape=chosen.shape, clock=chosen.clock, differences=differences)
+    title = f"Activation patching, {chosen.shape}, one pair of {LENGTH} tokens"
+    report("patching", title, rows, shape=chosen.shape, clock=chosen.clock, differences=differences)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""The whole search for a minimal circuit: ours with its preparation, against the same bisection over ``run_circuits``;
-and how many plain forwards it takes to refine the first 1 % of a ranking (branch pairs) until no edge can be spared.
+"""The whole search for a minimal circuit: ours with its preparation, against the same bisection over ``run_circuits``
+(whose time does not depend on a circuit's size: a few of the sizes are timed, and scaled to all of them); and how many
+plain forwards it takes to refine the first 1 % of a ranking (branch pairs) until no edge can be spared.
 
-python -m benchmarks.search [--shape gpt2-small] [--target 0.85] [--no-peer]
+python -m benchmarks.search [--shape gpt2-small] [--target 0.85] [--repeats 3] [--peer-repeats 2]
 """
 
-import argparse
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import AutoCircuit, plain_forward
-from benchmarks.timing import Row, interleaved, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.attribution.scores import EdgeScores, Ranking
 from memcirc.circuits.refine import Refinement, refined
 from memcirc.circuits.runner import circuit_runner
@@ -40,8 +41,8 @@ def ours(model: Model, pairs: Pairs, scores: Tensor, mode: str, target: float, s
     return time.perf_counter() - start, found
 
 
-def peers(model: Model, pairs: Pairs, scores: Tensor, mode: str, sizes: list[int]) -> float:
-    """Seconds that ``run_circuits`` takes for the sizes that our bisection measured, its logit differences included."""
+def peers(model: Model, pairs: Pairs, scores: Tensor, mode: str, sizes: Sequence[int]) -> float:
+    """Seconds that ``run_circuits`` takes for these sizes, its logit differences included."""
     peer = AutoCircuit(model, pairs)
     peer_scores = peer.as_scores(graph_of(model), scores)
     metric, labels = Metric.parse("logit_diff"), Labels(Answers.of(pairs, model.d_vocab))
@@ -70,33 +71,41 @@ def refinement(model: Model, repeats: int) -> tuple[Row, Refinement]:
     return Row(work, taken["ours"], taken["plain"], "plain forwards", 200.0, True), found[-1]
 
 
+def measure(
+    model: Model, pairs: Pairs, mode: str, target: float, repeats: int, peer_sizes: int, what: str, floor: float
+) -> tuple[Row, float]:
+    """The search beside the peer's, and how many seconds more it takes to look at every smaller size."""
+    scores = mask_gradients(Request(model, pairs, "logit_diff"), [i / 5 for i in range(6)])
+    runs = [ours(model, pairs, scores, mode, target, scan=False) for _ in range(repeats)]
+    taken, found = sorted(runs, key=lambda run: run[0])[len(runs) // 2]
+    with_scan, _ = ours(model, pairs, scores, mode, target, scan=True)
+    sizes = list(found.evaluated)
+    timed = sizes[:peer_sizes]
+    peer = peers(model, pairs, scores, mode, timed) * len(sizes) / len(timed) if timed else None
+    work = f"search, {mode}, {what} -> {found.n_edges} edges in {len(sizes)} runs"
+    return Row(work, taken, peer, f"run_circuits, {len(timed)} sizes scaled", floor), with_scan - taken
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="gpt2-small")
+    parser = options(__doc__, repeats=3, peer_repeats=2)
     parser.add_argument("--target", type=float, default=0.85)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-peer", action="store_true")
-    options = parser.parse_args()
-    model = model_of(options.shape)
+    chosen = parser.parse_args()
+    model = model_of(chosen.shape)
     rows, scans = [], {}
     for branch in (False, True):
         pairs = random_pairs(8, 50, branch, model.d_vocab)
-        scores = mask_gradients(Request(model, pairs, "logit_diff"), [i / 5 for i in range(6)])
+        what = f"differ {'branch' if branch else 'everywhere'}"
+        floor = 60.0 if branch else 8.0
         for mode in ("tree", "edge"):
-            runs = [ours(model, pairs, scores, mode, options.target, scan=False) for _ in range(options.repeats)]
-            taken, found = sorted(runs, key=lambda run: run[0])[len(runs) // 2]
-            with_scan, _ = ours(model, pairs, scores, mode, options.target, scan=True)
-            work = f"search, {mode}, differ {'branch' if branch else 'everywhere'} -> {found.n_edges} edges"
-            scans[work] = with_scan - taken
-            if not options.no_peer:
-                peer = peers(model, pairs, scores, mode, list(found.evaluated))
-                rows.append(Row(work, taken, peer, "run_circuits", 50.0 if branch else 8.0))
-            print(f"{work}: {taken:.2f} s in {len(found.evaluated)} runs; the scan below {scans[work]:.2f} s more")
-    row, found = refinement(model, options.repeats)
+            row, scan = measure(model, pairs, mode, chosen.target, chosen.repeats, chosen.peer_repeats, what, floor)
+            rows.append(row)
+            scans[row.work] = scan
+            print(f"{row.work}: {row.ours:.2f} s; the scan below {scan:.2f} s more")
+    row, found = refinement(model, chosen.repeats)
     assert found.certified
     rows.append(row)
-    print_table(f"Minimal circuit at {options.target}, {options.shape}, 8 pairs of 50 tokens", rows)
-    write_result("search", rows, shape=options.shape, scan_seconds=scans)
+    title = f"Minimal circuit at {chosen.target}, {chosen.shape}, 8 pairs of 50 tokens"
+    report(result_name("search", chosen.shape), title, rows, shape=chosen.shape, scan_seconds=scans)
 
 
 if __name__ == "__main__":

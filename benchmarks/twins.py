@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from benchmarks.cases import model_of, random_pairs
-from benchmarks.timing import Row, interleaved, options, print_table, result_name, write_result
+from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc import attribute, beside, circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.memorization.generation import greedy
@@ -41,8 +41,8 @@ def main() -> None:
         Row("1 % circuit against a twin", taken["circuit twin"], taken["circuit resample"], "resample", None, True),
         Row(work, taken["taken out"], taken["decoding"], "decoding with both", 1.0, True),
     ]  # fmt: skip
-    print_table(f"Against a twin, {chosen.shape}, 8 pairs of 50 tokens that differ everywhere", rows)
-    write_result(result_name("twins", chosen.shape), rows, shape=chosen.shape, clock=chosen.clock)
+    title = f"Against a twin, {chosen.shape}, 8 pairs of 50 tokens that differ everywhere"
+    report(result_name("twins", chosen.shape), title, rows, shape=chosen.shape, clock=chosen.clock)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.cases import model_of, random_pairs
 from benchmarks.peers import plain_forward
-from benchmarks.timing import Row, interleaved, options, print_table, write_result
+from benchmarks.timing import Row, interleaved, options, report
 from memcirc.circuits.runner import circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.graph import graph_of
@@ -57,8 +57,8 @@ def main() -> None:
     model = model_of(chosen.shape)
     rows = [random_circuits(model, branch, chosen.circuits, chosen.repeats, chosen.clock) for branch in (False, True)]
     rows.append(generation(model, chosen.repeats, chosen.clock))
-    print_table(f"Verification, {chosen.shape}, 8 pairs of 50 tokens", rows)
-    write_result("verification", rows, shape=chosen.shape, clock=chosen.clock, circuits=chosen.circuits)
+    title = f"Verification, {chosen.shape}, 8 pairs of 50 tokens"
+    report("verification", title, rows, shape=chosen.shape, clock=chosen.clock, circuits=chosen.circuits)
 
 
 if __name__ == "__main__":
