@@ -52,7 +52,7 @@ def has_peer(package: str) -> bool:
 
 def busy_seconds() -> float:
     """Seconds that the cores of this machine have worked, stolen ones included, since it started."""
-    user, nice, system, _, _, irq, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    user, nice, system, _, _, irq, soft, stolen = map(int, Path("/proc/stat").read_text(encoding="ascii").split()[1:9])
     return (user + nice + system + irq + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 

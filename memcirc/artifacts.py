@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memcirc.schema import NewerFile, check_schema, with_schema
+
 DONE = "done.json"
 HASHED_WHOLE = 2**30
 
@@ -135,9 +137,11 @@ class Marker:
         """The marker in a file.
 
         Raises:
-            ValueError: the file is none; says what is wrong with it.
+            ValueError: the file is none, or a newer version's; says what is wrong with it.
         """
         content = read_json(path)
+        if isinstance(content, dict):
+            check_schema(content, path)
         kinds: dict[str, Any] = {"config": dict, "inputs": dict, "outputs": dict, "seconds": (int, float)}
         if not isinstance(content, dict) or not all(isinstance(content.get(k), kind) for k, kind in kinds.items()):
             raise ValueError(f"{path}: not a stage's marker; one holds {', '.join(kinds)}")
@@ -182,11 +186,14 @@ class StageFolder:
 
         Raises:
             Changed: it has finished with another configuration or other inputs (names the difference).
+            NewerFile: a newer memcirc has finished it.
         """
         if not self.marker.is_file():
             return False
         try:
             done = Marker.read(self.marker)
+        except NewerFile:
+            raise
         except ValueError as reason:
             tell(str(reason))
             return False
@@ -233,13 +240,15 @@ class StageFolder:
         """Write the marker, last and atomically."""
         write_json(
             self.marker,
-            {
-                "config": plain(config),
-                "inputs": self._hashes(inputs),
-                "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
-                "seconds": round(seconds, 3),
-                "finished": round(time.time(), 3),
-            },
+            with_schema(
+                {
+                    "config": plain(config),
+                    "inputs": self._hashes(inputs),
+                    "outputs": {str(path.relative_to(self.path)): file_hash(path) for path in outputs},
+                    "seconds": round(seconds, 3),
+                    "finished": round(time.time(), 3),
+                }
+            ),
         )
 
     def _hashes(self, inputs: Sequence[Path]) -> dict[str, str]:

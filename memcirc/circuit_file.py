@@ -17,6 +17,7 @@ from memcirc.artifacts import read_json
 from memcirc.checkpoints import refuse_pointer
 from memcirc.config import check_count, shortened
 from memcirc.graph import Graph, GraphShape
+from memcirc.schema import NewerFile, check_schema
 
 MOST = 1024
 
@@ -76,19 +77,22 @@ def read_circuit_json(path: Path) -> CircuitFile:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of a circuit, an edge that its graph does not have, or parts of nodes in it.
+        ValueError: not a file of a circuit, or a newer memcirc's; an edge that its graph does not have; parts of nodes.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no circuit at {path}")
     refuse_pointer(path)
     content = read_json(path)
     try:
+        check_schema(content, path)
         cfg, edges = content["cfg"], content["edges"]
         graph = Graph(shape_of(cfg))
         inside = frozenset(name for name, edge in edges.items() if _is_in(name, edge["in_graph"]))
         scores = {name: float(edge["score"]) for name, edge in edges.items() if edge.get("score") is not None}
         _refuse_neurons(content.get("nodes", {}))
         origin, width = dict(content.get("memcirc", {})), cfg.get("d_model")
+    except NewerFile:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a circuit in EAP-IG's or MIB's JSON ({error!r})") from None
     graph.indices(inside)

@@ -12,9 +12,9 @@ from typing import Any
 from memcirc.checkpoints import read_object
 from memcirc.circuit_file import CircuitFile, read_circuit_json
 from memcirc.hub import part_of_snapshot
+from memcirc.schema import check_schema
 
 INDEX = "memcirc.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,12 @@ def _opened(name: str | Path, revision: str | None) -> Folder:
 
 
 def _entries(index: Path, content: Mapping[str, Any]) -> tuple[Entry, ...]:
+    check_schema(content, index)
     rows = content.get("circuits")
     names = ("task", "mode", "file")
     whole = isinstance(rows, list) and all(
         isinstance(row, dict) and all(isinstance(row.get(name), str) for name in names) for row in rows
     )
-    if content.get("format") != FORMAT or not whole:
-        raise ValueError(f"{index}: not an index of published circuits (format {FORMAT}: task, mode and file of each)")
+    if not whole:
+        raise ValueError(f"{index}: not an index of published circuits (task, mode and file of each)")
     return tuple(Entry(**{name: row[name] for name in names}) for row in rows or ())

@@ -13,7 +13,7 @@ import memcirc
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
-    ("config", "statistics", "interventions", "study", "options", "artifacts", "showing"),
+    ("config", "statistics", "interventions", "study", "options", "schema", "artifacts", "showing"),
     ("work",),
     ("graph", "decoder"),
     ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "lens", "mapped"),

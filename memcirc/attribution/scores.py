@@ -20,6 +20,7 @@ from memcirc.graph import LOGITS, Graph, GraphShape, node_of
 from memcirc.interop.reading import read_circuit_file
 from memcirc.models import Model
 from memcirc.origin import check_fits
+from memcirc.schema import NewerFile, check_schema, with_schema
 from memcirc.showing import Shown
 
 HEADER = "memcirc"
@@ -105,7 +106,8 @@ class EdgeScores(Shown):
         tensors = {"values": self.values.contiguous()}
         if self.per_example is not None:
             tensors["per_example"] = self.per_example.contiguous()
-        header = json.dumps({"graph": asdict(self.graph.shape), "origin": dict(self.origin)}, default=str)
+        stated = with_schema({"graph": asdict(self.graph.shape), "origin": dict(self.origin)})
+        header = json.dumps(stated, default=str)
         with atomic(Path(path)) as partial:
             save_file(tensors, str(partial), metadata={HEADER: header})  # one key: several come in any order
 
@@ -169,8 +171,11 @@ def _saved(path: Path) -> EdgeScores:
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
+            check_schema(header, path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         graph = Graph(GraphShape(**header["graph"]))
         return EdgeScores(graph, tensors["values"], header["origin"], tensors.get("per_example"))
+    except NewerFile:
+        raise
     except Exception as error:
         raise ValueError(f"{path}: not a file of memcirc edge scores ({error})") from None

@@ -16,6 +16,7 @@ from memcirc.artifacts import write_json
 from memcirc.circuit import Circuit
 from memcirc.circuit_file import cfg_of
 from memcirc.graph import INPUT, LOGITS, Graph, node_of
+from memcirc.schema import with_schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,10 @@ def ends_of(edge: str) -> tuple[str, str]:
 def save_circuit(path: Path, scored: ScoredCircuit, statement: Mapping[str, Any] | None = None) -> None:
     """Write a circuit with the scores of all edges, atomically; the statement beside the circuit's own origin."""
     edges = zip(scored.graph.edges, scored.scores.tolist(), scored.mask.tolist(), strict=True)
-    write_json(
-        path,
-        {
-            "cfg": scored.cfg,
-            "nodes": {name: {"in_graph": inside} for name, inside in scored.nodes.items()},
-            "edges": {name: {"score": score, "in_graph": inside} for name, score, inside in edges},
-            "memcirc": {**scored.circuit.origin, **(statement or {}), "n_edges": len(scored.circuit)},
-        },
-    )
+    content = {
+        "cfg": scored.cfg,
+        "nodes": {name: {"in_graph": inside} for name, inside in scored.nodes.items()},
+        "edges": {name: {"score": score, "in_graph": inside} for name, score, inside in edges},
+        "memcirc": {**scored.circuit.origin, **(statement or {}), "n_edges": len(scored.circuit)},
+    }
+    write_json(path, with_schema(content))

@@ -8,6 +8,7 @@ from memcirc.checkpoints import read_object
 from memcirc.pairs.fields import checked, checked_text
 from memcirc.pairs.record import FIELDS, Pair, Pairs
 from memcirc.pairs.tokenizing import answer_id, prompt_ids
+from memcirc.schema import check_schema
 
 SHAPE = '{"prompts": [{"clean": "A b", "corrupt": "A c", "answers": [" d"], "wrong_answers": [" e"]}, ...]}'
 _IDS_OF = {"clean": "clean_ids", "corrupt": "corrupt_ids", "answers": "answer_ids", "wrong_answers": "wrong_answer_ids"}
@@ -26,14 +27,14 @@ def load_pairs(path_or_dict: str | Path | Mapping[str, Any], model: Any = None, 
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a file of pairs; no pair in it; text without a tokenizer, or BOS without a BOS token; and, with
-            the pair's number, a field of another type, prompts of unequal length, an answer of text that is not one
-            token behind its prompt.
+        ValueError: not a file of pairs, or a newer memcirc's; no pair in it; text without a tokenizer, BOS without one;
+            and, with the pair's number, a field of another type, unequal prompts, an answer of several tokens.
     """
     if not isinstance(path_or_dict, str | Path | Mapping):
         raise ValueError(f"a file of pairs or its content is needed, not a {type(path_or_dict).__name__}")
     content = path_or_dict if isinstance(path_or_dict, Mapping) else _read(Path(path_or_dict))
     name = "pairs" if isinstance(path_or_dict, Mapping) else str(path_or_dict)
+    check_schema(content, name)
     prompts, header = content.get("prompts"), content.get("memcirc", {})
     if not isinstance(prompts, list):
         raise ValueError(f"{name}: no list 'prompts' in it; a file of pairs is {SHAPE}")

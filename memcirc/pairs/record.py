@@ -16,6 +16,7 @@ from memcirc.artifacts import write_json
 from memcirc.config import LONGEST_REPR, cut
 from memcirc.pairs.fields import checked
 from memcirc.pairs.splits import NAMES, components, placed
+from memcirc.schema import with_schema
 from memcirc.showing import Shown
 
 T = TypeVar("T")
@@ -235,7 +236,7 @@ class Pairs(Shown, Sequence[Pair]):
     def to_dict(self) -> dict[str, Any]:
         """The file's content: AutoCircuit's ``prompts`` with ids beside the text, our header and counts."""
         prompts = [{k: v for k, v in asdict(pair).items() if v not in ((), "", None)} for pair in self]
-        return {"memcirc": {**self.header, "dropped": dict(self.dropped)}, "prompts": prompts}
+        return with_schema({"memcirc": {**self.header, "dropped": dict(self.dropped)}, "prompts": prompts})
 
 
 def joined(*parts: Pairs) -> Pairs:

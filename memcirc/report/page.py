@@ -22,7 +22,7 @@ from memcirc.report.tasks import words_of
 from memcirc.report.transfer import CLAIM, cells_of, transfer_section
 from memcirc.report.view import card_line, claims, figures_of, findings_of, tables_of
 from memcirc.report.words import LEGEND, edge_words
-from memcirc.verification.result import Verification
+from memcirc.verification.result import Verification, record_types
 from memcirc.verification.transfer import Cell
 
 PAIRS_SHOWN = 6
@@ -98,8 +98,8 @@ def circuit_sections(found: Sequence[Evidence], out: Path) -> list[Section]:
 def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path) -> Section:
     """Everything about one task."""
     task, verification = evidence.task, evidence.verification
-    for kind, rows in verification.to_json().items():
-        if kind not in ("statement", "refused") and rows:
+    for kind, record in record_types().items():
+        if rows := verification.rows(record):
             write_json(out / "tables" / f"{task}_{kind}.json", rows)
     prompts: Sequence[Mapping[str, Any]] = pairs["prompts"]
     dropped = ", ".join(f"{count} ({reason})" for reason, count in pairs["memcirc"].get("dropped", {}).items())

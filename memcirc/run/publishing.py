@@ -18,13 +18,14 @@ import memcirc
 from memcirc.artifacts import read_json, write_json, write_text
 from memcirc.checkpoints import read_object
 from memcirc.hub import check_name
-from memcirc.published import FORMAT, INDEX
+from memcirc.published import INDEX
 from memcirc.report.evidence import headline
 from memcirc.report.files import RunFiles
 from memcirc.report.page import write_report
 from memcirc.report.tables import markdown_table
 from memcirc.run.reading import Run
 from memcirc.run.redacting import Changes, changed_files, for_others
+from memcirc.schema import with_schema
 from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.result import Verification
 
@@ -84,7 +85,7 @@ def _fill(folder: Path, name: str, run: Run, files: RunFiles, changes: Changes, 
         write_json(folder / "manifest.json", changes.other(read_object(run.path / "manifest.json")))
     write_json(
         folder / INDEX,
-        {"format": FORMAT, "memcirc": memcirc.__version__, "name": name, "text": with_text, "circuits": circuits},
+        with_schema({"memcirc": memcirc.__version__, "name": name, "text": with_text, "circuits": circuits}),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from memcirc.artifacts import finite
 from memcirc.config import LONGEST_REPR, cut
+from memcirc.schema import check_schema, with_schema
 from memcirc.showing import Shown
 from memcirc.verification.checks import CHECKS
 from memcirc.verification.record import AnyRecord, OfPassages, Record
@@ -63,17 +64,18 @@ class Verification(Shown):
     def to_json(self) -> dict[str, Any]:
         """The content as plain values, ready for a file: a list for each type of record."""
         listed = {key: self.rows(record) for key, record in record_types().items()}
-        return dict(finite({"statement": self.statement, **listed, "refused": self.refused}))
+        return dict(finite(with_schema({"statement": self.statement, **listed, "refused": self.refused})))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Verification":
         """The verification of a file.
 
         Raises:
-            ValueError: not a verification, or a record lacks a field, as in a file of another version.
+            ValueError: not a verification, or a newer memcirc's; a record lacks a field.
         """
         if not isinstance(content, Mapping) or not isinstance(content.get("statement"), Mapping):
             raise ValueError("not a verification: no 'statement' in it; verify the circuits anew")
+        check_schema(content, "a verification")
         listed = {key: content.get(key, []) for key in (*record_types(), "refused")}
         for key, rows in listed.items():
             kind = str if key == "refused" else Mapping

@@ -332,9 +332,10 @@ def test_a_stage_of_an_older_run_is_known_by_the_studys_words(
     assert marker.read_text(encoding="utf-8") == older
     assert circuit == Run(finished_run).circuit("branch")
     marker.write_text(older.replace('"ig": 5', '"ig": 4').replace("avg_diff", "avg_val"), encoding="utf-8")
-    for command in ("discover", "report"):
-        line = refusal([command, "--run_dir", str(copy)], capsys)
-        assert "objective was 'answer_logit', now 'logit_diff'; steps was 4, now 5" in line
+    changed = "objective was 'answer_logit', now 'logit_diff'; steps was 4, now 5"
+    assert changed in refusal(["discover", "--run_dir", str(copy)], capsys)
+    assert main(["report", "--run_dir", str(copy)]) == 0
+    assert changed in (copy / "report" / "report.md").read_text(encoding="utf-8").replace("\\", "")
 
 
 def test_a_verification_without_todays_settings_is_not_taken_for_one_with_them(
