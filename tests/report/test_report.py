@@ -31,7 +31,9 @@ from tests.report.records import CIRCUIT, evidence, record
 def test_the_page_is_self_contained(finished_run: Path) -> None:
     page = (finished_run / "report" / "report.html").read_text()
     named = re.findall(r'(src|href)="(?!#)([^"]*)"', page)
-    assert all(kind == "href" and re.fullmatch(r"(figures|tables)/\w+\.(svg|pdf|csv|tex)", name) for kind, name in named)
+    assert all(
+        kind == "href" and re.fullmatch(r"(figures|tables)/\w+\.(svg|pdf|csv|tex)", name) for kind, name in named
+    )
     assert all((finished_run / "report" / name).is_file() for _, name in named)
     assert page.count("<script") == page.count("<script>") == 2
     assert len(page) < 6_000_000
