@@ -1,5 +1,7 @@
 """The minimal circuit of a model: among prefixes, under several ablations at once, and without what it can spare."""
 
+from typing import Any
+
 import pytest
 
 from memcirc.circuits.minimal import find_minimal
@@ -34,6 +36,10 @@ def test_one_further_ablation_may_be_a_word_and_what_there_is_not_is_refused() -
         find_minimal(made.model, made.pairs, made.scores, mode="tree", also_under=["other"])
     with pytest.raises(ValueError, match="most_circuits"):
         find_minimal(made.model, made.pairs, made.scores, mode="tree", refine=True, most_circuits=0)
+    for switch in ("refine", "scan"):
+        options: Any = {switch: "no"}
+        with pytest.raises(ValueError, match=f"{switch} is 'no'; True or False is needed"):
+            find_minimal(made.model, made.pairs, made.scores, mode="tree", **options)
 
 
 def test_refining_on_a_model_gives_a_circuit_of_which_every_edge_is_needed() -> None:
