@@ -109,6 +109,12 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value}; at least 1 is needed")
 
 
+def check_switch(name: str, value: Any) -> None:
+    """Raises ValueError unless a value is True or False: "no" would be taken for yes."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {shortened(value)}; True or False is needed")
+
+
 def above(config: Any, minimum: int, *names: str) -> None:
     """Raises ValueError unless the fields are above ``minimum``."""
     for name in names:

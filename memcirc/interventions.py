@@ -20,6 +20,8 @@ direction.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memcirc.config import check_switch
+
 MODES = ("tree", "edge")
 DANGLING = ("keep", "prune")
 
@@ -105,7 +107,7 @@ class RunSettings:
     Under resample both are the same.
 
     Raises:
-        ValueError: an unknown word, or ``prune`` in edge mode.
+        ValueError: an unknown word, a ``reverse`` that is neither True nor False, or ``prune`` in edge mode.
     """
 
     mode: str
@@ -118,6 +120,7 @@ class RunSettings:
             value = getattr(self, name)
             if value not in accepted:
                 raise ValueError(f"{name} {value!r} is not known; accepted: {', '.join(accepted)}")
+        check_switch("reverse", self.reverse)
         if self.mode == "edge" and self.dangling == "prune":
             raise ValueError(
                 "dangling 'prune' keeps a circuit's connected part, which mode 'edge' does not run; use 'keep'"

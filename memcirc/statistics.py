@@ -15,6 +15,7 @@ between percentiles of the draws.
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,13 @@ def grouped(keys: Iterable[Hashable]) -> list[list[int]]:
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
     return list(groups.values())
+
+
+def check_groups(groups: Sequence[Sequence[int]], n: int) -> None:
+    """Raises ValueError unless each of the numbers 0 to n - 1 is in exactly one group."""
+    members = [member for group in groups for member in group]
+    if not all(isinstance(member, Integral) for member in members) or sorted(members) != list(range(n)):
+        raise ValueError(f"groups of documents that do not hold each of the {n} scored pairs once")
 
 
 def resample_counts(groups: Sequence[Sequence[int]], n_resamples: int, seed: int) -> Counts:

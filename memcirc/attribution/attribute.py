@@ -9,6 +9,7 @@ import torch
 from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions, AttributionSettings
+from memcirc.config import check_switch
 from memcirc.engine.request import Request
 from memcirc.graph import graph_of
 from memcirc.interventions import Ablation
@@ -50,6 +51,9 @@ def request_of(
     settings = build(AttributionSettings, {"method": method}, options)
     model = beside(model, options.get("twin"), settings.ablation)
     reference, reverse = options.get("reference"), options.get("reverse", False)
+    per_example = options.get("per_example", False)
+    check_switch("reverse", reverse)
+    check_switch("per_example", per_example)
     if not len(pairs):
         raise ValueError("the pair set is empty; attribution needs at least one pair")
     if method != "random":
@@ -72,7 +76,6 @@ def request_of(
         "data_fingerprint": pairs.fingerprint,
         "split": pairs.header.get("split"),
     }
-    per_example = options.get("per_example", False)
     return Request(running, data, reference=means_over, per_example=per_example, **told), origin
 
 

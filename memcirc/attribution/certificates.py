@@ -1,10 +1,11 @@
 """Which edges are in the circuit of n edges, and which are not, whatever r documents are deleted?
 
 A score is a mean over pairs, so what an edge's score becomes without some documents is known from the pairs' own
-scores: no model is run. All edges lose the same pairs, so their order is that of the sums that are left. Of an edge and
-a set D of at most r groups of documents (those that are drawn together, :meth:`Pairs.components`) let N(D) be the sum
-of its scores over the pairs outside D; its largest and smallest values over all D take away the r most favourable
-groups.
+scores: no model is run. (Ablation values that are means, or learned, stay those of all reference pairs: a deletion
+takes a document out of the scores, not out of these.) All edges lose the same pairs, so their order is that of the sums
+that are left. Of an edge and a set D of at most r groups of documents (those that are drawn together,
+:meth:`Pairs.components`) let N(D) be the sum of its scores over the pairs outside D; its largest and smallest values
+over all D take away the r most favourable groups.
 
 - A rival *may* outrank an edge if there is a D with |N_rival(D)| >= |N_edge(D)|. Where the edge's sign cannot change,
   this is whether the largest value of a sum, N_rival - N_edge or -N_rival - N_edge (signs such that the edge is
@@ -22,6 +23,7 @@ with the exact interval of Clopper and Pearson (1934); compare certified circuit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,7 +31,8 @@ from scipy.stats import beta
 
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.selection import check_by, check_size
-from memcirc.statistics import LEVEL
+from memcirc.config import check_count
+from memcirc.statistics import LEVEL, check_groups
 
 Edges = Bool[np.ndarray, " n_edges"]
 Sums = Float[np.ndarray, "groups edges"]
@@ -70,16 +73,17 @@ def certified(
             ``by``; groups: the numbers of the pairs that stand and fall together.
 
     Raises:
-        ValueError: no scores of the pairs, groups that are not of these pairs, n or ``deleted`` out of range.
+        ValueError: no scores of the pairs or some that are not finite, groups that are not of these pairs, n or
+            ``deleted`` out of range.
     """
     check_size(n, scores.graph.n_edges)
     check_by(by)
     sums = _sums(scores, groups)
-    if isinstance(deleted, bool) or not isinstance(deleted, int) or not 0 <= deleted < len(groups):
+    if isinstance(deleted, bool) or not isinstance(deleted, Integral) or not 0 <= deleted < len(groups):
         raise ValueError(
             f"{deleted!r} groups of documents to delete; accepted: 0 to {len(groups) - 1} of {len(groups)}"
         )
-    return Certificate(n, deleted, *_Rivals(sums, deleted, by).decided(n))
+    return Certificate(n, int(deleted), *_Rivals(sums, int(deleted), by).decided(n))
 
 
 def inclusion(
@@ -87,9 +91,13 @@ def inclusion(
 ) -> Inclusion:
     """How often each edge is among the n highest when a random half of the groups is left.
 
+    Args:
+        scores, groups, n, by: as of :func:`certified`; n_draws: random halves, drawn by ``seed``.
+
     Raises:
-        ValueError: as :func:`certified`; fewer than two groups.
+        ValueError: as :func:`certified`; fewer than two groups, no draw, a seed below 0.
     """
+    check_count("n_draws", n_draws)
     check_size(n, scores.graph.n_edges)
     check_by(by)
     sums = _sums(scores, groups)
@@ -112,8 +120,9 @@ def _sums(scores: EdgeScores, groups: Sequence[Sequence[int]]) -> Sums:
             "these scores keep no pair's own, of which certificates are made; attribute(..., per_example=True) does"
         )
     own = scores.per_example.double().cpu().numpy()
-    if sorted(member for group in groups for member in group) != list(range(len(own))):
-        raise ValueError(f"groups of documents that do not hold each of the {len(own)} scored pairs once")
+    if not np.isfinite(own).all():
+        raise ValueError(f"{int((~np.isfinite(own)).any(1).sum())} of {len(own)} pairs have scores that are not finite")
+    check_groups(groups, len(own))
     return np.stack([own[list(group)].sum(0) for group in groups])
 
 

@@ -9,7 +9,9 @@ and
 Weight 0 is the ranking of the one alone; with growing weight edges that both need fall back.
 """
 
+import math
 from dataclasses import replace
+from numbers import Real
 
 from torch import Tensor
 
@@ -21,15 +23,15 @@ def difference(own: EdgeScores, other: EdgeScores, weight: float = 1.0) -> EdgeS
 
     Args:
         own, other: a positive score means that ablating the edge harms that kind of text.
-        weight: at least 0.
+        weight: finite, at least 0.
 
     Raises:
-        ValueError: scores of two graphs, a negative weight, or scores that are all 0.
+        ValueError: scores of two graphs, a weight out of range, or scores that are all 0.
     """
     if own.graph != other.graph:
         raise ValueError(f"scores of graphs of {own.graph.n_edges} and {other.graph.n_edges} edges: not the same graph")
-    if not weight >= 0:
-        raise ValueError(f"weight {weight} is below 0")
+    if not (isinstance(weight, Real) and 0 <= weight < math.inf):
+        raise ValueError(f"weight {weight!r} is no finite number of at least 0")
     origin = {**own.origin, "method": f"{own.origin.get('method')}, difference", "weight": weight}
     return replace(own, values=_shares(own) - weight * _shares(other), origin=origin, per_example=None)
 

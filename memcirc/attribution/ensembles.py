@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from memcirc.attribution.scores import EdgeScores
-from memcirc.statistics import LEVEL, drawn_counts, resampled_means
+from memcirc.statistics import LEVEL, check_groups, drawn_counts, resampled_means
 
 HOW: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "min": np.min, "max": np.max}
 RESAMPLES = 1000
@@ -49,11 +49,12 @@ def consistent(scores: EdgeScores, groups: Sequence[Sequence[int]], seed: int) -
         groups: the numbers of the pairs that are drawn together.
 
     Raises:
-        ValueError: no scores of the pairs.
+        ValueError: no scores of the pairs, groups that are not of these pairs, a seed below 0.
     """
     if scores.per_example is None:
         raise ValueError("these scores keep no pair's own; attribute(..., per_example=True) does")
     own = scores.per_example.double().cpu().numpy()
+    check_groups(groups, len(own))
     drawn = resampled_means(drawn_counts(groups, RESAMPLES, seed), own.T)
     values = own.mean(0)
     kept = ((np.sign(drawn) == np.sign(values)).mean(0) >= LEVEL) & (values != 0)

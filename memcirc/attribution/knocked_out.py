@@ -18,6 +18,7 @@ from torch import Tensor
 from memcirc.attribution.attribute import request_of
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions
+from memcirc.config import shortened
 from memcirc.engine.masked_slopes import masked_slopes
 from memcirc.graph import graph_of
 from memcirc.models import Model
@@ -32,12 +33,17 @@ def attribute_without(
     """Edge scores where the edges of ``knocked_out`` carry their ablation value.
 
     Args:
+        knocked_out: True for an edge that is, in the graph's order.
         options: those of :func:`memcirc.attribution.attribute.attribute`: ``steps`` (k), ``objective``, ``ablation``,
             ``reference``, ``twin``, ``reverse``, ``batch_size``; what only other methods read is passed over.
 
     Raises:
-        ValueError: as :func:`~memcirc.attribution.attribute.attribute`; scores of each pair; another engine.
+        ValueError: as :func:`~memcirc.attribution.attribute.attribute`; scores of each pair; another engine; no mask of
+            the model's edges.
     """
+    n_edges = graph_of(model).n_edges
+    if not isinstance(knocked_out, Tensor) or knocked_out.dtype != torch.bool or knocked_out.shape != (n_edges,):
+        raise ValueError(f"knocked_out is {shortened(knocked_out)}; a mask is needed, bool [{n_edges}]")
     if options.get("per_example", False) or options.get("engine", "native") != "native":
         raise ValueError("scores with edges knocked out are those of all pairs, computed by engine 'native'")
     request, origin = request_of(model, pairs, METHOD, options)

@@ -30,11 +30,11 @@ HEADER = "memcirc"
 class EdgeScores(Shown):
     """Scores of all edges of a graph.
 
-    ``values`` are in canonical order (the mean over pairs), ``per_example`` is there where it was asked for; ``origin``
-    states method, objective, ablation, model and data.
+    ``values`` are in canonical order (the mean over pairs), ``per_example``, every pair's own, is there where it was
+    asked for; ``origin`` states method, objective, ablation, model and data.
 
     Raises:
-        ValueError: a number of scores that is not the number of edges, or NaN among them.
+        ValueError: a number of scores, or of a pair's own, that is not the number of edges, or NaN among them.
     """
 
     graph: Graph
@@ -47,6 +47,13 @@ class EdgeScores(Shown):
             raise ValueError(f"scores of shape {tuple(self.values.shape)} for a graph of {self.graph.n_edges} edges")
         if torch.isnan(self.values).any():
             raise ValueError(f"{int(torch.isnan(self.values).sum())} of {self.graph.n_edges} edge scores are NaN")
+        own = self.per_example
+        if own is None:
+            return
+        if own.ndim != 2 or own.shape[1] != self.graph.n_edges:
+            raise ValueError(f"the pairs' own scores, {tuple(own.shape)}, for a graph of {self.graph.n_edges} edges")
+        if torch.isnan(own).any():
+            raise ValueError(f"{int(torch.isnan(own).any(1).sum())} of {len(own)} pairs have edge scores that are NaN")
 
     def __repr__(self) -> str:
         method, model = (self.origin.get(name, "not stated") for name in ("method", "model"))

@@ -15,7 +15,7 @@ class DiscoverConfig:
     """How edges are scored, and which circuit is the minimal one.
 
     Raises:
-        ValueError: an unknown word, a target outside [0, 1], a count below 1.
+        ValueError: an unknown word, a target outside (0, 1], a count below 1.
     """
 
     method: str = option("mask-ig", "attribution method", choices=tuple(METHODS))
@@ -74,6 +74,7 @@ class DiscoverConfig:
         Metric.parse(self.metric)
         Metric.parse(self.objective, DIFFERENTIABLE)
         in_unit_interval(self, "target")
+        above(self, 0, "target")
         for ablation in self.further_ablations:
             Ablation.parse(ablation)
         at_least(self, 1, "steps", "updates", "batch_size", "unit_pairs", "most_circuits")

@@ -11,7 +11,7 @@ from memcirc.circuits.conditions import Condition, least_kept, least_margin
 from memcirc.circuits.refine import MOST_CIRCUITS, Refinement, refined
 from memcirc.circuits.runner import RunnerOptions, circuit_runner
 from memcirc.circuits.search import SizeSearch, smallest_size
-from memcirc.config import check_count, names
+from memcirc.config import check_count, check_switch, names, shortened
 from memcirc.models import Model
 from memcirc.options import chosen, refuse_keywords
 from memcirc.pairs.record import Pairs
@@ -77,12 +77,17 @@ def find_minimal(
 
     Raises:
         TypeError: an option that there is not.
-        ValueError: scores of another graph, a target outside (0, 1], an unknown ablation, a number of circuits below
-            1, ends that coincide.
+        ValueError: no scores, or those of another graph; a target outside (0, 1], an unknown ablation, a switch that
+            is neither True nor False, a number of circuits below 1, ends that coincide.
     """
     refuse_keywords("find_minimal", options, SearchOptions.__annotations__)
     most = options.get("most_circuits", MOST_CIRCUITS)
     check_count("most_circuits", most)
+    scan, refine = options.get("scan", True), options.get("refine", False)
+    check_switch("scan", scan)
+    check_switch("refine", refine)
+    if not isinstance(scores, EdgeScores):
+        raise ValueError(f"scores {shortened(scores)} are no EdgeScores, as attribute and load_scores give them")
     runner_options = chosen(RunnerOptions, options)
     ranking = Ranking(scores, options.get("by", "abs"), options.get("selection", "top"))
     own = circuit_runner(model, pairs, mode=mode, **runner_options)
@@ -93,11 +98,11 @@ def find_minimal(
     under: list[RunnerOptions] = [{**runner_options, "ablation": name} for name in names(options.get("also_under", ()))]
     further = [circuit_runner(model, pairs, mode=mode, **each) for each in under]
     conditions = [Condition(runner, metric, target) for runner in (own, *further)]
-    found = _smallest(conditions, ranking, options.get("scan", True))
+    found = _smallest(conditions, ranking, scan)
     circuit = scores.first(found.n_edges, ranking.by, ranking.selection)
-    alone = _smallest(conditions[:1], ranking, options.get("scan", True)).n_edges if further else None
+    alone = _smallest(conditions[:1], ranking, scan).n_edges if further else None
     minimal = MinimalCircuit(**vars(found), circuit=circuit, prefix=found.n_edges, alone=alone)
-    if not options.get("refine", False) or not found.target_met:
+    if not refine or not found.target_met:
         return minimal
     guard, guards = options.get("guard"), []
     if guard is not None:

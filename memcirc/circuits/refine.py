@@ -15,7 +15,7 @@ measured.
 
 The procedure knows no model: it is given a function from masks to margins, by how much a circuit keeps more than is
 asked of it, below 0 where it falls short. It stops after a number of circuits and says so: the certificate may
-then be missing.
+then be missing. Margins are taken as they are measured; beside other circuits one and the same may differ by rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +34,8 @@ STEPS = 16
 EXCHANGES = 4
 MOST_CIRCUITS = 1000
 CHUNK = 256
+ROUNDING = 0.01
+"""By how much less a circuit may keep beside others than alone: more than half precisions round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +79,21 @@ def refined(margins: Margins, starts: Sequence[Mask], orders: Sequence[Order], m
     """The smallest 1-minimal circuit found.
 
     Args:
-        starts: circuits, of which the first reaches its target and is to be improved; others may fail, and are then
-            passed over.
+        starts: circuits, of which the first reaches its target, as its caller has measured, and is to be improved, also
+            where it falls short by rounding here; others may fail, and are then passed over.
         orders: of each start the ranking along which it is cut into blocks, and from which edges are added back.
         most: circuits that may be measured, besides the starts.
 
     Raises:
-        ValueError: the first start falls short.
+        ValueError: the first start falls short by more than ``ROUNDING``.
     """
     values = margins(torch.stack(tuple(starts))).tolist()
-    if values[0] < 0:
+    if values[0] < -ROUNDING:
         raise ValueError(f"the circuit to refine keeps {-values[0]:.4g} less than its target")
     search = _Search(margins, most, Refinement(starts[0], values[0]))
     try:
-        for start, order, value in zip(starts, orders, values, strict=True):
-            if value >= 0:
+        for number, (start, order, value) in enumerate(zip(starts, orders, values, strict=True)):
+            if value >= 0 or not number:
                 search.descend(Refinement(start, value), order)
     except _Spent:
         pass

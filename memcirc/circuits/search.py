@@ -14,6 +14,7 @@ The search knows no model: it is given a function from sizes to faithfulness.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 
@@ -51,8 +52,8 @@ def smallest_size(faithfulness: Faithfulness, n_edges: int, target: float = 0.85
     Raises:
         ValueError: a target outside (0, 1].
     """
-    if not 0 < target <= 1:
-        raise ValueError(f"target {target} is outside (0, 1]")
+    if isinstance(target, bool) or not isinstance(target, Real) or not 0 < target <= 1:
+        raise ValueError(f"target {target!r} is outside (0, 1]")
     evaluated: dict[int, float] = {}
 
     def measure(sizes: Sequence[int]) -> None:

@@ -14,6 +14,9 @@ from memcirc.verification.check import Work
 from memcirc.verification.record import OfPairs
 from memcirc.verification.subject import Subject
 
+STATED = ("prefix", "prefix_faithfulness", "faithfulness", "certified", "closest_removal", "circuits_measured")
+"""What a refined circuit states (:func:`memcirc.circuits.minimal.find_minimal`)."""
+
 
 @dataclass(frozen=True)
 class RefinedBesidePrefix(OfPairs):
@@ -43,11 +46,15 @@ def refinement(subject: Subject) -> list[RefinedBesidePrefix]:
     """One line of a circuit that was refined; none of another.
 
     Raises:
-        ValueError: no scores, or ends that coincide.
+        ValueError: no scores, a circuit of another version that does not state how it was refined, or ends that
+            coincide.
     """
     told = subject.refined
     if told is None:
         return []
+    missing = [name for name in STATED if name not in told]
+    if missing:
+        raise ValueError(f"the circuit states no {missing[0]} of its refinement, as another version's; discover anew")
     runner, settings = subject.runner(reverse=subject.own_reverse), subject.settings
     values = runner.per_pair(torch.stack([subject.prefix_mask, subject.mask]), settings.metric)
     ends = runner.ends(settings.metric)

@@ -4,7 +4,8 @@ Where two prompts differ in a token, the edges out of ``input`` can be all that 
 exchanges the prompts. A circuit whose edges out of ``input`` alone reach the target on the test pairs is *trivial*: it
 says that the token matters, and nothing of what the model does with it. Beside it, the smallest prefix of the same
 ranking without those edges that reaches the target on the training pairs, in the same mode and direction, and what it
-keeps on the test pairs. In mode tree under resample there is none: with ``input`` ablated everywhere nothing is left to
+keeps on the test pairs. It is found by bisection: not all shorter prefixes were measured. In mode tree under resample
+there is none: with ``input`` ablated everywhere nothing is left to
 carry.
 """
 

@@ -1,6 +1,7 @@
 """Both engines against hand-worked micro-models and against the literal definition."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -172,3 +173,10 @@ def test_answers_that_are_the_wrong_ones_have_no_difference_to_attribute() -> No
 def test_an_objective_without_a_slope_at_the_clean_run_is_refused(method: str) -> None:
     with pytest.raises(ValueError, match=f"'{method}' reads the slope of 'kl' at the clean run"):
         attribute(small_model("gpt2"), random_pairs(2), method, objective="kl")
+
+
+@pytest.mark.parametrize("switch", ["reverse", "per_example"])
+def test_a_switch_is_true_or_false(switch: str) -> None:
+    options: Any = {switch: "no"}
+    with pytest.raises(ValueError, match=f"{switch} is 'no'; True or False is needed"):
+        attribute(small_model("gpt2"), random_pairs(2, 6), "eap", **options)

@@ -122,6 +122,13 @@ def test_what_cannot_be_certified_is_refused_in_a_line() -> None:
         certified(scores, GROUPS, 5, 1, by="other")
     with pytest.raises(ValueError, match="two groups are needed"):
         inclusion(scores_of(torch.ones(2, GRAPH.n_edges)), [[0, 1]], 5, seed=0)
+    for n_draws in (0, -1):
+        with pytest.raises(ValueError, match=f"n_draws is {n_draws}; at least 1 is needed"):
+            inclusion(scores, GROUPS, 5, seed=0, n_draws=n_draws)
+    endless = scores.per_example.clone() if scores.per_example is not None else torch.zeros(0)
+    endless[0, 0] = float("inf")
+    with pytest.raises(ValueError, match="1 of 10 pairs have scores that are not finite"):
+        certified(scores_of(endless), GROUPS, 5, 1)
 
 
 @pytest.mark.slow

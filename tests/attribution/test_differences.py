@@ -37,7 +37,8 @@ def test_errors() -> None:
     larger = Graph(GraphShape(2, 1, 1))
     with pytest.raises(ValueError, match="not the same graph"):
         difference(scores(1), EdgeScores(larger, torch.ones(larger.n_edges)))
-    with pytest.raises(ValueError, match=r"weight -1\.0 is below 0"):
-        difference(scores(1), scores(1), -1.0)
+    for weight in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"weight {weight!r} is no finite number of at least 0"):
+            difference(scores(1), scores(1), weight)
     with pytest.raises(ValueError, match="all 0"):
         difference(scores(1), scores(0))

@@ -62,3 +62,7 @@ def test_what_cannot_be_put_together_is_refused() -> None:
             ensemble(several, "mean")
     with pytest.raises(ValueError, match="keep no pair's own"):
         consistent(drawn(0), [[0]], seed=0)
+    own = torch.randn(4, N).double()
+    for groups in ([], [[0], [1], [2]], [[0], [0], [1], [2]], [[-4], [-3], [-2], [-1]]):
+        with pytest.raises(ValueError, match="do not hold each of the 4 scored pairs once"):
+            consistent(scores_of(own.mean(0), own=own), groups, seed=0)

@@ -66,3 +66,5 @@ def test_errors() -> None:
         attribute_without(model, pairs, nothing, per_example=True)
     with pytest.raises(ValueError, match="metric 'accuracy' is not known"):
         attribute_without(model, pairs, nothing, objective="accuracy")
+    with pytest.raises(ValueError, match=r"a mask is needed, bool \[\d+\]"):
+        attribute_without(model, pairs, nothing[:-1])

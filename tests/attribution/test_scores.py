@@ -85,6 +85,10 @@ def test_as_many_scores_as_edges_are_needed_and_none_that_is_no_number() -> None
     broken[[1, 4]] = torch.nan
     with pytest.raises(ValueError, match="2 of 8 edge scores are NaN"):
         EdgeScores(GRAPH, broken)
+    own = torch.ones(3, 8)
+    own[1, 2:4] = float("nan")
+    with pytest.raises(ValueError, match="1 of 3 pairs have edge scores that are NaN"):
+        EdgeScores(GRAPH, VALUES, {}, own)
 
 
 def test_a_circuits_rule_is_read_from_what_it_states_and_is_the_usual_one_without() -> None:

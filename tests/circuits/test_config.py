@@ -31,6 +31,7 @@ def test_an_unknown_word_is_refused_by_its_field(name: str) -> None:
         ("also_under", "zero,nothing", "ablation 'nothing' is not known"),
         ("rate", 0.0, "rate is 0.0; above 0 is needed"), ("seed", -1, "seed is -1; at least 0"),
         ("target", 1.1, r"target 1.1 is outside \[0, 1\]"), ("target", -0.1, r"target -0.1 is outside"),
+        ("target", 0.0, r"target is 0.0; above 0 is needed"),
         ("metric", "loss", "metric 'loss' is not known"), ("objective", "rank", "metric 'rank' is not known"),
     ],
 )  # fmt: skip
@@ -40,7 +41,7 @@ def test_a_value_out_of_range_is_refused_with_what_is_accepted(field: str, value
 
 
 def test_values_at_the_edge_are_taken() -> None:
-    for told in ({"steps": 1}, {"seed": 0}, {"target": 0.0}, {"target": 1.0}, {"metric": "rank"}, {"unit_pairs": 1},
+    for told in ({"steps": 1}, {"seed": 0}, {"target": 1e-9}, {"target": 1.0}, {"metric": "rank"}, {"unit_pairs": 1},
                  {"objective": "neg_kl"}):  # fmt: skip
         DiscoverConfig(**told)  # type: ignore[arg-type]
 

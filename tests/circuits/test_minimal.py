@@ -1,9 +1,12 @@
 """The minimal circuit of a model: among prefixes, under several ablations at once, and without what it can spare."""
 
+from typing import Any
+
 import pytest
 
 from memcirc.circuits.minimal import find_minimal
 from memcirc.circuits.runner import circuit_runner
+from tests.models import small_model
 from tests.verification.subjects import subject
 
 
@@ -33,6 +36,10 @@ def test_one_further_ablation_may_be_a_word_and_what_there_is_not_is_refused() -
         find_minimal(made.model, made.pairs, made.scores, mode="tree", also_under=["other"])
     with pytest.raises(ValueError, match="most_circuits"):
         find_minimal(made.model, made.pairs, made.scores, mode="tree", refine=True, most_circuits=0)
+    for switch in ("refine", "scan"):
+        options: Any = {switch: "no"}
+        with pytest.raises(ValueError, match=f"{switch} is 'no'; True or False is needed"):
+            find_minimal(made.model, made.pairs, made.scores, mode="tree", **options)
 
 
 def test_refining_on_a_model_gives_a_circuit_of_which_every_edge_is_needed() -> None:
@@ -60,3 +67,19 @@ def test_refining_on_a_model_gives_a_circuit_of_which_every_edge_is_needed() -> 
             left = [found.circuit.edges - {edge}]
             margins = [float(r.faithfulness(left)[0]) - least for r, least in zip(runners, asked, strict=True)]
             assert min(margins) < 1e-6
+
+
+def test_what_a_prefix_keeps_is_a_target_that_it_reaches_also_beside_others() -> None:
+    """In float32, where a circuit's last digits depend on what is run with it: the target is what a prefix keeps, on
+    validation and, where that is less than the target, on the pairs that guard."""
+    made = subject(model=small_model("gpt2", dtype="float32"))
+    assert made.scores is not None
+    alone = circuit_runner(made.model, made.pairs, mode="tree")
+    for n in range(20, made.graph.n_edges, 20):
+        target = float(alone.faithfulness([made.scores.top(n)])[0])
+        if 0 < target <= 1:
+            found = find_minimal(
+                made.model, made.pairs, made.scores, mode="tree", target=target, refine=True, guard=made.train,
+                most_circuits=40,
+            )  # fmt: skip
+            assert found.n_edges <= found.prefix <= n

@@ -90,6 +90,19 @@ def test_the_best_of_several_starts_is_returned_and_one_that_falls_short_is_pass
         refined(margins_of(margin), starts[1:], [torch.arange(4)] * 2, 1000)
 
 
+def test_a_start_that_rounding_puts_below_its_target_is_refined_all_the_same() -> None:
+    """Alone it reached the target; beside others the last digits differ."""
+
+    def margin(edges: frozenset[int]) -> float:
+        return {frozenset({0, 1, 2}): -3e-8, frozenset({0, 1}): 0.2}.get(edges, -1.0)
+
+    found = refined(margins_of(margin), [torch.ones(3, dtype=torch.bool)], [torch.arange(3)], 1000)
+    assert (edges_of(found), found.margin, found.certified) == ({0, 1}, pytest.approx(0.2), True)
+    none_less = refined(lambda masks: margins_of(margin)(masks).clamp(max=-3e-8), [torch.ones(3, dtype=torch.bool)],
+                        [torch.arange(3)], 1000)  # fmt: skip
+    assert (none_less.n_edges, none_less.certified) == (3, True)
+
+
 def test_large_circuits_are_cut_in_blocks_and_few_circuits_are_measured() -> None:
     needed = {7, 400, 999}
     found = everything(lambda edges: 0.0 if edges >= needed else -1.0, 1000)

@@ -35,6 +35,14 @@ def subject_with(made: Subject, circuit: Circuit) -> Subject:
     return replace(made, circuit=circuit)
 
 
+def test_a_circuit_that_another_version_refined_is_refused_in_a_line() -> None:
+    made = refined_subject()
+    told = {name: value for name, value in made.circuit.origin["refined"].items() if name != "faithfulness"}
+    older = Circuit(made.circuit.edges, {**made.circuit.origin, "refined": told})
+    with pytest.raises(ValueError, match="states no faithfulness of its refinement"):
+        refinement(subject_with(made, older))
+
+
 def test_the_gap_is_what_the_prefix_keeps_more_on_the_same_test_pairs() -> None:
     made = refined_subject()
     assert made.scores is not None
