@@ -11,10 +11,11 @@ import pytest
 
 from memcirc.report.answer import answer, question
 from memcirc.report.claims import claim_table
+from memcirc.report.contrasts import Contrast
 from memcirc.report.corpus import recited
 from memcirc.report.files import RunFiles
 from memcirc.report.page import write_report
-from memcirc.report.sections import Contrast, Section, write_page
+from memcirc.report.sections import Section, write_page
 from memcirc.report.view import claims
 from memcirc.report.words import edge_words
 from memcirc.run.reading import Run
