@@ -74,6 +74,38 @@ def test_edges_are_told_in_words_under_the_mouse_and_by_the_arrow_keys(opened: O
         assert line.inner_text() == edge.locator("title").text_content()
 
 
+def inside(page: Any, sheet: int) -> set[str]:
+    """The edges of the circuit of a sheet."""
+    of_sheet = page.locator(".sheet").nth(sheet).locator("path[data-inside]:not(.other)")
+    return set(of_sheet.evaluate_all("(edges) => edges.map((edge) => edge.dataset.edge)"))
+
+
+def test_a_circuit_is_laid_over_another_by_the_keyboard_and_its_edges_are_counted(
+    opened: Opened, page_of_run: Path
+) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        select, told = page.locator(".over select"), page.locator(".sheet:visible .laid")
+        here, other = inside(page, 0), inside(page, 1)
+        assert not told.is_visible()
+        assert select.locator("option:disabled").count() == 1
+        select.focus()
+        page.keyboard.press("ArrowDown")
+        numbers = [int(n) for n in re.findall(r": (\d+)", told.inner_text())]
+        assert numbers == [len(here & other), len(here - other), len(other - here)]
+        assert page.locator(".sheet:visible path.both").count() == len(here & other)
+        assert page.locator(".sheet:visible path.other").count() == len(other - here)
+        page.locator(".sheet:visible .scroll").focus()
+        page.keyboard.press("ArrowLeft")
+        last = page.locator(".sheet:visible .line").inner_text()
+        assert last.endswith("Only in the circuit laid over it." if other - here else "circuits.")
+        page.locator(".explorer fieldset label").nth(1).click()
+        assert select.input_value() == ""
+        assert page.locator("path.other, path.both").count() == 0
+        assert not told.is_visible()
+        assert watched.said == []
+
+
 def test_a_table_is_sorted_by_any_of_its_columns(opened: Opened, page_of_run: Path) -> None:
     with opened(page_of_run) as watched:
         page = watched.page
