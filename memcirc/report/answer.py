@@ -13,20 +13,26 @@ from memcirc.report.words import act, edge_words, layer_of
 
 LAYERS_NAMED = 3
 DIGEST = r"-[0-9a-f]{8,}"
+ENDING = r"(\.(jsonl?|txt|csv|parquet|arrow|gguf|gz|zst))+$"
+PLAIN = ("model", "models", "checkpoint", "weights", "corpus", "data", "dataset", "text", "texts", "train", "runs")
+"""Names that tell a reader nothing."""
 
 
 def question(model: str | None, data: str | None) -> str:
-    """What a run asks."""
-    return (
-        f"Which part of {short(model) if model else 'the model'} recites {short(data) if data else 'the given text'}?"
-    )
+    """What a run asks; a model and its text that are called alike are named once."""
+    names = [called(name) if name else "" for name in (model, data)]
+    who, what = (f" “{name}”" if name else "" for name in names)
+    if data is None:
+        return f"Which part of the language model{who} recites the given text?"
+    which = "" if names[0] == names[1] or not what else f",{what}"
+    return f"Which part of the language model{who} recites passages of its training text{which}?"
 
 
-def short(name: str) -> str:
-    """The end of a path, or of a name on a hub, without digests; of a path with one folder more, since files are often
-    called alike."""
-    parts = PurePath(re.sub(DIGEST, "", name)).parts
-    return parts[-1] if len(parts) < 3 else "/".join(parts[-2:])
+def called(name: str) -> str:
+    """What a reader may call the model or text of a path or of a name on a hub: its end without digest and ending; of
+    one that says only that it is a model or a text, its folder; nothing where that says no more."""
+    parts = [re.sub(f"{DIGEST}|{ENDING}", "", part) for part in PurePath(name).parts[-2:]]
+    return next((part for part in reversed(parts) if re.search(r"\w", part) and part.lower() not in PLAIN), "")
 
 
 def answer(recited: str, found: Sequence[Evidence], table: ClaimTable) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """The report of a run, from its artifacts alone: self-contained ``report.html``, ``report.md``, figures, tables."""
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ from memcirc.checkpoints import read_object
 from memcirc.report.answer import answer, question
 from memcirc.report.circuits import MOST_EDGES_DRAWN, FoundCircuit, circuit_diagram, found_circuit
 from memcirc.report.claims import claim_table
+from memcirc.report.contrasts import MOST_BYTES, SHOWN, contrast, pair_browser, spread
 from memcirc.report.corpus import corpus_sections, divergence_histogram, recited
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.evidence import Evidence
 from memcirc.report.explorer import sheets_of
 from memcirc.report.files import RECITED, TRANSFER, RunFiles, TaskFiles
 from memcirc.report.papers import paper_section
-from memcirc.report.sections import EVERYTHING, Contrast, Finding, Section, TableBlock, write_page
+from memcirc.report.sections import EVERYTHING, Finding, Section, TableBlock, write_page
 from memcirc.report.tasks import words_of
 from memcirc.report.transfer import CLAIM, cells_of, transfer_section
 from memcirc.report.view import card_line, claims, figures_of, findings_of, tables_of
@@ -25,7 +25,6 @@ from memcirc.report.words import LEGEND, edge_words
 from memcirc.verification.result import Verification, record_types
 from memcirc.verification.transfer import Cell
 
-PAIRS_SHOWN = 6
 EDGES_LISTED = 10
 
 
@@ -44,7 +43,9 @@ def write_report(files: RunFiles, out: Path) -> Path:
     ]
     sections += circuit_sections(list(found.values()), out)
     sections += corpus_sections(files.scores, files.config["pairs"], out) if files.scores else []
-    sections += [task_section(found[task], read_json(files.tasks[task].pairs), out) for task in found]
+    sections += [
+        task_section(found[task], read_json(files.tasks[task].pairs), out, MOST_BYTES // len(found)) for task in found
+    ]
     sections += [transfer_section(files.transfer, out)] if files.transfer else []
     sections += [_ground_truth(files.ground_truth)] if files.ground_truth else []
     missing = [f"Missing: task {task}: {reason}." for task, reason in files.absent.items()]
@@ -95,8 +96,8 @@ def circuit_sections(found: Sequence[Evidence], out: Path) -> list[Section]:
     return [Section("The circuits, layer by layer", (text,), sheets=sheets, drawings=drawings, tables=(table,))]
 
 
-def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path) -> Section:
-    """Everything about one task."""
+def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path, text: int = MOST_BYTES) -> Section:
+    """Everything about one task, with as many bytes of its pairs' text as are given."""
     task, verification = evidence.task, evidence.verification
     for kind, record in record_types().items():
         if rows := verification.rows(record):
@@ -113,7 +114,8 @@ def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path) -> Sec
             *(draw(out, f"{task}_{plot.name}", plot.figure, plot.caption) for plot in figures_of(evidence)),
         ),
         tables=tuple(tables_of(verification)),
-        pairs=tuple(contrast(pair) for pair in _spread(prompts)),
+        pairs=tuple(contrast(pair) for pair in spread(prompts, SHOWN)),
+        browser=pair_browser(prompts, text),
         refused=tuple(verification.refused),
         facts={"": {key: value for key, value in verification.statement.items() if key != "circuits"}},
         unfolds="What these numbers were measured on",
@@ -172,31 +174,3 @@ def _was_run(files: RunFiles) -> Section:
     seconds = {name: f"{value:.1f}" for name, value in files.seconds.items()}
     facts = {**files.config, "Seconds each stage took": seconds}
     return Section("What was run", facts=facts, unfolds=EVERYTHING)
-
-
-def _spread(prompts: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """A few pairs, evenly over the file."""
-    step = max(1, len(prompts) // PAIRS_SHOWN)
-    return prompts[::step][:PAIRS_SHOWN]
-
-
-def contrast(pair: Mapping[str, Any]) -> Contrast:
-    """A pair of a file as text, with its whole answer where it has one."""
-    clean, corrupt = pair.get("clean", ""), pair.get("corrupt", "")
-    wrong = " / ".join(pair.get("wrong_answers", []))
-    begin_alike = takewhile(lambda both: both[0] == both[1], zip(clean, corrupt, strict=False))
-    shared = pair["shared"] if "shared" in pair else "".join(a for a, _ in begin_alike)  # said where text is redacted
-    about = [pair.get("subset", ""), pair.get("doc_id", "")]
-    about += [f"{pair['copies']} copies"] if pair.get("copies") else []
-    about += [f"diverges after {pair['divergence']} tokens"] if pair.get("divergence") else []
-    about += [f"wrong answer {wrong!r}"] if clean == corrupt else []
-    about += [f"lift {pair['lift']:.2f} nats a token"] if pair.get("lift") is not None else []
-    about += [f"similarity {pair['similarity']:.2f}"] if pair.get("similarity") is not None else []
-    return Contrast(
-        about=" · ".join(part for part in about if part),
-        shared=shared,
-        clean=clean[len(shared) :],
-        answer=pair.get("answer_sequence") or " / ".join(pair.get("answers", [])),
-        corrupt=corrupt[len(shared) :],
-        wrong_answer=wrong,
-    )

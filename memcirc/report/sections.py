@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from memcirc.artifacts import slug, write_text
 from memcirc.report.claims import ClaimTable
+from memcirc.report.contrasts import Contrast, PairBrowser
 from memcirc.report.drawing import Drawing
 from memcirc.report.explorer import Sheet
 from memcirc.report.numbers import number, visible
@@ -55,27 +56,9 @@ class TableBlock:
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A pair as text: what both prompts share, what follows in each (nothing in both: they are the same), and the
-    answers."""
-
-    about: str
-    shared: str
-    clean: str
-    answer: str
-    corrupt: str
-    wrong_answer: str
-
-    @property
-    def one_prompt(self) -> bool:
-        """Whether there is one prompt, which both runs read."""
-        return not self.clean and not self.corrupt
-
-
-@dataclass(frozen=True)
 class Section:
-    """One artefact: paragraphs, what was found of it, lines shown as they are, pairs, circuits to look into, figures,
-    tables, what was refused with the reason, and named values under titles.
+    """One artefact: paragraphs, what was found of it, lines shown as they are, pairs, all of them to browse, circuits
+    to look into, figures, tables, what was refused with the reason, and named values under titles.
 
     Attributes:
         sheets: stand for the drawings where there is a script.
@@ -90,6 +73,7 @@ class Section:
     tables: tuple[TableBlock, ...] = ()
     shown: tuple[str, ...] = ()
     pairs: tuple[Contrast, ...] = ()
+    browser: PairBrowser | None = None
     refused: tuple[str, ...] = ()
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unfolds: str = ""

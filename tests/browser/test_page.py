@@ -1,43 +1,25 @@
 """The page of a run as a reader meets it: on a phone and a desk, in the light and the dark, by mouse and keyboard."""
 
 import re
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import SCHEMES, WIDTHS, Opened
+from tests.browser.checks import is_quiet_and_fits, serious_violations
+from tests.browser.conftest import LOOKS, Opened
 
-READS = "summary, a[href], input, button, [tabindex='0']"
-LOOKS = tuple(product(WIDTHS, SCHEMES))
+READS = "summary, a[href], input, select, button, [tabindex='0']"
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_says_nothing_asks_for_nothing_and_fits(opened: Opened, page_of_run: Path, width: int, scheme: str) -> None:
-    with opened(page_of_run, width, scheme) as watched:
-        page = watched.page
-        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-        assert watched.said == []
-        assert watched.asked == [page_of_run.as_uri()]
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        outside = page.evaluate(
-            """(width) => [...document.querySelectorAll('p, li, dd, h1, h2, figcaption, summary, output')]
-                .filter((part) => !part.closest('.scroll') && part.getBoundingClientRect().right > width + 1)
-                .map((part) => part.textContent.slice(0, 60))""",
-            width,
-        )
-        assert outside == []
+    is_quiet_and_fits(opened, page_of_run, width, scheme)
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_axe_finds_no_serious_violation(opened: Opened, page_of_run: Path, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with opened(page_of_run, width, scheme) as watched:
-        watched.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-        found = axe.run(watched.page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in serious] == []
+    assert serious_violations(opened, page_of_run, width, scheme) == []
 
 
 def shown(page: Any) -> int:
@@ -92,6 +74,39 @@ def test_edges_are_told_in_words_under_the_mouse_and_by_the_arrow_keys(opened: O
         assert line.inner_text() == edge.locator("title").text_content()
 
 
+def inside(page: Any, sheet: int) -> set[str]:
+    """The edges of the circuit of a sheet."""
+    of_sheet = page.locator(".sheet").nth(sheet).locator("path[data-inside]:not(.other)")
+    return set(of_sheet.evaluate_all("(edges) => edges.map((edge) => edge.dataset.edge)"))
+
+
+def test_a_circuit_is_laid_over_another_by_the_keyboard_and_its_edges_are_counted(
+    opened: Opened, page_of_run: Path
+) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        select, told = page.locator(".over select"), page.locator(".sheet:visible .laid")
+        here, other = inside(page, 0), inside(page, 2)
+        assert len(other - here) > 1
+        assert not told.is_visible()
+        assert select.locator("option:disabled").count() == 1
+        select.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        numbers = [int(n) for n in re.findall(r"(?:both|circuit|”): (\d+)", told.inner_text())]
+        assert numbers == [len(here & other), len(here - other), len(other - here)]
+        assert page.locator(".sheet:visible path.both").count() == len(here & other)
+        assert page.locator(".sheet:visible path.other").count() == len(other - here)
+        page.locator(".sheet:visible .scroll").focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator(".sheet:visible .line").inner_text().endswith(". Only in the circuit laid over it.")
+        page.locator(".explorer fieldset label").nth(2).click()
+        assert select.input_value() == ""
+        assert page.locator("path.other, path.both").count() == 0
+        assert not told.is_visible()
+        assert watched.said == []
+
+
 def test_a_table_is_sorted_by_any_of_its_columns(opened: Opened, page_of_run: Path) -> None:
     with opened(page_of_run) as watched:
         page = watched.page
@@ -122,11 +137,13 @@ def test_everything_is_reached_by_the_keyboard(opened: Opened, page_of_run: Path
         assert len(reached - {-1}) >= wanted - (radios - 1)  # one of a group of radio buttons takes the focus
 
 
-def test_without_a_script_the_page_still_shows_its_circuits(browser: Any, page_of_run: Path) -> None:
+def test_without_a_script_the_page_still_shows_its_circuits_and_some_pairs(browser: Any, page_of_run: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_of_run.as_uri())
     assert page.locator(".sheet").count() == page.locator(".sheet:visible").count() > 1
+    assert page.locator(".pair:visible").count() > 6
+    assert page.locator(".browser:visible").count() == 0
     context.close()
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from memcirc.report.redaction import runs_of_words
 from memcirc.run.reading import Run
 
+DATA = r'(?s)<script type="application/json">(.*?)</script>'
+PROMPTS = (("clean", "answer"), ("corrupt", "wrong_answer"))
+
 
 def passages(run: Path) -> frozenset[tuple[str, ...]]:
     """Every five words in a row of a run's corpus."""
@@ -35,8 +38,16 @@ def told(path: Path) -> list[str]:
     if path.suffix == ".json":
         return list(strings(json.loads(text)))
     if path.suffix in (".html", ".svg"):
-        return [html.unescape(re.sub(r"</?(?:span|b|tspan)\b[^>]*>", "", text)), html.unescape(text)]
+        data = browsed(text)
+        text = re.sub(DATA, "", text)
+        return [html.unescape(re.sub(r"</?(?:span|b|tspan)\b[^>]*>", "", text)), html.unescape(text), *data]
     return [text]
+
+
+def browsed(page: str) -> list[str]:
+    """The text of the pairs that a page has to browse, each prompt with what follows it."""
+    rows = [row for data in re.findall(DATA, page) for row in json.loads(data)]
+    return [*strings(rows), *(row["shared"] + row[kind] + row[end] for row in rows for kind, end in PROMPTS)]
 
 
 def found(known: frozenset[tuple[str, ...]], folder: Path, *logs: str) -> dict[str, tuple[str, ...]]:

@@ -11,10 +11,11 @@ import pytest
 
 from memcirc.report.answer import answer, question
 from memcirc.report.claims import claim_table
+from memcirc.report.contrasts import Contrast
 from memcirc.report.corpus import recited
 from memcirc.report.files import RunFiles
 from memcirc.report.page import write_report
-from memcirc.report.sections import Contrast, Section, write_page
+from memcirc.report.sections import Section, write_page
 from memcirc.report.view import claims
 from memcirc.report.words import edge_words
 from memcirc.run.reading import Run
@@ -27,11 +28,22 @@ from tests.report.records import CIRCUIT, evidence, record
 @pytest.mark.parametrize(
     ("model", "data", "said"),
     [
-        ("EleutherAI/gpt-neo-125m", "monology/pile", "Which part of gpt-neo-125m recites pile?"),
-        ("runs/demo-3c7aff8ab5d3/model", None, "Which part of demo/model recites the given text?"),
-        (None, None, "Which part of the model recites the given text?"),
+        (
+            "EleutherAI/gpt-neo-125m", "monology/pile",
+            "Which part of the language model “gpt-neo-125m” recites passages of its training text, “pile”?",
+        ),
+        (
+            "runs/demo-3c7aff8ab5d3/model", "runs/demo-3c7aff8ab5d3/corpus.jsonl",
+            "Which part of the language model “demo” recites passages of its training text?",
+        ),
+        (
+            "/models/gpt-neo-1.3B", "/data/letters.jsonl.zst",
+            "Which part of the language model “gpt-neo-1.3B” recites passages of its training text, “letters”?",
+        ),
+        ("/model", "data.txt", "Which part of the language model recites passages of its training text?"),
+        (None, None, "Which part of the language model recites the given text?"),
     ],
-)
+)  # fmt: skip
 def test_the_title_asks_the_question(model: str | None, data: str | None, said: str) -> None:
     assert question(model, data) == said
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
+from memcirc.report.contrasts import Contrast, pair_browser
 from memcirc.report.numbers import visible
-from memcirc.report.sections import Contrast, Section, TableBlock, write_page
+from memcirc.report.sections import Section, TableBlock, write_page
 from memcirc.report.tables import markdown_table
 
 ACTING = "\x00\x07\x1b[2J\x7f\x9b\u200e\u202e\u2066\u061c\ufeff\u2028\ud800"
@@ -36,7 +37,11 @@ def page(text: str, out: Path) -> tuple[Tags, str, str]:
     """A page on which a text stands in every place where one of a corpus may: its tags, its source, its Markdown."""
     contrast = Contrast(text, text, text, text, text, text)
     block = TableBlock(("doc_id", "value"), [{"doc_id": text, "value": 1.0}])
-    section = Section("S", pairs=(contrast,), tables=(block,), facts={"": {"a": text}}, refused=(text,))
+    pair = {"clean": text, "corrupt": text, "answers": [text], "wrong_answers": [text], "doc_id": text, "subset": text}
+    browser = pair_browser([pair] * 7)
+    section = Section(
+        "S", pairs=(contrast,), browser=browser, tables=(block,), facts={"": {"a": text}}, refused=(text,)
+    )
     source = write_page(out, "t", (text,), (), [section]).read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(source)

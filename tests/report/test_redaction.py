@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memcirc.report.page import contrast
+from memcirc.report.contrasts import contrast
 from memcirc.report.redaction import Redaction, runs_of_words, without_places
 
 SECRET = "the heron waited by the second lock until dusk"

@@ -14,9 +14,10 @@ from memcirc.attribution.scores import load_scores
 from memcirc.circuit import Circuit
 from memcirc.cli import main
 from memcirc.pairs.file import load_pairs
+from memcirc.report.redaction import runs_of_words
 from memcirc.run.publishing import STALE, publish
 from memcirc.run.reading import Run
-from tests.report.scanner import found, passages, told
+from tests.report.scanner import browsed, found, passages, told
 
 NAME = "me/circuits"
 
@@ -44,13 +45,18 @@ def test_a_redacted_page_holds_no_passage_and_one_with_text_does(
     assert {"report.html", "report.md", "tables/branch_distribution.json"} <= with_text.keys()
     assert any(name.endswith(".csv") for name in with_text)
     assert any(name.endswith(".tex") for name in with_text)
+    page = tmp_path / "page" / "report.html"
+    texts = browsed(page.read_text(encoding="utf-8"))
+    assert any(words in known for text in texts for words in runs_of_words(text))
     (tmp_path / "page" / "tables" / "task_of_before_worst.csv").write_text("x", encoding="utf-8")
     capsys.readouterr()
     assert main(["report", str(run), "--out", str(tmp_path / "page"), "--redact"]) == 0
     printed = capsys.readouterr()
     assert found(known, tmp_path / "page", printed.out, printed.err) == {}
     assert not (tmp_path / "page" / "tables" / "task_of_before_worst.csv").exists()
-    assert "characters›" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    redacted = browsed(page.read_text(encoding="utf-8"))
+    assert len(redacted) == len(texts)
+    assert any("characters›" in text for text in redacted)
     assert "characters›" in (tmp_path / "page" / "tables" / "branch_distribution.json").read_text(encoding="utf-8")
 
 

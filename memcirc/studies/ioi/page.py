@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.patching.result import Sweep
-from memcirc.report.sections import Finding, Section, write_page
+from memcirc.report.sections import Section, TableBlock, write_page
 from memcirc.studies.blocks import Axes, Column, entries, heat_map, numbered, table
+from memcirc.studies.ioi.findings import (
+    METRIC,
+    NO_EFFECT,
+    findings,
+    idle_heads,
+    named_heads,
+    screened,
+)
 from memcirc.studies.ioi.prompts import ROLES
 from memcirc.studies.ioi.results import IoiResults
 
-METRIC = "logit_diff"
+TITLE = "Where does the model keep who is given something? Activation patching"
 FIVE = ("output", "query", "key", "value", "pattern")
 BLOCK = ("residual stream, at the start of the block", "attention output", "MLP output")
 TOP_ROWS = 6
-EFFECT = "effect (0: base run, 1: source run)"
+EFFECT = "effect (0: none, 1: the whole answer)"
+DIRECTIONS = {"denoise": "denoising", "noise": "noising"}
 HEADS = Axes("head", "layer", EFFECT)
-LOWEST_CORRELATION = 0.98
 
 
 def write_ioi_page(out: Path, results: IoiResults, statement: Mapping[str, Any]) -> Path:
@@ -46,48 +53,7 @@ def write_ioi_page(out: Path, results: IoiResults, statement: Mapping[str, Any])
         _next_tokens(results),
         *_factual(out, results),
     ]
-    return write_page(out, "Activation patching: IOI", introduction, _findings(results), sections, statement)
-
-
-def _findings(results: IoiResults) -> list[Finding]:
-    heads = results.sweeps["head_out_all_pos (denoise)"]
-    best, worst = heads.ranked(METRIC, "positive", 1), heads.ranked(METRIC, "negative", 1)
-    gap = float((results.direct.total.double().mean() - results.logit_diff["clean"]).abs())
-    said = ", ".join(f"{value:.3f} on the {name}" for name, value in results.selftest.items())
-    found = [
-        Finding(
-            f"The model gives the answer to {results.correct['clean']:.0%} of the clean prompts and the other name to "
-            f"{results.correct['corrupt']:.0%} of the corrupt ones.",
-            results.correct["clean"] >= 0.9,
-        ),
-        Finding(f"The metric tests itself: {said} (1, 0 and 0.5 by construction).", True),
-        _where(results.sweeps["block_every (denoise)"]),
-    ]
-    for label, rows in (("strongest", best), ("most harmful", worst)):
-        found += [Finding(f"The {label} head when denoised is {name}: {effect:+.2f}.") for name, effect in rows]
-    found.append(
-        Finding(f"The direct effects of all components add up to the logit difference (within {gap:.0e}).", gap < 1e-2)
-    )
-    for s in results.screens:
-        found.append(
-            Finding(
-                f"Attribution patching, {s.sweep}: correlation with the exact effects {s.with_fix:.3f} with the QK "
-                f"fix (threshold: at least {LOWEST_CORRELATION}), {s.without_fix:.3f} without.",
-                s.with_fix >= LOWEST_CORRELATION and s.with_fix > s.without_fix,
-            )
-        )
-    return found
-
-
-def _where(blocks: Sweep) -> Finding:
-    """The road of the information: at which position the residual stream carries it, layer by layer."""
-    residual = blocks.matrix(METRIC)[0]
-    road = [
-        f"layer {layer}: {ROLES[int(np.nanargmax(row))]} ({np.nanmax(row):.2f})" for layer, row in enumerate(residual)
-    ]
-    return Finding(
-        "Where the residual stream carries who is giving (denoising, best position): " + "; ".join(road) + "."
-    )
+    return write_page(out, TITLE, introduction, findings(results), sections, statement)
 
 
 def _task(results: IoiResults) -> Section:
@@ -116,7 +82,7 @@ def _blocks(out: Path, results: IoiResults) -> Section:
     drawings = []
     for direction, what in (("denoise", "clean values into the corrupt"), ("noise", "corrupt values into the clean")):
         array = results.sweeps[f"block_every ({direction})"].matrix(METRIC)
-        caption = f"{direction.capitalize()[:-1]}ing: {what} run, by layer and position."
+        caption = f"{DIRECTIONS[direction].capitalize()}: {what} run, by layer and position."
         axes = Axes("position", "layer", EFFECT, _labels(results))
         drawings.append(heat_map(out, f"blocks_{direction}", dict(zip(BLOCK, array, strict=True)), axes, caption))
     ends = results.sweeps["block_every (denoise)"].ends
@@ -130,19 +96,20 @@ def _blocks(out: Path, results: IoiResults) -> Section:
         ),
         drawings=tuple(drawings),
         tables=(
-            table(ends, columns, "The ends of every metric (denoising)",
+            table(ends, columns, "What every measure is without a patch (denoising)",
                   "The long table patches.parquet has all of them for every patch and pair, raw and normalised."),
         ),
     )  # fmt: skip
 
 
 def _heads(out: Path, results: IoiResults) -> Section:
-    panels = {d: results.sweeps[f"head_out_all_pos ({d})"].matrix(METRIC) for d in ("denoise", "noise")}
+    panels = {name: results.sweeps[f"head_out_all_pos ({d})"].matrix(METRIC) for d, name in DIRECTIONS.items()}
     drawing = heat_map(out, "heads", panels, HEADS, "Each head's output patched, denoising and noising.")
     sweep = results.sweeps["head_out_all_pos (denoise)"]
+    names = named_heads(sweep)
     spans = dict(zip([patch.label for patch in sweep.patches], sweep.intervals(METRIC).T.tolist(), strict=True))
     columns: dict[str, Column] = {
-        "head": itemgetter(0), "effect": itemgetter(1), "low": lambda row: spans[row[0]][0],
+        "head": lambda row: names[row[0]], "effect": itemgetter(1), "low": lambda row: spans[row[0]][0],
         "high": lambda row: spans[row[0]][1],
     }  # fmt: skip
     tables = []
@@ -150,6 +117,8 @@ def _heads(out: Path, results: IoiResults) -> Section:
         ranked = sweep.ranked(METRIC, by, TOP_ROWS)
         note = "" if ranked else "None: no head pushes this way."
         tables.append(table(ranked, columns, f"{title} (denoising)", note))
+    idle = f"They move the answer by less than {NO_EFFECT} either way; together they may still matter."
+    tables.append(TableBlock(("head", "denoising", "noising"), idle_heads(results), "No effect by themselves", idle))
     return Section(
         "Heads",
         ("The output of each head, at all positions at once. Negative heads push against the answer; a ranking by "
@@ -164,13 +133,27 @@ def _five_ways(out: Path, results: IoiResults) -> Section:
     for direction in ("denoise", "noise"):
         panels = dict(zip(FIVE, results.sweeps[f"head_all_pos_every ({direction})"].matrix(METRIC), strict=True))
         axes = replace(HEADS, columns=len(FIVE))
-        drawings.append(heat_map(out, f"five_ways_{direction}", panels, axes, f"Heads five ways, {direction}."))
+        caption = f"Of every head its output, query, key, value and attention pattern patched, {DIRECTIONS[direction]}."
+        drawings.append(heat_map(out, f"five_ways_{direction}", panels, axes, caption))
     return Section(
         "Heads, five ways",
         ("Why does a head matter: where it looks (query, key, pattern), or what it moves (value)? Keys and values "
-         "that a group of heads shares are grey where a head has none of its own.",),
+         "that a group of heads shares are grey where a head has none of its own.", _why(results)),
         drawings=tuple(drawings),
     )  # fmt: skip
+
+
+def _why(results: IoiResults) -> str:
+    """Of the strongest head, whether it matters by where it looks or by what it moves."""
+    output, *parts = results.sweeps["head_all_pos_every (denoise)"].matrix(METRIC)
+    layer, head = (int(i) for i in np.unravel_index(np.nanargmax(output), output.shape))
+    own = {name: round(float(effects[layer, head]), 2) + 0.0 for name, effects in zip(FIVE[1:], parts, strict=True)}
+    told = ", ".join(f"{name} {effect:.2f}" for name, effect in own.items())
+    why = "what it moves" if own["value"] >= max(own.values()) else "where it looks"
+    return (
+        f"The strongest, head {head} of layer {layer} (output {output[layer, head]:.2f}), matters most by {why}; "
+        f"denoised: {told}."
+    )
 
 
 def _attention(out: Path, results: IoiResults) -> Section:
@@ -207,7 +190,8 @@ def _direct(out: Path, results: IoiResults) -> Section:
 
 def _screens(results: IoiResults) -> Section:
     columns: dict[str, Column] = {
-        "sweep": "sweep", "with the QK fix": "with_fix", "plain": "without_fix", "GradDrop, absolute": "grad_drop",
+        "sweep": lambda s: screened(s.sweep), "with the QK fix": "with_fix", "plain": "without_fix",
+        "GradDrop, absolute": "grad_drop",
         "verified top": lambda s: s.verification.n_top, "recall": lambda s: s.verification.recall,
         "random sample": lambda s: s.verification.n_random,
         "its correlation": lambda s: s.verification.correlation_random,

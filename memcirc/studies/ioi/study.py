@@ -37,6 +37,7 @@ from memcirc.studies.ioi.prompts import IoiPair, drawn, words_for
 from memcirc.studies.ioi.results import IoiResults, Screened
 from memcirc.studies.ioi.training import train
 from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
+from memcirc.studies.words import tokens
 from memcirc.work.progress import say
 
 METRIC = "logit_diff"
@@ -191,7 +192,7 @@ def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | N
     given = IoiPair(config.clean_prompt, config.corrupt_prompt, config.answer, config.wrong_answer)
     pairs = encoded(model, [given])
     sweep = patch_sweep(model, pairs, sites="block_every", normalize=False, progress=progress)
-    return sweep, model.tokenizer.convert_ids_to_tokens(list(pairs[0].clean_ids))
+    return sweep, tokens(model, pairs[0].clean_ids)
 
 
 def _summary(results: IoiResults) -> dict[str, Any]:

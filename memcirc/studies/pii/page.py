@@ -19,6 +19,8 @@ from memcirc.studies.pii.part_sections import part_sections
 from memcirc.studies.pii.results import INTO, PiiResults, after_blocks
 from memcirc.studies.pii.site_sections import site_sections
 
+TITLE = "Where does a model keep personal data that it has learned? Activation patching of two models"
+
 
 def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any]) -> Path:
     """Write the page into ``out`` and return its path."""
@@ -44,7 +46,12 @@ def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any])
         *misaligned_section(out, results),
     ]
     return write_page(
-        out, "Activation patching: two models, personal data", introduction, _findings(results), sections, statement
+        out,
+        TITLE,
+        introduction,
+        _findings(results),
+        sections,
+        statement,
     )
 
 

@@ -10,7 +10,8 @@ from memcirc.patching.result import Sweep
 from memcirc.patching.sweep import patch_sweep
 from memcirc.studies.stages import write_results, write_table
 from memcirc.studies.sweep.config import SweepConfig
-from memcirc.studies.sweep.page import Swept, write_sweep_page
+from memcirc.studies.sweep.page import write_sweep_page
+from memcirc.studies.sweep.places import Swept
 from memcirc.work.progress import say
 
 
