@@ -29,7 +29,7 @@ def verification(finished_run: Path) -> dict[str, list[dict[str, object]]]:
 
 
 def test_every_number_in_the_file_carries_the_evaluation_card(verification: dict[str, list[dict[str, object]]]) -> None:
-    made = {name: rows for name, rows in verification.items() if name not in ("statement", "refused") and rows}
+    made = {name: rows for name, rows in verification.items() if isinstance(rows, list) and rows and name != "refused"}
     assert made.keys() >= {"faithfulness", "distribution", "random", "curve", "dose", "stability", "specificity"}
     for rows in made.values():
         assert all(set(CARD) <= row.keys() for row in rows)
