@@ -8,6 +8,7 @@ writes values of the corrupt run into the clean one and asks how much of it is l
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import torch
@@ -19,11 +20,12 @@ from memcirc.metrics import WITH_TOKENS, Metric
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
 from memcirc.patching.grids import layout_of
+from memcirc.patching.kept import kept
 from memcirc.patching.lists import Lists, pairs_of
-from memcirc.patching.measuring import measure
+from memcirc.patching.measuring import Measured, measure
 from memcirc.patching.patches import Patch
 from memcirc.patching.result import Sweep, finished
-from memcirc.patching.sides import check_direction, compared
+from memcirc.patching.sides import Comparison, check_direction, compared
 
 
 class SweepOptions(TypedDict, total=False):
@@ -36,6 +38,7 @@ class SweepOptions(TypedDict, total=False):
     normalize: bool
     full_passes: bool
     progress: bool
+    keep: str | Path | None
 
 
 class ListOptions(SweepOptions, total=False):
@@ -59,6 +62,7 @@ class SweepSettings:
         normalize: also give normalised values; False for prompts without a contrast to normalise by.
         full_passes: one full forward pass a patch, as TransformerLens does it (a reference; slow).
         progress: show a bar.
+        keep: a folder in which what is measured is kept: the same sweep, asked for again, is read from there.
 
     Raises:
         ValueError: a direction or metric that is not known, or no metric.
@@ -71,6 +75,7 @@ class SweepSettings:
     normalize: bool = True
     full_passes: bool = False
     progress: bool = False
+    keep: str | Path | None = None
 
     def __post_init__(self) -> None:
         check_direction(self.direction)
@@ -138,6 +143,19 @@ def swept(model: Model, pairs: Pairs, settings: SweepSettings) -> Sweep:
     comparison, question = compared(model, pairs, settings.parsed, settings.source_model, settings.direction)
     layout = layout_of(settings.sites, model, max(map(len, pairs)), int(question.prompts.lengths.max()))
     total = len(layout.patches) * len(pairs)
-    with torch.no_grad(), tqdm(total=total, desc=layout.name, unit="patch", disable=not settings.progress) as bar:
-        measured = measure(comparison, layout.patches, question, settings.full_passes, bar.update)
+
+    def measured_now() -> Measured:
+        with torch.no_grad(), tqdm(total=total, desc=layout.name, unit="patch", disable=not settings.progress) as bar:
+            return measure(comparison, layout.patches, question, settings.full_passes, bar.update)
+
+    if settings.keep is None:
+        measured = measured_now()
+    else:
+        names = [metric.name for metric in settings.parsed]
+        identity = [*_fingerprints(comparison), pairs.fingerprint, settings.direction, names, settings.full_passes]
+        measured = kept(Path(settings.keep), [*identity, repr(layout.patches)], measured_now)
     return finished(layout, settings.parsed, measured, settings.direction, settings.normalize)
+
+
+def _fingerprints(comparison: Comparison) -> list[str]:
+    return [side.model.fingerprint for side in (comparison.base, comparison.source)]

@@ -23,6 +23,9 @@ class IoiConfig:
     heads: str = field(
         default="", metadata={"help": "further heads whose attention is drawn, LAYER.HEAD with commas between them"}
     )
+    every_head: bool = field(
+        default=False, metadata={"help": "queries and keys by position of all heads, not only of those with an effect"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of prompts and training"})
     steps: int = field(default=280, metadata={"help": "optimiser steps of the small model"})
     clean_prompt: str = field(default="", metadata={"help": "a factual pair of your own: the clean prompt"})

@@ -199,8 +199,8 @@ def _screens(results: IoiResults) -> Section:
     return Section(
         "Attribution patching as a screen",
         ("One backward pass estimates all effects of a sweep at once. Here every estimate is compared with its "
-         "exact effect (all patches, all pairs); verifying only the top and a random sample would have shown the "
-         "last four columns.",),
+         "exact effect (all patches, all pairs; unless --every_head was given, of the heads that have an effect at all "
+         "positions at once); verifying only the top and a random sample would have shown the last four columns.",),
         tables=(table(results.screens, columns),),
     )  # fmt: skip
 

@@ -3,14 +3,18 @@
 1. A model (trained here, or given) and pairs of prompts; how often it is right.
 2. The metric tests itself: 1 on the clean run, 0 on the corrupt one, 0.5 half way between their logits.
 3. Sweeps, denoising and noising: residual stream by layer and position; residual stream, attention and MLP outputs;
-   heads; heads five ways (output, query, key, value, pattern).
+   heads; heads five ways (output, query, key, value, pattern). Queries and keys by position, of the heads where all
+   positions at once have an effect. Each is kept as it ends, and not measured again.
 4. Direct logit attribution of every head and MLP; attention of the heads with the strongest effects of either sign.
 5. Attribution patching beside the exact effects of queries and keys.
 6. Next tokens; and, if given, one factual pair of prompts, not normalised.
 """
 
+import shutil
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ from memcirc.pairs.file import load_pairs
 from memcirc.pairs.record import Pairs
 from memcirc.pairs.tokenizing import prompt_ids
 from memcirc.patching.direct import direct_effects
+from memcirc.patching.grids import layout_of
+from memcirc.patching.patches import Patch
 from memcirc.patching.prompts import prompts_of
 from memcirc.patching.result import Sweep
 from memcirc.patching.runs import run
@@ -32,6 +38,7 @@ from memcirc.patching.sides import DIRECTIONS, compared
 from memcirc.patching.sites import Site, check_site
 from memcirc.patching.sweep import patch_sweep
 from memcirc.studies.ioi.config import IoiConfig
+from memcirc.studies.ioi.findings import METRIC, NO_EFFECT
 from memcirc.studies.ioi.page import write_ioi_page
 from memcirc.studies.ioi.prompts import IoiPair, drawn, words_for
 from memcirc.studies.ioi.results import IoiResults, Screened
@@ -40,11 +47,12 @@ from memcirc.studies.stages import joined_tables, made_once, write_results, writ
 from memcirc.studies.words import tokens
 from memcirc.work.progress import say
 
-METRIC = "logit_diff"
+FIVE_WAYS = "head_all_pos_every"
 METRICS = (METRIC, "answer_prob", "answer_logprob", "rank", "kl")
-SWEEPS = ("block_every", "head_out_all_pos", "head_all_pos_every", "head_q_by_pos", "head_k_by_pos")
+SWEEPS = ("block_every", "head_out_all_pos", FIVE_WAYS)
 NEXT_TOKENS = 6
-SCREENED = ("head_q_by_pos", "head_k_by_pos")
+SCREENED = {"head_q_by_pos": "q", "head_k_by_pos": "k"}
+LEAST_HEADS = 4
 SHOWN_PAIRS = 4
 
 
@@ -58,26 +66,21 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
     model = load_model(folder, device=config.device)
     if model.tokenizer is None:
         raise ValueError(f"model {config.model_name!r} has no tokenizer; the task's prompts are text")
+    keep = run_dir / "ioi" / "sweeps"
+    if force:
+        shutil.rmtree(keep, ignore_errors=True)
     with torch.no_grad():
-        results = study(model, config, progress)
+        results = study(model, config, progress, keep)
     write_table(run_dir / "ioi" / "patches.parquet", joined_tables(results.sweeps))
     write_results(run_dir / "ioi" / "results.json", _summary(results) | {"config": asdict(config)} | model.statement())
     return write_ioi_page(run_dir / "report", results, {**model.statement(), **asdict(config)})
 
 
-def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
-    """Everything that is measured on one model."""
+def study(model: Model, config: IoiConfig, progress: bool, keep: Path) -> IoiResults:
+    """Everything that is measured on one model; sweeps are kept in a folder."""
     drawn_pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
     pairs = encoded(model, drawn_pairs)
-    say(f"sweeps of {len(pairs)} pairs: {', '.join(SWEEPS)}")
-    sweeps = {
-        f"{name} ({direction})": patch_sweep(
-            model, pairs, sites=name, direction=direction, metrics=METRICS if name == "block_every" else METRIC,
-            progress=progress,
-        )
-        for name in SWEEPS
-        for direction in (DIRECTIONS if name not in SCREENED else DIRECTIONS[:1])
-    }  # fmt: skip
+    sweeps = swept(model, pairs, config.every_head, progress, keep)
     say("direct effects, attention, screened sites")
     weights = model.weights
     clean, corrupt = prompts_of(model, pairs)
@@ -107,6 +110,54 @@ def study(model: Model, config: IoiConfig, progress: bool) -> IoiResults:
         factual=factual,
         factual_labels=labels,
     )
+
+
+def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Path) -> dict[str, Sweep]:
+    """Every sweep by its name and direction, with a line before and after each: how long it took, and how long the rest
+    may take."""
+    plan = [(name, direction) for name in SWEEPS for direction in DIRECTIONS]
+    sizes = {name: len(layout_of(name, model, len(pairs[0]), len(pairs[0])).patches) for name in SWEEPS}
+    left = sum(sizes[name] for name, _ in plan)
+    start = time.perf_counter()
+    model.logits(prompts_of(model, pairs)[0].ids)
+    most = left * (time.perf_counter() - start)
+    say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: at most {in_minutes(most)}")
+    found: dict[str, Sweep] = {}
+    measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
+
+    def sweep(name: str, direction: str, sites: str | Sequence[Patch], metrics: str | Sequence[str] = METRIC) -> float:
+        start = time.perf_counter()
+        made = measured(sites=sites, direction=direction, metrics=metrics)
+        found[f"{name} ({direction})"] = made
+        seconds = time.perf_counter() - start
+        say(f"{name} ({direction}): {len(made.patches)} places in {seconds:.1f} s")
+        return seconds / len(made.patches)
+
+    for name, direction in plan:
+        each = sweep(name, direction, name, METRICS if name == "block_every" else METRIC)
+        left -= sizes[name]
+        say(f"about {in_minutes(left * each)} to go before queries and keys by position")
+    for name, kind in SCREENED.items():
+        sweep(name, DIRECTIONS[0], by_position(found[f"{FIVE_WAYS} (denoise)"], kind, len(pairs[0]), every_head))
+    return found
+
+
+def in_minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def by_position(five_ways: Sweep, kind: str, length: int, every_head: bool) -> list[Patch]:
+    """Each position alone, of the heads whose query or key (``kind``) moves the answer when it is patched at all
+    positions: by ``NO_EFFECT`` or more, and always the ``LEAST_HEADS`` that move it most."""
+    effects = np.abs(five_ways.effects(METRIC))
+    own = [i for i, patch in enumerate(five_ways.patches) if patch.sites[0].kind == kind]
+    own.sort(key=lambda i: -effects[i])
+    chosen = [i for rank, i in enumerate(own) if every_head or rank < LEAST_HEADS or effects[i] >= NO_EFFECT]
+    return [
+        Patch((replace(five_ways.patches[i].sites[0], positions=(position,)),))
+        for i in sorted(chosen)
+        for position in range(length)
+    ]
 
 
 def encoded(model: Model, pairs: Sequence[IoiPair]) -> Pairs:
@@ -200,6 +251,7 @@ def _summary(results: IoiResults) -> dict[str, Any]:
     sweeps = {
         name: {
             "axes": sweep.axes,
+            "labels": [patch.label for patch in sweep.patches] if sweep.axes == ("patch",) else None,
             "ends": sweep.ends,
             "matrix": sweep.matrix(METRIC),
             "intervals": sweep.intervals(METRIC),

@@ -1,6 +1,9 @@
 """The IOI study from its command, on a model that has learned little, and (slow) on the recipe's."""
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +14,15 @@ import torch
 from memcirc.cli import main
 from memcirc.metrics import Answers
 from memcirc.models import load_model
+from memcirc.patching import sweep
+from memcirc.patching.measuring import measure
 from memcirc.patching.prompts import prompts_of
 from memcirc.studies.ioi.prompts import drawn, words_for
-from memcirc.studies.ioi.study import _metric_selftest, encoded
+from memcirc.studies.ioi.study import _metric_selftest, by_position, encoded
 from memcirc.studies.stages import made_once
 from tests.patching.test_sweep import of_peer
 from tests.studies.ioi.conftest import OPTIONS
+from tests.studies.ioi.made import sweep as made_sweep
 
 
 def test_one_command_makes_table_json_and_page(finished: Path) -> None:
@@ -49,6 +55,46 @@ def test_results_are_those_of_the_hooked_model(finished: Path) -> None:
     assert shares == pytest.approx(results["logit_diff"]["clean"], abs=1e-4)
     best = logits["clean"][0].softmax(-1).max().item()
     assert next(iter(results["top_tokens"].values()))[0][1] == pytest.approx(best, abs=1e-5)
+
+
+def test_sweeps_that_are_done_are_not_made_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was interrupted goes on behind the last sweep; every sweep has its line, before and after it."""
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    lines = capsys.readouterr().err
+    assert len(list((copy / "ioi" / "sweeps").iterdir())) == 8
+    table = (copy / "ioi" / "patches.parquet").read_bytes()
+    last = max((copy / "ioi" / "sweeps").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    last.unlink()
+    measured = []
+    monkeypatch.setattr(sweep, "measure", lambda *given: measured.append(given) or measure(*given))
+    assert main(["patch", "ioi", "--run_dir", str(copy), "--steps", "12", *OPTIONS]) == 0
+    assert len(measured) == 1
+    assert (copy / "ioi" / "patches.parquet").read_bytes() == table
+    lines = capsys.readouterr().err
+    assert re.search(r"^\d+ places of 2 pairs, and heads' queries .*: at most \d+ (s|min)$", lines, re.M)
+    for name in ("block_every (noise)", "head_all_pos_every (denoise)", "head_k_by_pos (denoise)"):
+        assert re.search(rf"^{re.escape(name)}: \d+ places in [\d.]+ s$", lines, re.M)
+    assert re.search(r"^about 0 s to go before queries and keys", lines, re.M)
+
+
+def test_queries_by_position_are_those_of_heads_with_an_effect() -> None:
+    """Six heads; queries have effects .5, -.3, .02, .01, 0, 0: three have one, and a fourth fills up."""
+    effects = np.zeros((5, 2, 3))
+    effects[1] = [[0.5, -0.3, 0.0], [0.02, 0.01, 0.0]]
+    five = made_sweep(effects, "kind", "layer", "head")
+    kinds = ("z", "q", "k", "v", "pattern")
+    five = replace(five, patches=tuple(
+        replace(patch, sites=(replace(patch.sites[0], kind=kinds[cell[0]]),))
+        for patch, cell in zip(five.patches, five.cells, strict=True)
+    ))  # fmt: skip
+    patches = by_position(five, "q", 2, every_head=False)
+    chosen = [(patch.sites[0].layer, patch.sites[0].heads, patch.sites[0].positions) for patch in patches]
+    assert chosen == [(layer, (head,), (p,)) for layer, head in ((0, 0), (0, 1), (1, 0), (1, 1)) for p in (0, 1)]
+    assert len(by_position(five, "q", 2, every_head=True)) == 12
+    assert {patch.sites[0].kind for patch in by_position(five, "k", 2, every_head=False)} == {"k"}
 
 
 def test_a_finished_model_is_not_trained_again_and_other_settings_are_refused(
