@@ -5,17 +5,17 @@ import sys
 
 OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
 OF_ONE_SHAPE = (
-    *("attribution", "circuits", "trained", "twins", "search", "memory", "growth"),
-    *("memorization", "verification", "default_checks", "patching"),
+    *("attribution", "circuits", "trained", "search", "default_checks", "verification"),
+    *("growth", "twins", "memory", "patching"),
 )
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
 
 def main() -> None:
-    scripts = [(name, ()) for name in OF_ONE_SHAPE]
-    scripts += [
-        (name, ("--shape", shape, *WITHOUT_PEER)) for shape in OTHER_SHAPES for name in ("attribution", "circuits")
-    ]
+    scripts: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in OF_ONE_SHAPE]
+    for shape in OTHER_SHAPES:
+        scripts += [(name, ("--shape", shape, *WITHOUT_PEER)) for name in ("attribution", "circuits")]
+    scripts.append(("memorization", ()))
     failed = []
     for name, arguments in scripts:
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]

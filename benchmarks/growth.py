@@ -1,7 +1,7 @@
 """How time and peak memory grow with pairs, length, edges of a circuit, size of the model and number of circuits: every
 point in a process of its own, and the exponent of each curve (the slope of its logarithms) beside the expected one.
 
-python -m benchmarks.growth [--repeats 3]
+python -m benchmarks.growth [--repeats 1]
 """
 
 import argparse
@@ -77,7 +77,7 @@ def exponents(x: list[float], y: list[float]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--point", nargs=2, metavar=("WORK", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.point:

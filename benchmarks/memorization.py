@@ -1,6 +1,6 @@
 """Scores and divergence points against transformers' ``generate``, and neighbours among 20,000 x 20,000 passages.
 
-python -m benchmarks.memorization [--shape gpt2-small] [--repeats 2] [--peer-repeats 2] [--windows 32]
+python -m benchmarks.memorization [--shape gpt2-small] [--repeats 1] [--peer-repeats 1] [--windows 32]
 """
 
 import json
@@ -132,7 +132,7 @@ def neighbours(n: int = 20_000, width: int = 768) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = options(__doc__, peer="transformers", repeats=2, peer_repeats=2)
+    parser = options(__doc__, peer="transformers", repeats=1, peer_repeats=1)
     parser.add_argument("--windows", type=int, default=32)
     chosen = parser.parse_args()
     demo = ensure(Path("runs/cache"))

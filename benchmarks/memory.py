@@ -32,8 +32,6 @@ CASES = (
     ("attribution", 1000, True),
     ("runner", 100, True),
     ("runner", 1000, True),
-    ("attribution", 2000, True),
-    ("runner", 2000, True),
     ("auto-circuit", 8, False),
     ("windows", 20_000, False),
     ("windows", 200_000, False),
