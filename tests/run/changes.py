@@ -244,10 +244,14 @@ def readings(run_dir: Path) -> dict[str, Callable[[], Any]]:
 
 
 def _of_page(run: Run) -> Any:
-    """What a page is made of, besides what is read for itself: configuration, tasks, seconds."""
+    """What a page is made of, besides what is read for itself: configuration, tasks, seconds. One that says of a part
+    that it is missing, and why, refuses that."""
     files = run.files()
+    missing = [*files.absent.values(), *files.unread.values()]
+    if missing:
+        raise ValueError("; ".join(missing))
     config = {name: dict(section) for name, section in files.config.items()}
-    return config, sorted(files.tasks), dict(files.absent), dict(files.seconds)
+    return config, sorted(files.tasks), dict(files.seconds)
 
 
 def read_all(run_dir: Path) -> dict[str, Any]:
