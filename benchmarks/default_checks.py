@@ -61,7 +61,7 @@ def main() -> None:
         )  # fmt: skip
         rows.append(Row(check, time.perf_counter() - start, None, ""))
         print(f"{check:<14} {rows[-1].ours:8.1f} s", flush=True)
-    rows.append(Row("all", sum(row.ours for row in rows), LIMIT, f"{LIMIT} seconds", 1.0, True))
+    rows.append(Row("all checks together", sum(row.ours for row in rows), LIMIT, f"{LIMIT} seconds", 1.0, True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     title = f"Default checks, {options.shape}, {options.pairs} pairs, {options.edges} edges"
     report("default_checks", title, rows, shape=options.shape, peak_gib=peak)

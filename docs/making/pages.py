@@ -1,5 +1,5 @@
-"""What the site has beyond the pages in ``docs/``: the notebooks as pages, the command's options from its parser, every
-page as Markdown beside its HTML, and ``llms.txt``, which lists these.
+"""What the site has beyond the pages in ``docs/``: the notebooks as pages, the command's options from its parser, what
+the benchmarks measured, every page as Markdown beside its HTML, and ``llms.txt``, which lists these.
 """
 
 import json
@@ -16,6 +16,7 @@ from mkdocs.structure.files import File
 sys.path.insert(0, str(Path(__file__).parent))  # mkdocs imports a hook by its path alone
 
 from docstrings import fields_table, in_markdown
+from measurements import DRAWING, drawing, page, results
 
 ROOT = Path(__file__).parent.parent.parent
 ENTRY = re.compile(r"^::: (\S+)(?:\n(?: .*)?)*", re.M)
@@ -26,7 +27,8 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made."""
     sys.path.insert(0, str(ROOT))
     _written.clear()
-    made = {"options.md": options_page()}
+    measured = results()
+    made = {"options.md": options_page(), "measured.md": page(measured), DRAWING: drawing(measured)}
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
         made[f"notebooks/{path.stem}.md"] = notebook_page(path)
     for name, content in made.items():

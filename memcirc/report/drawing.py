@@ -26,6 +26,7 @@ class Drawing:
 def draw(out: Path, name: str, figure: Figure, caption: str) -> Drawing:
     """Write ``out/figures/NAME.svg`` and ``NAME.pdf``, and return what the page needs."""
     text, on_white = svg(figure), _on_white(figure)
+    figure.set_layout_engine("none")  # laid out once, for both files
     write_text(out / "figures" / f"{name}.svg", text)
     write_bytes(out / "figures" / f"{name}.pdf", pdf(figure))
     return Drawing(name, caption, Markup(text if on_white else in_page_colours(text)), on_white)

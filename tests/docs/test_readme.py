@@ -22,7 +22,7 @@ def test_it_has_at_most_120_lines_and_two_commands_first() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    made = {"options.md", "notebooks/road.md", "notebooks/patching.md", "notebooks/circuits.md"}
+    made = {"options.md", "measured.md", "notebooks/road.md", "notebooks/patching.md", "notebooks/circuits.md"}
     local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
     missing = [link for link in local if not (page.parent / link).exists()]
     assert {(page.parent / link).resolve().relative_to(DOCS).as_posix() for link in missing} <= made

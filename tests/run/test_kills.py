@@ -11,6 +11,7 @@ import pytest
 
 from tests.run.killing import STAGES
 
+FEW = 4
 MANY = int(os.environ.get("KILLS", "200"))
 
 
@@ -25,9 +26,9 @@ def killed(kills: int, seed: int, folder: Path, options: list[str]) -> dict[str,
 
 
 def test_a_run_that_is_killed_and_gone_on_with_is_the_same(run_options: list[str], tmp_path: Path) -> None:
-    told = killed(6, 0, tmp_path, run_options)
+    told = killed(FEW, 0, tmp_path, run_options)
     assert not told["wrong"]
-    assert sum(told["kills"].values()) >= 6
+    assert sum(told["kills"].values()) >= FEW
 
 
 @pytest.mark.slow
