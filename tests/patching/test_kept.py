@@ -75,6 +75,18 @@ def test_other_pairs_or_weights_are_measured(tmp_path: Path, pairs: Pairs) -> No
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_bit_that_has_turned_is_noticed(tmp_path: Path, pairs: Pairs) -> None:
+    """Wherever in the file: what is read is measured anew, and never another number."""
+    model = small_model("gpt2")
+    whole = patch_sweep(model, pairs, **OPTIONS, keep=tmp_path)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for place in range(0, len(content), len(content) // 40):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+        assert same(patch_sweep(model, pairs, **OPTIONS, keep=tmp_path), whole)
+        assert path.read_bytes() == content or place < int.from_bytes(content[:8], "little") + 8
+
+
 @pytest.mark.parametrize("damage", [b"", b"no tensors", None])
 def test_a_damaged_file_is_measured_anew(damage: bytes | None, tmp_path: Path, pairs: Pairs) -> None:
     model = small_model("gpt2")
