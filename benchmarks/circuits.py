@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import model_of, random_pairs
-from benchmarks.peers import AutoCircuit, plain_forward
+from benchmarks.peers import peers_circuit, plain_forward
 from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.engine import Request, mask_gradients, prepare
 from memcirc.graph import graph_of
@@ -47,9 +47,7 @@ def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: i
         "whole": lambda: prepare(model, pairs, settings).logits(few),
     }
     if peer_repeats:
-        peer = AutoCircuit(model, pairs)
-        peer_scores = peer.as_scores(graph, scores)
-        calls["peer"] = lambda: peer.run(peer_scores, small, mode)
+        calls["peer"] = peers_circuit(model, pairs, scores, small, mode)
     taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls}, clock)
     work = f"{mode}, differ {'branch' if branch else 'everywhere'}, {small} edges"
     plain = [

@@ -1,12 +1,13 @@
 """The peers, doing the same work: AutoCircuit as its users call it, and plain passes of the transformers model."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memcirc.graph import Graph
+from memcirc.graph import Graph, graph_of
 from memcirc.interop.compatibility import provide_moved_names
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -64,6 +65,13 @@ class AutoCircuit:
             first += rows[kind]
         found[f"blocks.{self.n_layers - 1}.hook_resid_post"] = matrix[-1].clone()
         return found
+
+
+def peers_circuit(model: Model, pairs: Pairs, scores: Tensor, n_edges: int, mode: str) -> Callable[[], Any]:
+    """AutoCircuit's run of the circuit of so many highest scores, made ready."""
+    peer = AutoCircuit(model, pairs)
+    peer_scores = peer.as_scores(graph_of(model), scores)
+    return lambda: peer.run(peer_scores, n_edges, mode)
 
 
 def plain_forward(model: Model, pairs: Pairs) -> Tensor:

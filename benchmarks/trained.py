@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.cases import random_pairs
 from benchmarks.circuits import top
-from benchmarks.peers import AutoCircuit, plain_forward
+from benchmarks.peers import peers_circuit, plain_forward
 from benchmarks.search import measure as search
 from benchmarks.timing import Row, interleaved, options, report
 from memcirc.circuits.runner import circuit_runner
@@ -28,7 +28,7 @@ LENGTH, EDGES, CIRCUITS, LEFT_ONE_OUT = 48, 40, 1000, 154
 
 def one_circuit(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
     """Eight pairs through a prepared runner, beside the peer and a plain forward."""
-    pairs, graph = random_pairs(8, LENGTH, branch, model.d_vocab), graph_of(model)
+    pairs = random_pairs(8, LENGTH, branch, model.d_vocab)
     scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.0, 0.5])
     kept, runner = top(scores, EDGES), circuit_runner(model, pairs, mode=mode)
     calls: dict[str, Callable[[], Any]] = {
@@ -36,9 +36,7 @@ def one_circuit(model: Model, branch: bool, mode: str, repeats: int, peer_repeat
         "plain": lambda: plain_forward(model, pairs),
     }
     if peer_repeats:
-        peer = AutoCircuit(model, pairs)
-        peer_scores = peer.as_scores(graph, scores)
-        calls["peer"] = lambda: peer.run(peer_scores, EDGES, mode)
+        calls["peer"] = peers_circuit(model, pairs, scores, EDGES, mode)
     taken = interleaved(calls, {key: peer_repeats if key == "peer" else repeats for key in calls}, clock)
     work = f"one circuit of {EDGES} edges, {mode}, differ {'branch' if branch else 'everywhere'}"
     floor = 70.0 if branch else 15.0 if mode == "tree" else 10.0

@@ -98,6 +98,17 @@ def parser() -> argparse.ArgumentParser:
         help="write to DIR/TASK/verification.json; the run's directory is only read",
     )  # fmt: skip
     _add_run(verify)
+    _add_readers(commands)
+    _add_comparison(commands)
+    _add_publication(commands)
+    _add_studies(commands)
+    doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
+    doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
+    return top
+
+
+def _add_readers(commands: Any) -> None:
+    """What makes something of a finished run: the page, an audit, files of other programs."""
     report = _command(commands, "report", "artifacts -> tables, figures, the page; loads no model")
     _add_run(report)
     report.add_argument(
@@ -123,12 +134,6 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, metavar="FILE", help="file (of a submission: folder) to write (default: in RUN/export/)"
     )
-    _add_comparison(commands)
-    _add_publication(commands)
-    _add_studies(commands)
-    doctor = commands.add_parser("doctor", help="versions, devices, what is missing; of a MODEL, what it would take")
-    doctor.add_argument("model", nargs="?", metavar="MODEL", help="hub name, folder or .gguf file to be looked at")
-    return top
 
 
 def _command(commands: Any, name: str, text: str, run_dir: str = DEFAULT_RUN) -> argparse.ArgumentParser:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent.parent / "benchmarks" / "results"
+from benchmarks.machine import BUSY
+from benchmarks.timing import RESULTS
+
 DRAWING = "assets/measurements.svg"
-BUSY = 0.25
 HEAD = f"""# Measured
 
 What `make bench` measures: memcirc beside AutoCircuit, TransformerLens, transformers' `generate`, and plain passes of

@@ -13,7 +13,8 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
-sys.path.insert(0, str(Path(__file__).parent))  # mkdocs imports a hook by its path alone
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))  # mkdocs imports a hook by its path alone
+sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import fields_table, in_markdown
 from measurements import DRAWING, drawing, page, results
@@ -25,7 +26,6 @@ _written: dict[str, tuple[str, str, str]] = {}
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made."""
-    sys.path.insert(0, str(ROOT))
     _written.clear()
     measured = results()
     made = {"options.md": options_page(), "measured.md": page(measured), DRAWING: drawing(measured)}
