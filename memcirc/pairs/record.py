@@ -7,7 +7,7 @@ added, so its users' files load here and ours load there.
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, overload
@@ -99,6 +99,11 @@ class Pair:
             yield "context", self.clean_ids[: self.divergence]
 
     @property
+    def fingerprint(self) -> str:
+        """That of pairs which have this one alone (:attr:`Pairs.fingerprint`)."""
+        return _fingerprint([self])
+
+    @property
     def shared_prefix(self) -> int:
         """How many leading tokens clean and corrupt have in common."""
         differs = (i for i, (a, b) in enumerate(zip(self.clean_ids, self.corrupt_ids, strict=True)) if a != b)
@@ -106,6 +111,15 @@ class Pair:
 
 
 FIELDS = tuple(f.name for f in fields(Pair))
+
+
+def _fingerprint(pairs: Iterable[Pair]) -> str:
+    digest = hashlib.sha256()
+    for pair in pairs:
+        told: list[Any] = [] if pair.position is None else [pair.position]
+        told += [pair.answer_sequence_ids] if pair.answer_sequence_ids else []
+        digest.update(repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids, *told)).encode())
+    return digest.hexdigest()[:16]
 
 
 class Wanted(TypedDict, total=False):
@@ -180,14 +194,7 @@ class Pairs(Shown, Sequence[Pair]):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) over all token ids in order: the identity of the data."""
-        digest = hashlib.sha256()
-        for pair in self:
-            told: list[Any] = [] if pair.position is None else [pair.position]
-            told += [pair.answer_sequence_ids] if pair.answer_sequence_ids else []
-            digest.update(
-                repr((pair.clean_ids, pair.corrupt_ids, pair.answer_ids, pair.wrong_answer_ids, *told)).encode()
-            )
-        return digest.hexdigest()[:16]
+        return _fingerprint(self)
 
     def where(self, **wanted: Unpack[Wanted]) -> "Pairs":
         """The pairs whose fields are as wanted, in order, under the same header: ``where(subset="arxiv")``.

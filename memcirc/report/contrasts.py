@@ -1,6 +1,6 @@
 """Pairs as text: a few that stand open on a page, and all of them to search and to sort."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from memcirc.pairs.fields import checked
+from memcirc.pairs.record import FIELDS, Pair
 from memcirc.report.numbers import visible
 
 SHOWN, MOST = 6, 1000
@@ -20,6 +22,8 @@ ORDERS = {
     "similarity": "similarity of the two prompts",
 }
 """Fields of a pair that it can be sorted by, in words."""
+REDACTED = "fingerprint"
+"""The field that names a pair whose ids are redacted."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +82,45 @@ def spread(prompts: Sequence[Mapping[str, Any]], n: int) -> Sequence[Mapping[str
     return [prompts[i * len(prompts) // n] for i in range(n)]
 
 
-def pair_browser(prompts: Sequence[Mapping[str, Any]], most_bytes: int = MOST_BYTES) -> PairBrowser | None:
+def pair_browser(
+    prompts: Sequence[Mapping[str, Any]],
+    most_bytes: int = MOST_BYTES,
+    measured: Mapping[str, Mapping[str, float]] | None = None,
+) -> PairBrowser | None:
     """The pairs of a file to browse, as many as ``MOST`` and their text allow; None where those that stand open are
-    all."""
+    all.
+
+    Args:
+        measured: in words, what else they can be sorted by: of some pairs a value, by the pair's fingerprint.
+    """
     if len(prompts) <= SHOWN:
         return None
     fields = [name for name in ORDERS if any(pair.get(name) is not None for pair in prompts)]
-    rows = [_row(pair, fields) for pair in spread(prompts, MOST)]
+    measured = measured or {}
+
+    def rows_of(n: int) -> list[Mapping[str, Any]]:
+        return [_row(pair, fields, measured.values()) for pair in spread(prompts, n)]
+
+    rows = rows_of(MOST)
     while (size := sum(len(htmlsafe_json_dumps(row, ensure_ascii=False).encode()) for row in rows)) > most_bytes:
-        rows = [_row(pair, fields) for pair in spread(prompts, len(rows) * most_bytes // (size + 1))]
-    return PairBrowser(len(prompts), tuple(rows), tuple(ORDERS[name] for name in fields))
+        rows = rows_of(len(rows) * most_bytes // (size + 1))
+    return PairBrowser(len(prompts), tuple(rows), (*(ORDERS[name] for name in fields), *measured))
 
 
-def _row(pair: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
+def _row(
+    pair: Mapping[str, Any], fields: Sequence[str], measured: Collection[Mapping[str, float]]
+) -> Mapping[str, Any]:
     told = {name: visible(text) for name, text in vars(contrast(pair)).items()}
-    return {**told, "by": [pair.get(name) for name in fields]}
+    own = identity(pair) if measured else ""
+    return {**told, "by": [*(pair.get(name) for name in fields), *(values.get(own) for values in measured)]}
+
+
+def identity(pair: Mapping[str, Any]) -> str:
+    """That of a pair of a file; where its ids are redacted, the mark in its place."""
+    if REDACTED in pair:
+        return str(pair[REDACTED])
+    given = {name: checked(name, pair[name]) for name in FIELDS if pair.get(name) is not None}
+    return Pair(**given).fingerprint
 
 
 def contrast(pair: Mapping[str, Any]) -> Contrast:

@@ -3,7 +3,7 @@
 A sheet holds all that the page's script shows and hides; without the script the circuit itself is shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from memcirc.report.evidence import Evidence
 from memcirc.report.words import act, edge_words
 from memcirc.verification.curves import Curve
 from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.stability import Stability
 
 COLUMN, ROW, MARGIN = 64.0, 42.0, 44.0
 BEND = 0.06
@@ -29,7 +30,8 @@ class Node:
 @dataclass(frozen=True)
 class Edge:
     """An edge: its road on the sheet, what it reads (q, k, v, m or logits), its place in the ranking (None: beyond
-    what is kept of that), and whether the circuit has it."""
+    what is kept of that), whether the circuit has it, and the share of circuits of other draws of documents that do
+    (None: not measured)."""
 
     name: str
     score: float
@@ -38,11 +40,17 @@ class Edge:
     width: float
     rank: int | None
     inside: bool
+    found_again: float | None = None
 
     @property
     def title(self) -> str:
         """The edge in words."""
-        return f"{self.name}: {edge_words(self.name)}, score {self.score:.3g}"
+        again = (
+            ""
+            if self.found_again is None
+            else f"; {100 * self.found_again:.0f} % of other draws of documents find it too"
+        )
+        return f"{self.name}: {edge_words(self.name)}, score {self.score:.3g}{again}"
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,12 @@ def _sheet(evidence: Evidence, circuit: FoundCircuit) -> Sheet:
     ranks = {name: i + 1 for i, name in enumerate(circuit.ranking)}
     scores = {**circuit.scores, **circuit.ranking}
     strongest = max(map(abs, scores.values()), default=1.0) or 1.0
+    again = next((row.found_again for row in evidence.own(Stability)), {})
     edges = (
-        _edge(name, score, at, score / strongest, ranks.get(name), name in circuit.scores)
+        Edge(name, score, *_road(name, at), _width(score / strongest), ranks.get(name), name in circuit.scores,
+             again.get(name))
         for name, score in scores.items()
-    )
+    )  # fmt: skip
     return Sheet(
         f"{evidence.task}: {circuit.n_edges} edges, {act(circuit.way)}",
         max(x for x, _ in at.values()) + MARGIN,
@@ -103,16 +113,19 @@ def _sheet(evidence: Evidence, circuit: FoundCircuit) -> Sheet:
     )
 
 
-def _edge(
-    name: str, score: float, at: dict[str, tuple[float, float]], share: float, rank: int | None, inside: bool
-) -> Edge:
+def _road(name: str, at: Mapping[str, tuple[float, float]]) -> tuple[str, str]:
+    """An edge's way over the sheet, and what it reads."""
     source, destination = name.split("->")
     node, _, letter = destination.partition("<")
     (x0, y0), (x1, y1) = at[source], at[node]
     bend_x, bend_y = (x0 + x1) / 2 + BEND * (y1 - y0), (y0 + y1) / 2 - BEND * (x1 - x0)
     kind = letter.rstrip(">") or ("logits" if node == "logits" else "m")
     path = f"M{x0:.0f} {y0:.0f}Q{bend_x:.0f} {bend_y:.0f} {x1:.0f} {y1:.0f}"
-    return Edge(name, score, path, kind, round(0.8 + 4 * abs(share), 1), rank, inside)
+    return path, kind
+
+
+def _width(share: float) -> float:
+    return round(0.8 + 4 * abs(share), 1)
 
 
 def _stops(evidence: Evidence, circuit: FoundCircuit) -> list[Stop]:

@@ -22,6 +22,7 @@ from memcirc.report.tasks import words_of
 from memcirc.report.transfer import CLAIM, cells_of, transfer_section
 from memcirc.report.view import card_line, claims, figures_of, findings_of, tables_of
 from memcirc.report.words import LEGEND, edge_words
+from memcirc.verification.faithfulness import Distribution
 from memcirc.verification.result import Verification, record_types
 from memcirc.verification.transfer import Cell
 
@@ -115,11 +116,20 @@ def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path, text: 
         ),
         tables=tuple(tables_of(verification)),
         pairs=tuple(contrast(pair) for pair in spread(prompts, SHOWN)),
-        browser=pair_browser(prompts, text),
+        browser=pair_browser(prompts, text, _of_each_pair(evidence)),
         refused=tuple(verification.refused),
         facts={"": {key: value for key, value in verification.statement.items() if key != "circuits"}},
         unfolds="What these numbers were measured on",
     )
+
+
+def _of_each_pair(evidence: Evidence) -> dict[str, Mapping[str, float]]:
+    """In words, what was measured of each test pair alone."""
+    return {
+        f"how much the {row.mode} circuit {row.way.verb} of it (test pairs)": row.ratios
+        for row in evidence.own(Distribution)
+        if row.ratios
+    }
 
 
 def _unaligned(evidence: Evidence) -> list[Finding]:

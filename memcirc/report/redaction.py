@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from memcirc.report.contrasts import REDACTED, identity
+
 WORDS = 5
 DIGITS = 12
 TEXTS = ("clean", "corrupt", "answer_sequence")
@@ -44,8 +46,10 @@ class Redaction:
         """The mark in the place of a passage; nothing in the place of nothing."""
         if not passage:
             return ""
-        digest = hmac.new(self.key, passage.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:DIGITS]
-        return f"‹{digest}, {len(passage)} characters›"
+        return f"‹{self._digest(passage)}, {len(passage)} characters›"
+
+    def _digest(self, text: str) -> str:
+        return hmac.new(self.key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:DIGITS]
 
     def anywhere(self, content: Any) -> Any:
         """JSON-like content in which every string that holds known words is a mark."""
@@ -62,8 +66,8 @@ class Redaction:
         return {**self.anywhere(content), "prompts": [self._pair(pair) for pair in content["prompts"]]}
 
     def verification(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of ``verification.json`` without text."""
-        rows = [{**row, "worst": [self._worst(pair) for pair in row["worst"]]} for row in content["distribution"]]
+        """The content of ``verification.json`` without text, its pairs named as :meth:`pairs` names them."""
+        rows = [self._distribution(row) for row in content["distribution"]]
         return {**self.anywhere({**content, "distribution": []}), "distribution": self.anywhere(rows)}
 
     def _pair(self, pair: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +85,14 @@ class Redaction:
             "clean": start + self.text(clean[len(shared) :]),
             "corrupt": start + self.text(corrupt[len(shared) :]),
             "answer_sequence": self.text(pair.get("answer_sequence", "")),
+            REDACTED: self._digest(identity(pair)),
             **{key: [self.text(text) for text in pair.get(key, ())] for key in LISTS_OF_TEXTS},
         }
         return {**told, **numbers, **texts, **{key: self._name(pair[key]) for key in NAMES if key in pair}}
+
+    def _distribution(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        ratios = {self._digest(pair): ratio for pair, ratio in row.get("ratios", {}).items()}
+        return {**row, "worst": [self._worst(pair) for pair in row["worst"]], "ratios": ratios}
 
     def _worst(self, pair: Mapping[str, Any]) -> dict[str, Any]:
         texts = {key: self.text(pair[key]) for key in OF_THE_WORST if key in pair}

@@ -1,7 +1,7 @@
 """Faithfulness of a circuit with everything a reader must be told beside it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
@@ -54,7 +54,7 @@ class Distribution(OfPairs):
 
     ``quantiles``: of the finite ones; ``undefined`` counts pairs whose own ends coincide; ``outside`` is the share of
     pairs that fall on the other side of the nothing end (a ratio below 0). ``worst`` lists the pairs of the lowest
-    ratios, with what they are.
+    ratios, with what they are; ``ratios`` has all that are defined, by the fingerprint of the pair alone.
     """
 
     KEY = "distribution"
@@ -65,6 +65,7 @@ class Distribution(OfPairs):
     outside: float
     undefined: int
     worst: Sequence[Mapping[str, Any]]
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -151,6 +152,7 @@ def distribution(runner: CircuitRunner, circuit: AnyCircuit, metric: str = "logi
             }
             for i in worst
         ],
+        ratios={runner.pairs[i].fingerprint: float(ratios[i]) for i in usable.tolist()},
     )
 
 

@@ -5,7 +5,7 @@ its own fields. No torch is needed to read one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 from memcirc.interventions import Way
@@ -48,16 +48,18 @@ class Record:
 
     @classmethod
     def from_json(cls: type[R], row: Mapping[str, Any]) -> R:
-        """The record that :meth:`to_json` gave; what else stands in the row is passed over.
+        """The record that :meth:`to_json` gave; what else stands in the row is passed over, and what an older version
+        did not write has its default.
 
         Raises:
-            ValueError: a field is missing, as in a file of another version.
+            ValueError: a field is missing.
         """
-        names = [f.name for f in fields(cls) if f.name != "way"]
-        missing = [name for name in (*cls.TOLD, *names) if name not in row]
+        own = [f for f in fields(cls) if f.name != "way"]
+        needed = [f.name for f in own if f.default is MISSING and f.default_factory is MISSING]
+        missing = [name for name in (*cls.TOLD, *needed) if name not in row]
         if missing:
             raise ValueError(f"a record of {cls.KEY!r} has no {missing[0]}; verify the circuits anew")
-        return cls(way=cls._way(row), **{name: row[name] for name in names})
+        return cls(way=cls._way(row), **{f.name: row[f.name] for f in own if f.name in row})
 
     @classmethod
     def _way(cls, row: Mapping[str, Any]) -> Way:

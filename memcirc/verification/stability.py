@@ -8,7 +8,8 @@
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Stability(OfPairs):
     reaches ``target``, with its interval (``never``: the share of resamples in which none does). ``jaccard_found``:
     overlap of re-discovered circuits with the circuit (mean, lowest), ``jaccard_pairwise`` among themselves;
     ``jaccard_splits``: the same over training splits drawn with other seeds; ``core`` counts edges that every
-    re-discovery has.
+    re-discovery has; ``found_again``: of each edge of the circuit the share of re-discoveries that have it.
     """
 
     KEY = "stability"
@@ -54,6 +55,7 @@ class Stability(OfPairs):
     n_splits: int
     jaccard_splits: float | None
     core: int
+    found_again: Mapping[str, float] = field(default_factory=dict)
 
 
 def stability(subject: Subject) -> list[Stability]:
@@ -69,6 +71,7 @@ def stability(subject: Subject) -> list[Stability]:
     overlaps = jaccard(rediscovered, prefix)[:, 0]
     among = jaccard(rediscovered, rediscovered)
     pairwise = among[np.triu_indices(len(among), 1)]
+    shares = dict(zip(subject.graph.edges, rediscovered.double().mean(0).tolist(), strict=True))
     found = []
     for reverse in subject.directions:
         runner, metric, seed = subject.runner(reverse=reverse), subject.settings.metric, subject.settings.seed
@@ -98,6 +101,7 @@ def stability(subject: Subject) -> list[Stability]:
                 n_splits=len(other_splits),
                 jaccard_splits=float(jaccard(other_splits, prefix).mean()) if len(other_splits) else None,
                 core=int(rediscovered.all(0).sum()),
+                found_again={name: shares[name] for name in subject.circuit},
             )
         )
     return found

@@ -87,7 +87,7 @@ def test_one_text_and_first_windows_alone(model: Model, texts: list[str]) -> Non
     ],
 )
 def test_what_cannot_be_scanned_is_said(model: Model, given: Any, options: dict[str, int], message: str) -> None:
-    """Of the function itself: the tests' check of annotations looks at one item of a list, drawn at random, before it."""
+    """Of the function itself: the check of annotations looks at one item of a list, drawn at random, before it."""
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(scan)(model, given, **options)
 

@@ -4,10 +4,13 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memcirc.pairs.record import Pair
 from memcirc.report.contrasts import MOST, SHOWN, PairBrowser, pair_browser, spread
+from memcirc.report.redaction import Redaction
 
 
 def pairs(n: int, text: str = "passage") -> list[dict[str, Any]]:
@@ -15,6 +18,10 @@ def pairs(n: int, text: str = "passage") -> list[dict[str, Any]]:
         {"clean": f"{text} {i} a", "corrupt": f"{text} {i} b", "answers": [" x"], "wrong_answers": [" y"], "copies": i}
         for i in range(n)
     ]
+
+
+def ids(i: int) -> dict[str, list[int]]:
+    return {"clean_ids": [1, i], "corrupt_ids": [2, i], "answer_ids": [3], "wrong_answer_ids": [4]}
 
 
 def browser(prompts: list[dict[str, Any]], *budget: int) -> PairBrowser:
@@ -63,3 +70,20 @@ def test_they_are_sorted_by_what_they_have() -> None:
     made = browser(given)
     assert made.orders == ("copies in the training text", "nats a token that the model is better than its twin")
     assert [row["by"] for row in made.rows[:2]] == [[None, 0.5], [1, None]]
+
+
+@pytest.mark.parametrize("redacted", [False, True])
+def test_they_are_sorted_by_what_was_measured_of_each(redacted: bool) -> None:
+    """A pair is known by its fingerprint, also where its ids are taken out."""
+    given = [{**pair, **ids(i)} for i, pair in enumerate(pairs(8))]
+    ratios = {Pair(**{name: tuple(value) for name, value in ids(i).items()}).fingerprint: i / 8 for i in (2, 5)}
+    if redacted:
+        redaction = Redaction.of([{"memcirc": {}, "prompts": given}])
+        given = redaction.pairs({"memcirc": {}, "prompts": given})["prompts"]
+        (row,) = redaction.verification({"distribution": [{"worst": [], "ratios": ratios}]})["distribution"]
+        assert not set(row["ratios"]) & set(ratios)
+        ratios = row["ratios"]
+    made = pair_browser(given, measured={"kept": ratios})
+    assert made is not None
+    assert made.orders == ("copies in the training text", "kept")
+    assert [row["by"] for row in made.rows] == [[i, i / 8 if i in (2, 5) else None] for i in range(8)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +12,21 @@ from memcirc.report.explorer import Sheet, sheets_of
 from memcirc.report.sections import Section, write_page
 from memcirc.verification.curves import Curve
 from memcirc.verification.faithfulness import Measurement
+from memcirc.verification.stability import Stability
 from tests.report.records import CIRCUIT, evidence, record
 
 RANKING = {"m0->logits": -3.0, "input->m0": 2.0, "input->a0.h0<q>": 1.0, "input->logits": 0.5}
 REFINED = replace(CIRCUIT, n_edges=2, scores={"m0->logits": -3.0, "input->a0.h0<q>": 1.0}, ranking=RANKING)
 
 
-def sheet(circuit: FoundCircuit = REFINED) -> Sheet:
+def sheet(circuit: FoundCircuit = REFINED, again: Mapping[str, float] | None = None) -> Sheet:
     curve = record(
         Curve, sizes=(0, 1, 3, 4, 9), faithfulness=(0.0, 0.5, 0.8, 0.9, 1.0), low=(0.0, 0.4, 0.7, 0.8, 1.0),
         high=(0.0, 0.6, 0.9, 1.0, 1.0), random_mean=(0.0, 0.1, 0.1, 0.2, 1.0), mean_ratio=(), smallest={},
     )  # fmt: skip
     other = replace(curve, way=replace(curve.way, reverse=True), sizes=(2,))
-    (made,) = sheets_of(evidence(record(Measurement, faithfulness=0.7), curve, other, circuits={"tree": circuit}))
+    found = [record(Measurement, faithfulness=0.7), record(Stability, found_again=again or {})]
+    (made,) = sheets_of(evidence(*found, curve, other, circuits={"tree": circuit}))
     return made
 
 
@@ -45,6 +48,9 @@ def test_edges_know_their_place_in_the_ranking_and_whether_the_circuit_has_them(
         "input->logits": (4, False, "logits"),
     }  # fmt: skip
     assert edges["m0->logits"].title == "m0->logits: from the MLP of layer 0 into the logits, score -3"
+    again = {edge.name: edge for edge in sheet(again={"m0->logits": 0.75}).edges}
+    assert again["m0->logits"].title.endswith("score -3; 75 % of other draws of documents find it too")
+    assert again["input->m0"].title == edges["input->m0"].title
     assert [edge.name for edge in sheet().edges] == list(reversed(RANKING))
 
 

@@ -66,6 +66,8 @@ def test_pairs_whose_own_ends_coincide_are_counted_and_have_no_ratio() -> None:
     nothing, everything = runner.end_values().double()
     expected = ((per_pair - nothing) / (everything - nothing))[2:]
     assert ratios[2:].tolist() == pytest.approx(expected.tolist())
+    assert found.ratios == pytest.approx({runner.pairs[i].fingerprint: float(ratios[i]) for i in range(2, 6)})
+    assert list(found.ratios) == [runner.pairs[i : i + 1].fingerprint for i in range(2, 6)]
     assert found.outside == pytest.approx(float((expected < 0).double().mean()))
     assert found.quantiles == pytest.approx({f"{q:g}": np.quantile(expected, q) for q in QUANTILES})
     row = measure(runner, some_circuit(runner))

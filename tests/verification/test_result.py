@@ -56,6 +56,16 @@ def test_a_file_of_another_version_is_refused_by_the_missing_field(verified: Ver
         Verification.from_json(content)
 
 
+def test_what_an_older_file_does_not_have_is_its_default(verified: Verification) -> None:
+    content = verified.to_json()
+    for row in (*content["distribution"], *content["stability"]):
+        row.pop("ratios", None)
+        row.pop("found_again", None)
+    again = Verification.from_json(content)
+    assert [row.ratios for row in again.distribution] == [{} for _ in verified.distribution]
+    assert [row.found_again for row in again.stability] == [{} for _ in verified.stability]
+
+
 def test_every_check_has_its_records_and_the_names_need_no_torch() -> None:
     assert (
         *("removal", "edges", "faithfulness", "trivial", "curve", "random"),

@@ -1,6 +1,7 @@
 """Stability: circuits found again from other documents, and other splits."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 
@@ -28,14 +29,16 @@ def test_rediscovery_is_attribution_on_resampled_documents(options: dict[str, ob
     made = subject(attribution=options, settings={"n_rediscoveries": 4})
     assert made.train is not None
     row = stability(made)[0]
-    overlaps, every = [], made.mask
+    overlaps, every, found_again = [], made.mask, Counter[str]()
     for counts in resample_counts(made.train.components(), 4, made.settings.seed):
         drawn = Pairs(tuple(p for p, n in zip(made.train, counts, strict=True) for _ in range(int(n))))
         again = attribute(made.model, drawn, "eap", **options).top(len(made.circuit))
         overlaps.append(len(again.edges & made.circuit.edges) / len(again.edges | made.circuit.edges))
+        found_again.update(again.edges)
         every = every & again.mask(made.graph)
     assert row.jaccard_found == pytest.approx(np.mean(overlaps))
     assert row.core >= int(every.sum())
+    assert row.found_again == {name: found_again[name] / 4 for name in made.circuit}
     assert row.low <= row.faithfulness <= row.high
 
 
