@@ -151,11 +151,11 @@ def bars(
     axes = figure.subplots()
     heights = [values[name] for name in names]
     colours = [FOUND if height >= 0 else CHANCE for height in heights]
-    axes.barh(names, heights, color=colours)
+    spans = None
     if errors is not None:
         low, high = (np.array([errors[name][i] for name in names]) for i in (0, 1))
         spans = np.abs(np.stack([heights - low, high - heights]))
-        axes.errorbar(heights, names, xerr=spans, fmt="none", ecolor=INK, capsize=2)
+    axes.barh(names, heights, color=colours, xerr=spans, ecolor=INK, capsize=2)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.invert_yaxis()
     axes.set_xlabel(value_name)

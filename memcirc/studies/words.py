@@ -9,8 +9,9 @@ from memcirc.patching.sites import STREAM, Site
 PARTS = {
     "embed": "token embedding", "pos_embed": "position embedding", "latent_in": "the vector fed in",
     "resid_pre": "residual stream before the layer", "resid_mid": "residual stream within the layer",
-    "resid_post": "residual stream after the layer", "q": "query", "k": "key", "v": "value",
-    "pattern": "attention pattern", "z": "head output", "out": "head output", "attn_out": "attention output",
+    "resid_post": "residual stream after the layer", "q": "query", "k": "key", "v": "value", "rot_q": "rotated query",
+    "rot_k": "rotated key", "attn_scores": "attention scores", "pattern": "attention pattern", "z": "head output",
+    "out": "head output", "attn_out": "attention output", "mlp_pre": "MLP before its activation",
     "mlp_post": "MLP neurons", "mlp_out": "MLP output",
 }  # fmt: skip
 """Kinds of sites, also by their names among the named sweeps."""

@@ -1,5 +1,6 @@
 """The page of a run as a reader meets it: on a phone and a desk, in the light and the dark, by mouse and keyboard."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,29 @@ def test_edges_are_told_in_words_under_the_mouse_and_by_the_arrow_keys(opened: O
         edge = page.locator(".sheet:visible path:not(.off)").last
         edge.dispatch_event("mouseover")
         assert line.inner_text() == edge.locator("title").text_content()
+
+
+def test_a_figures_points_are_told_under_the_mouse_and_by_the_arrow_keys(opened: Opened, page_of_run: Path) -> None:
+    with opened(page_of_run) as watched:
+        page = watched.page
+        figure = page.locator("figure.read[id$=curves]").first
+        readings = json.loads(figure.locator("script").text_content() or "")
+        line = figure.locator(".line")
+        figure.locator(".drawing").focus()
+        for key, expected in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowUp", -1)):
+            page.keyboard.press(key)
+            assert line.inner_text() == readings[expected][2]
+        assert "faithfulness" in line.inner_text()
+        svg = figure.locator("svg")
+        svg.scroll_into_view_if_needed()
+        x, y, text = readings[3]
+        left, top, scale = svg.evaluate("(svg) => { const m = svg.getScreenCTM(); return [m.e, m.f, m.a]; }")
+        page.mouse.move(left + x * scale + 2, top + y * scale + 1)
+        assert line.inner_text() == text
+        mark = figure.locator(".here").bounding_box()
+        assert mark is not None
+        assert abs(mark["x"] + mark["width"] / 2 - left - x * scale) < 1
+        assert watched.said == []
 
 
 def inside(page: Any, sheet: int) -> set[str]:

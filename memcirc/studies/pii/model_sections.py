@@ -10,6 +10,7 @@ from memcirc.report.drawing import draw
 from memcirc.report.sections import Section, TableBlock
 from memcirc.studies.blocks import Axes, Column, entries, heat_map, numbered, table
 from memcirc.studies.pii.results import INTO, NATS, PiiResults
+from memcirc.studies.words import part
 
 SAMPLES_SHOWN = 6
 
@@ -126,7 +127,7 @@ def misaligned_section(out: Path, results: PiiResults) -> list[Section]:
         return []
     both = {"same base": results.effects[INTO], "another initialisation": results.misaligned_effects}
     curves = {
-        f"{kind}, {name}": ([e.layer for e in rows if e.kind == kind], [e.effect for e in rows if e.kind == kind])
+        f"{part(kind)}, {name}": ([e.layer for e in rows if e.kind == kind], [e.effect for e in rows if e.kind == kind])
         for name, rows in both.items()
         for kind in ("resid_post", "pattern")
     }

@@ -11,15 +11,17 @@ from memcirc.report.drawing import draw
 from memcirc.report.sections import Section
 from memcirc.studies.blocks import Axes, Column, heat_map, table
 from memcirc.studies.pii.results import INTO, NATS, OUT_OF, PiiResults, SiteEffect
+from memcirc.studies.words import at_layer, part
 
 TOP_SITES = 12
+BY_TOKEN = ("resid_post", "attn_out", "mlp_out")
 EFFECTS: dict[str, Column] = {
     "site": "hook", "effect": "effect", "low": "low", "high": "high", "share of the gap": "share",
     "answers exact": "exact",
 }  # fmt: skip
 WITH_ALIASES = EFFECTS | {"same as": "alias_of"}
 GROUPS: dict[str, Column] = {
-    "group": lambda group: group[0],
+    "group": lambda group: part(group[0]),
     "mean": lambda group: float(np.mean([e.effect for e in group[1]])),
     "highest": lambda group: max(e.effect for e in group[1]),
     "lowest": lambda group: min(e.effect for e in group[1]),
@@ -50,13 +52,14 @@ def _sites(out: Path, results: PiiResults) -> Section:
     for e in distinct:
         if e.layer is not None:
             matrix[kinds.index(e.kind), e.layer] = e.effect
+    axes = Axes("layer", "", "nats", y_labels=[part(kind) for kind in kinds])
     caption = f"Each distinct site, target into control: {NATS}."
     ranked = sorted(distinct, key=lambda e: -abs(e.effect))[:TOP_SITES]
     return Section(
         f"Every site ({len(effects)}, of which {len(distinct)} distinct)",
         ("Sites that hold the same information (keys before and after their rotation, scores and pattern, a block's "
          "output and the next one's input) are computed once and counted once.",),
-        drawings=(heat_map(out, "sites", {"effect": matrix}, Axes("layer", "site", "nats", y_labels=kinds), caption),),
+        drawings=(heat_map(out, "sites", {"effect": matrix}, axes, caption),),
         tables=(
             table(ranked, WITH_ALIASES, "The strongest", "Intervals: bootstrap over passages, 95 %."),
             table(effects, WITH_ALIASES, "All of them"),
@@ -72,7 +75,7 @@ def _components(out: Path, results: PiiResults) -> Section:
         f"layer {n}": [e for e in distinct if e.layer == n and not KINDS[e.kind].residual] for n in layers
     }  # fmt: skip
     curves = {
-        kind: ([e.layer for e in by_kind[kind]], [e.effect for e in by_kind[kind]])
+        part(kind): ([e.layer for e in by_kind[kind]], [e.effect for e in by_kind[kind]])
         for kind in ("resid_post", "attn_out", "mlp_out", "pattern", "v")
         if by_kind.get(kind)
     }
@@ -90,11 +93,13 @@ def _components(out: Path, results: PiiResults) -> Section:
 
 def _tokens(out: Path, results: PiiResults) -> Section:
     chosen = {
-        name: v for name, v in results.token_effects.items() if name.endswith(("resid_post", "attn_out", "mlp_out"))
+        at_layer(e.kind, e.layer): results.token_effects[e.hook]
+        for e in results.effects[INTO]
+        if e.layer is not None and e.kind in BY_TOKEN and e.hook in results.token_effects
     }
     matrix = np.array(list(chosen.values()))
     labels = [f"token {k + 1}" for k in range(matrix.shape[1])]
-    axes = Axes("of the answer", "site", "nats", labels, list(chosen))
+    axes = Axes("of the answer", "", "nats", labels, list(chosen))
     return Section(
         "Token by token",
         ("The same effects for each token of the answer. Later tokens have fewer passages: answers differ in length.",),

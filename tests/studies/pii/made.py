@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from memcirc.patching.restoring import PairEffect, Restored
 from memcirc.patching.result import Sweep
+from memcirc.patching.sites import KINDS
 from memcirc.report.sections import Section
 from memcirc.studies.pii.alignment import SwappedAlignment
 from memcirc.studies.pii.circuit_results import (
@@ -28,7 +29,7 @@ ALIGNED, APART = SwappedAlignment((0.9, 0.8), (1.0, 0.7), {"one": -1.0}), Swappe
 
 
 def effect(kind: str, layer: int | None, nats: float, alias: str | None = None) -> SiteEffect:
-    hook = f"blocks.{layer}.{kind}" if layer is not None else kind
+    hook = KINDS[kind].hook if layer is None else f"blocks.{layer}.{KINDS[kind].hook}"
     return SiteEffect(hook, kind, layer, nats, nats - 1, nats + 1, nats / 8, 0.5, alias)
 
 

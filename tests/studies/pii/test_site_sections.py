@@ -14,7 +14,7 @@ def test_sites_are_ranked_by_size_aliases_left_out(results: PiiResults, tmp_path
     assert [row["same as"] for row in rows(sites, 1)] == [None, "embed", *[None] * 6]
     by_component, by_layer = rows(components), rows(components, 1)
     assert {row["group"]: row["mean"] for row in by_component} == {
-        "embed": 0.5, "attn_out": -1.0, "mlp_out": 1.5, "resid_post": 4.0
+        "token embedding": 0.5, "attention output": -1.0, "MLP output": 1.5, "residual stream after the layer": 4.0
     }  # fmt: skip
     assert by_layer == [
         {"group": "layer 0", "mean": -1.0, "highest": 1.0, "lowest": -3.0, "count": 2},
@@ -22,5 +22,5 @@ def test_sites_are_ranked_by_size_aliases_left_out(results: PiiResults, tmp_path
     ]
     assert [row["effect"] for row in rows(suppression)][:2] == [-6.0, -2.0]
     assert "same as" not in rows(suppression)[0]
-    assert "blocks.0.hook_attn_out" in tokens.drawings[0].svg
-    assert "hook_q" not in tokens.drawings[0].svg
+    assert "attention output of layer 0" in tokens.drawings[0].svg
+    assert not [word for word in ("hook_", "query") if word in tokens.drawings[0].svg]

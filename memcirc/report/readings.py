@@ -1,0 +1,155 @@
+"""What a figure's points say, and where they lie on it: what a page tells a reader who points at one.
+
+The figure is asked, whatever drew it: its labelled lines with the bands of their colour, its bars with their whiskers,
+its clouds of points and the cells of its maps; names of axes, ticks and panels make the words.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memcirc.report.plotting import Axes, Figure, category, collections, colors, ticker
+
+MOST = 2000
+"""Of more points a figure tells none: they lie too close to point at one."""
+PANEL = "panel-{}"
+COLOUR_BAR = "<colorbar>"
+NAMING = (ticker.FixedFormatter, ticker.FuncFormatter, category.StrCategoryFormatter)
+Words = Callable[[float, float], str]
+Told = Iterator[tuple[float, float, str]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A point of a figure: its place, in the units of its drawing from the upper left corner, and what it says."""
+
+    x: float
+    y: float
+    text: str
+
+
+def mark_panels(figure: Figure) -> None:
+    """Name the panels, so that they are found in the figure's drawing."""
+    for number, axes in enumerate(figure.axes):
+        axes.patch.set_gid(PANEL.format(number))
+
+
+def readings_of(figure: Figure, svg: str) -> tuple[Reading, ...]:
+    """The points of a figure of marked panels, in the drawing that was made of it."""
+    found: list[Reading] = []
+    shown = [axes.get_visible() and axes.get_label() != COLOUR_BAR for axes in figure.axes]
+    for number, axes in enumerate(figure.axes):
+        place = _place(svg, number)
+        if not shown[number] or place is None:
+            continue
+        title = axes.get_title().replace("\n", " ") if sum(shown) > 1 else ""
+        to_panel = axes.transData - axes.transAxes
+        for x, y, said in _told(axes, _value_name(figure, axes)):
+            across, up = to_panel.transform((x, y))
+            if 0 <= across <= 1 and 0 <= up <= 1:  # not where a value is not a number
+                found.append(Reading(*place(across, up), _joined(title, said)))
+    return tuple(found) if len(found) <= MOST else ()
+
+
+def _place(svg: str, number: int) -> Callable[[float, float], tuple[float, float]] | None:
+    """From shares of a panel's width and height, from its lower left corner, to a place on the drawing."""
+    path = re.search(rf'id="{PANEL.format(number)}">\s*<path d="([^"]*)"', svg)
+    if path is None:
+        return None
+    corners = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path[1]), dtype=float)
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    return lambda across, up: (
+        round(float(left + across * (right - left)), 1),
+        round(float(bottom + up * (top - bottom)), 1),
+    )
+
+
+def _value_name(figure: Figure, axes: Axes) -> str:
+    """What the vertical axis measures; of panels side by side the first alone may say it."""
+    names = [each.get_ylabel() for each in figure.axes if each.get_label() != COLOUR_BAR]
+    return str(axes.get_ylabel() or next((name for name in names if name), ""))
+
+
+def _told(axes: Axes, y_name: str) -> Told:
+    def at(x: float, y: float) -> str:
+        return f"{_at(axes.xaxis, axes.get_xlabel(), x)}, {_at(axes.yaxis, y_name, y)}"
+
+    for line in axes.lines:
+        if _label(line) and line.get_transform() is axes.transData:
+            yield from _of_line(line, axes.collections, at)
+    for bars in axes.containers:
+        if hasattr(bars, "patches"):
+            yield from _of_bars(bars, at)
+    for part in axes.collections:
+        if isinstance(part, collections.QuadMesh):
+            yield from _of_cells(part, at)
+        elif isinstance(part, collections.PathCollection):
+            yield from ((x, y, _joined(_label(part), at(x, y))) for x, y in np.ma.filled(part.get_offsets(), np.nan))
+
+
+def _of_line(line: Any, drawn: Sequence[Any], at: Words) -> Told:
+    """A line's points, each with the ends of the bands of the line's colour."""
+    points = np.asarray(line.get_xydata(), dtype=float)
+    bands = {}
+    for band in drawn:
+        if isinstance(band, collections.PolyCollection) and _label(band) and _same_colour(band, line):
+            edges = band.get_paths()[0].vertices
+            if np.isin(points[:, 0], edges[:, 0]).all():
+                bands[_label(band)] = edges
+    for x, y in points:
+        spans = ((name, edges[edges[:, 0] == x, 1]) for name, edges in bands.items())
+        told = (f"; {name} {_number(span.min())} to {_number(span.max())}" for name, span in spans)
+        yield x, y, _joined(_label(line), at(x, y)) + "".join(told)
+
+
+def _of_bars(bars: Any, at: Words) -> Told:
+    """The ends of bars, each with those of its whisker."""
+    upright = bars.orientation == "vertical"
+    whiskers = bars.errorbar.lines[2][0].get_segments() if bars.errorbar else [None] * len(bars.patches)
+    for bar, whisker in zip(bars.patches, whiskers, strict=True):
+        if upright:
+            x, y = bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height()
+        else:
+            x, y = bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2
+        told = whisker is not None and whisker.shape == (2, 2)  # no segment where an end is not known
+        bounds = f" ({_number(whisker[0, int(upright)])} to {_number(whisker[1, int(upright)])})" if told else ""
+        yield x, y, _joined(_label(bars), at(x, y)) + bounds
+
+
+def _of_cells(cells: Any, at: Words) -> Told:
+    corners, values = cells.get_coordinates(), np.ma.filled(cells.get_array().astype(float), np.nan)
+    middles = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+    for (x, y), value in zip(middles.reshape(-1, 2), values.ravel(), strict=True):
+        if np.isfinite(value):
+            yield x, y, f"{at(x, y)}: {_number(value)}"
+
+
+def _same_colour(band: Any, line: Any) -> bool:
+    return bool(np.allclose(band.get_facecolor()[0][:3], colors.to_rgb(line.get_color())))
+
+
+def _label(artist: Any) -> str:
+    """What the legend calls it; nothing where it is not in one."""
+    label = str(artist.get_label() or "")
+    return "" if label.startswith("_") else label
+
+
+def _joined(*parts: str) -> str:
+    return ": ".join(part for part in parts if part)
+
+
+def _at(axis: Any, name: str, value: float) -> str:
+    """A place on an axis in words: those of its tick where ticks have words."""
+    told = _number(value)
+    if isinstance(axis.get_major_formatter(), NAMING):
+        ticks = np.asarray(axis.get_majorticklocs())
+        labels = axis.get_major_formatter().format_ticks(ticks)
+        told = labels[int(np.abs(ticks - value).argmin())].replace("\n", ", ") if len(labels) else told
+    return f"{name} {told}".strip()
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e6 else f"{value:.3g}"
