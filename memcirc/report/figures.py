@@ -171,6 +171,8 @@ def lines(curves: Mapping[str, tuple[Numbers, Numbers]], x_name: str, y_name: st
         axes.plot(x, y, color=PALETTE[i % len(PALETTE)], marker="o", markersize=3, label=name)
     if zero:
         axes.axhline(0, color=MUTED, linewidth=0.8)
+    if all(float(place).is_integer() for x, _ in curves.values() for place in x):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel=x_name, ylabel=y_name)
     axes.legend(frameon=False, fontsize=7.5)
     return figure
