@@ -16,7 +16,7 @@ from typing import Any
 NEUTRAL = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 PARTS = (
     "matplotlib", "matplotlib.axes", "matplotlib.figure", "matplotlib.layout_engine", "matplotlib.collections",
-    "matplotlib.colors", "matplotlib.ticker", "matplotlib.category",
+    "matplotlib.colors", "matplotlib.container", "matplotlib.ticker", "matplotlib.category",
 )  # fmt: skip
 OF_WINDOWS = ("backend", "backend_fallback", "interactive", "toolbar")
 
@@ -52,7 +52,7 @@ def _imported() -> list[Any]:
         logger.setLevel(level)
 
 
-matplotlib, _axes, _figure, _layout, collections, colors, ticker, category = _imported()
+matplotlib, _axes, _figure, _layout, collections, colors, containers, ticker, category = _imported()
 Axes, Figure, ConstrainedLayoutEngine = _axes.Axes, _figure.Figure, _layout.ConstrainedLayoutEngine
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from memcirc.report.plotting import Axes, Figure, category, collections, colors, ticker
+from memcirc.report.plotting import Axes, Figure, category, collections, colors, containers, ticker
 
 MOST = 2000
 """Of more points a figure tells none: they lie too close to point at one."""
 PANEL = "panel-{}"
 COLOUR_BAR = "<colorbar>"
+OF_BARS = "_nolegend_"
+"""What matplotlib calls the whiskers that belong to bars."""
 NAMING = (ticker.FixedFormatter, ticker.FuncFormatter, category.StrCategoryFormatter)
 Words = Callable[[float, float], str]
 Told = Iterator[tuple[float, float, str]]
@@ -80,9 +82,12 @@ def _told(axes: Axes, y_name: str) -> Told:
     for line in axes.lines:
         if _label(line) and line.get_transform() is axes.transData:
             yield from _of_line(line, axes.collections, at)
-    for bars in axes.containers:
-        if hasattr(bars, "patches"):
-            yield from _of_bars(bars, at)
+    for container in axes.containers:
+        if isinstance(container, containers.BarContainer):
+            yield from _of_bars(container, at)
+        elif container.get_label() != OF_BARS:
+            places = container.lines[0].get_xydata()
+            yield from _with_whiskers(places, container, _label(container), at)
     for part in axes.collections:
         if isinstance(part, collections.QuadMesh):
             yield from _of_cells(part, at)
@@ -107,16 +112,19 @@ def _of_line(line: Any, drawn: Sequence[Any], at: Words) -> Told:
 
 def _of_bars(bars: Any, at: Words) -> Told:
     """The ends of bars, each with those of its whisker."""
-    upright = bars.orientation == "vertical"
-    whiskers = bars.errorbar.lines[2][0].get_segments() if bars.errorbar else [None] * len(bars.patches)
-    for bar, whisker in zip(bars.patches, whiskers, strict=True):
-        if upright:
-            x, y = bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height()
-        else:
-            x, y = bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2
-        told = whisker is not None and whisker.shape == (2, 2)  # no segment where an end is not known
-        bounds = f" ({_number(whisker[0, int(upright)])} to {_number(whisker[1, int(upright)])})" if told else ""
-        yield x, y, _joined(_label(bars), at(x, y)) + bounds
+    across, up = (0.5, 1.0) if bars.orientation == "vertical" else (1.0, 0.5)
+    places = [(bar.get_x() + across * bar.get_width(), bar.get_y() + up * bar.get_height()) for bar in bars.patches]
+    yield from _with_whiskers(places, bars.errorbar, _label(bars), at)
+
+
+def _with_whiskers(places: Any, errorbar: Any, name: str, at: Words) -> Told:
+    whiskers = errorbar.lines[2][0].get_segments() if errorbar else [()] * len(places)
+    for (x, y), whisker in zip(places, whiskers, strict=True):
+        bounds = ""
+        if np.shape(whisker) == (2, 2):  # it is not, where an end is not known
+            along = int(whisker[0][0] == whisker[1][0])
+            bounds = f" ({_number(whisker[0][along])} to {_number(whisker[1][along])})"
+        yield x, y, _joined(name, at(x, y)) + bounds
 
 
 def _of_cells(cells: Any, at: Words) -> Told:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcirc.report.checks.curve import faithfulness_curves
-from memcirc.report.corpus import divergence_histogram
+from memcirc.report.corpus import divergence_histogram, dose_response
 from memcirc.report.drawing import draw
 from memcirc.report.figures import bars, heat_maps, lines, points, svg
 from memcirc.report.loss_bars import Bars, loss_bars
@@ -55,6 +55,15 @@ def read(figure: Figure, out: Path) -> tuple[Reading, ...]:
         ),
         (lambda: bars({"a": 1.5, "b": -2.0}, "nats"), ["nats 1.5, a", "nats -2, b"]),
         (lambda: bars({"a": 1.5}, "nats", {"a": (1.0, 1.75)}), ["nats 1.5, a (1 to 1.75)"]),
+        (
+            lambda: dose_response([1, 1, 4, 4], [False, False, True, True], [0.0, 0.5, 1.0, 1.0]),
+            [
+                "mean memorization score: copies in the corpus 1, n = 2, share 0.25",
+                "mean memorization score: copies in the corpus 4, n = 2, share 1",
+                "recited exactly (95 % interval): copies in the corpus 1, n = 2, share 0 (0 to 0.658)",
+                "recited exactly (95 % interval): copies in the corpus 4, n = 2, share 1 (0.342 to 1)",
+            ],
+        ),
         (lambda: divergence_histogram([1, 1, 3]), ["2", "0", "1"]),
         (
             losses,
