@@ -17,6 +17,7 @@ from memcirc.run.process import outlets, stoppable
 from memcirc.studies.config import STUDIES
 from memcirc.study import TwoFunctions
 from memcirc.work.config import Execution
+from memcirc.work.fitting import ran_out
 
 INTERRUPTED = 130
 MISTAKE = 2
@@ -210,7 +211,7 @@ def _in_words(error: BaseException, arrived: Sequence[int]) -> tuple[int, str]:
         return 128 + asked, f"{word}; finished stages are kept, the same command goes on from them"
     if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
         return FAILURE, f"no space left ({error}); finished work is kept"
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    if ran_out(error):
         return FAILURE, f"no memory left ({error}); finished work is kept, smaller batches need less"
     if isinstance(error, ValueError | OverflowError | FileNotFoundError):
         return MISTAKE, str(error)

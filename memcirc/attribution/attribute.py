@@ -10,15 +10,17 @@ from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions, AttributionSettings
 from memcirc.config import check_switch
+from memcirc.engine.frame import largest_batch
 from memcirc.engine.request import Request
 from memcirc.graph import graph_of
 from memcirc.interventions import Ablation
-from memcirc.metrics import Answers
+from memcirc.metrics import SEQUENCE, Answers, Metric
 from memcirc.models import Model
 from memcirc.options import build, refuse_keywords
 from memcirc.pairs.contrast import check_answers, check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.twins import beside, exchanged
+from memcirc.work.fitting import Fitting
 
 
 def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Unpack[AttributionOptions]) -> EdgeScores:
@@ -36,11 +38,17 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
             are NaN, a combination that the method does not define, no twin of the model where one is needed.
     """
     request, origin = request_of(model, pairs, method, options)
-    values = method_named(method).run(request).detach().cpu()
+    run, fitting = method_named(method).run, Fitting(request.batch_size, lambda: _largest_batch(request))
+    values = fitting(lambda size: run(replace(request, batch_size=size))).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     if request.per_example:
         return EdgeScores(graph_of(model), values.mean(0), origin, values)
     return EdgeScores(graph_of(model), values, origin)
+
+
+def _largest_batch(request: Request) -> int:
+    sequence = Metric.parse(request.objective).reads == SEQUENCE
+    return largest_batch(request.model.weights, request.pairs, request.settings.ablated.keeps_prefix, sequence)
 
 
 def request_of(

@@ -9,7 +9,7 @@ diagnostic (:meth:`CircuitRunner.per_pair`).
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypedDict, Unpack
 
 import torch
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memcirc.circuit import Circuit, edge_mask
+from memcirc.engine.frame import largest_batch
 from memcirc.engine.memory import Memory
 from memcirc.engine.protocol import PreparedCircuits
 from memcirc.engines import engine_module
@@ -30,6 +31,7 @@ from memcirc.pairs.contrast import check_contrast
 from memcirc.pairs.record import Pairs
 from memcirc.statistics import Ends
 from memcirc.twins import beside, exchanged
+from memcirc.work.fitting import Fitting
 
 AnyCircuit = Circuit | Collection[str]
 
@@ -59,8 +61,14 @@ class CircuitRunner:
     """Holds what circuits share (ablation values, both ends, prefixes); make one with :func:`circuit_runner`."""
 
     def __init__(
-        self, model: Model, pairs: Pairs, settings: RunSettings, prepare: Callable[[bool], PreparedCircuits]
+        self,
+        model: Model,
+        pairs: Pairs,
+        settings: RunSettings,
+        prepare: Callable[[bool, int | None], PreparedCircuits],
+        batch_size: int | None = None,
     ) -> None:
+        """``prepare``: gives what circuits share, with whole answers or without, and pairs at a time."""
         if not len(pairs):
             raise ValueError("the pair set is empty; a circuit is run on at least one pair")
         check_contrast(pairs, settings.ablation, model.causal)
@@ -68,7 +76,10 @@ class CircuitRunner:
         self.graph: Graph = graph_of(model)
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
         self._prepare = prepare
-        self._prepared: dict[bool, PreparedCircuits] = {}
+        self._prepared: dict[tuple[bool, int | None], PreparedCircuits] = {}
+        self._fitting = {
+            sequence: Fitting(batch_size, partial(self._largest_batch, sequence)) for sequence in (False, True)
+        }
         self._end_values: dict[str, tuple[Tensor, float]] = {}
 
     def way(self, metric: str = "logit_diff") -> Way:
@@ -96,11 +107,20 @@ class CircuitRunner:
         return self._run(circuits, False, answers_only)
 
     def _run(self, circuits: Sequence[AnyCircuit] | Tensor, sequence: bool, answers_only: bool = False) -> Tensor:
-        if sequence not in self._prepared:
-            self._prepared[sequence] = self._prepare(sequence)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
-        logits: Tensor = self._prepared[sequence].logits(masks, answers_only)
-        return logits
+
+        def run(size: int | None) -> Tensor:
+            key = sequence, size
+            if key not in self._prepared:
+                self._prepared = {other: kept for other, kept in self._prepared.items() if other[0] != sequence}
+                self._prepared[key] = self._prepare(sequence, size)
+            logits: Tensor = self._prepared[key].logits(masks, answers_only)
+            return logits
+
+        return self._fitting[sequence](run)
+
+    def _largest_batch(self, sequence: bool) -> int:
+        return largest_batch(self.model.weights, self.pairs, self.settings.ablated.keeps_prefix, sequence)
 
     def per_pair(
         self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff"
@@ -191,10 +211,12 @@ def circuit_runner(model: Model, pairs: Pairs, *, mode: str, **options: Unpack[R
     engine, batch_size = options.get("engine", "native"), options.get("batch_size")
     shared = options.get("memory") or Memory(model.device)
 
-    def prepare(sequence: bool) -> PreparedCircuits:
-        return engine_module(engine).prepare(running, pairs, settings, means_over, batch_size, sequence, shared)
+    def prepare(sequence: bool, size: int | None) -> PreparedCircuits:
+        if size != batch_size:  # memory has run out
+            shared.release()
+        return engine_module(engine).prepare(running, pairs, settings, means_over, size, sequence, shared)
 
-    return CircuitRunner(model, pairs, settings, prepare)
+    return CircuitRunner(model, pairs, settings, prepare, batch_size)
 
 
 def run_circuit(

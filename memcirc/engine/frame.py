@@ -152,6 +152,11 @@ def batch_slots(
     return [Slots(tuple(some), tuple(starts[i] for i in some)) for some in (*slots, members)]
 
 
+def largest_batch(weights: Weights, pairs: Pairs, share_prefix: bool, sequence: bool) -> int:
+    """Pairs in the largest batch where their number is not given; arguments as for :func:`batch_slots`."""
+    return max(len(slots.members) for slots in batch_slots(weights, pairs, None, share_prefix, sequence))
+
+
 def batch_bytes(device: torch.device) -> int:
     """Memory that a batch's source outputs, keys, values and patterns may take: 256 MiB, on a GPU 4 GiB."""
     return (4 << 30) if device.type == "cuda" else (256 << 20)

@@ -39,6 +39,12 @@ class Memory:
         self._kept[runner] = self._kept.pop(runner)
         return self._kept[runner]
 
+    def release(self) -> None:
+        """Give up every batch that is kept, and the room for what is needed for a moment."""
+        for batches in self._kept.values():
+            batches.clear()
+        self.workspace = Workspace(self.device)
+
     def has_room(self, runner: int, size: int) -> bool:
         """Whether the runner may keep that many bytes more; others' batches are given up for it as far as needed."""
         own = sum(size for _, size in self._kept[runner].values())

@@ -15,6 +15,7 @@ and ``full``, all. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever 
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from memcirc.memorization.generation import (
 )
 from memcirc.memorization.lift import beside_twins
 from memcirc.models import Model
+from memcirc.work.fitting import Fitting
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -113,10 +115,12 @@ def score(
     check_ids(model, passages)
     scored = [model] if model.twin is None else [model, model.twin]
     rows: list[list[dict[str, Any]]] = [[] for _ in scored]
+    fitting = Fitting(batch_size)
     for start in progress(range(0, len(passages), batch_size)):
         batch = passages[start : start + batch_size]
         for each, found in zip(scored, rows, strict=True):
-            for row, one in enumerate(_scored(each, batch, prompt_tokens, level, sampling)):
+            scores_in = partial(_scored_in, each, batch, prompt_tokens=prompt_tokens, level=level, sampling=sampling)
+            for row, one in enumerate(fitting(scores_in)):
                 if rerun_near_ties and one["near_tie"]:
                     (one,) = _scored(each, batch[row : row + 1], prompt_tokens, level, sampling)
                 found.append(one)
@@ -149,6 +153,12 @@ def as_passages(ids: Ids, prompt_tokens: int, generation_tokens: int) -> np.ndar
     if passages.shape[1] < width:
         raise ValueError(f"passages have {passages.shape[1]} tokens; {prompt_tokens} + {generation_tokens} are needed")
     return passages[:, :width]
+
+
+def _scored_in(model: Model, passages: np.ndarray, size: int, **how: Any) -> list[dict[str, Any]]:
+    """The rows of one batch, so many passages at a time."""
+    parts = (passages[start : start + size] for start in range(0, len(passages), size))
+    return [row for part in parts for row in _scored(model, part, **how)]
 
 
 def _scored(

@@ -1,0 +1,165 @@
+"""Where memory runs out, work goes on in smaller batches, says so, and finds the same."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from memcirc.attribution.attribute import attribute
+from memcirc.circuits.runner import circuit_runner
+from memcirc.engine import prepared, scoring
+from memcirc.memorization import scores
+from memcirc.memorization.scores import score
+from memcirc.work.fitting import Fitting, ran_out
+from tests.models import random_pairs, small_model
+
+FLOATS = ["min_gap", "logprob", "token_logprobs", "extraction_logprob"]
+CPU = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+
+
+def test_sizes_are_halved_for_good_and_it_is_said() -> None:
+    tried: list[int] = []
+
+    def run(size: int) -> str:
+        tried.append(size)
+        if size > 3:
+            raise RuntimeError(CPU)
+        return f"in {size}"
+
+    fitting = Fitting(14)
+    with pytest.warns(UserWarning, match="no memory left for batches of") as said:
+        assert fitting(run) == "in 3"
+    assert [str(each.message).rpartition(" ")[2] for each in said] == ["7", "3"]
+    assert fitting(run) == "in 3"
+    assert tried == [14, 7, 3, 3]
+
+
+def test_where_the_size_is_open_the_largest_batch_is_halved() -> None:
+    tried: list[int | None] = []
+
+    def run(size: int | None) -> int | None:
+        tried.append(size)
+        if size is None:
+            raise MemoryError
+        return size
+
+    with pytest.warns(UserWarning, match="batches of 9; it goes on in batches of 4"):
+        assert Fitting(None, lambda: 9)(run) == 4
+    assert tried == [None, 4]
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(1, MemoryError()), (8, RuntimeError("shapes differ")), (8, KeyError("out of memory"))]
+)
+def test_one_alone_that_does_not_fit_and_other_errors_are_raised(size: int, error: Exception) -> None:
+    tried = []
+
+    def run(size: int) -> None:
+        tried.append(size)
+        raise error
+
+    with pytest.raises(type(error)):
+        Fitting(size)(run)
+    assert tried == [size]
+
+
+def test_what_says_that_memory_is_out() -> None:
+    assert all(
+        map(ran_out, (MemoryError(), RuntimeError(CPU), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")))
+    )
+    assert not ran_out(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@contextmanager
+def no_room_beyond(n: int, module: Any, name: str, examples: Callable[..., int]) -> Iterator[None]:
+    """A function that has no room for more than n examples."""
+    real = getattr(module, name)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if examples(*args) > n:
+            raise RuntimeError(CPU)
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, run)
+        yield
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+def test_attribution_goes_on_in_halves_and_no_part_of_what_failed_is_counted(per_example: bool) -> None:
+    model, pairs = small_model("gpt2"), random_pairs(9)
+    whole, expected = (attribute(model, pairs, per_example=per_example, batch_size=n) for n in (None, 2))
+    with (
+        no_room_beyond(3, scoring, "backward", lambda batch, *rest: len(batch.frame)),
+        pytest.warns(UserWarning, match="goes on in batches of 2"),
+    ):
+        found = attribute(model, pairs, per_example=per_example)
+    assert torch.equal(found.values, expected.values)
+    assert torch.allclose(found.values, whole.values, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["logit_diff", "sequence_logprob"])
+def test_circuits_go_on_in_halves(metric: str) -> None:
+    model, pairs = small_model("gpt2"), random_pairs(9, steps=3)
+    expected = circuit_runner(model, pairs, mode="tree", batch_size=2).end_values(metric)
+    runner = circuit_runner(model, pairs, mode="tree")
+    runner.end_values(metric)  # with room for all: batches are ready when it is lost
+    masks = torch.stack([torch.zeros(runner.graph.n_edges), torch.ones(runner.graph.n_edges)]).bool()
+    with (
+        no_room_beyond(3, prepared, "run_plan", lambda weights, ready, *rest: len(ready.frame)),
+        pytest.warns(UserWarning, match="goes on in batches of 2"),
+    ):
+        found = runner.per_pair(masks, metric)
+    assert torch.equal(found, expected)
+
+
+def test_scoring_goes_on_in_halves() -> None:
+    model = small_model("gpt2")
+    ids = torch.randint(0, model.d_vocab, (9, 12), generator=torch.Generator().manual_seed(0))
+    expected = score(model, ids, 6, 6, batch_size=2)
+    with (
+        no_room_beyond(3, scores, "_scored", lambda model, passages, *rest: len(passages)),
+        pytest.warns(UserWarning, match="goes on in batches of 2"),
+    ):
+        found = score(model, ids, 6, 6, batch_size=8)
+    assert found.drop_columns(FLOATS).equals(expected.drop_columns(FLOATS))
+    for name in FLOATS:
+        values = [
+            np.concatenate([np.atleast_1d(row) for row in table[name].to_pylist()]) for table in (found, expected)
+        ]
+        assert np.allclose(*values, atol=1e-5)
+
+
+LIMITED = """
+import resource, sys, torch
+from memcirc.attribution.attribute import attribute
+from memcirc.pairs.record import Pair, Pairs
+from tests.models import small_model
+
+model = small_model("gpt2")
+draw = torch.Generator().manual_seed(0)
+ids = torch.randint(0, model.d_vocab, (64, 2, model.n_ctx), generator=draw).tolist()
+pairs = Pairs(tuple(Pair(tuple(a), tuple(b), (1,), (2,)) for a, b in ids))
+attribute(model, pairs[:2])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (int(sys.argv[1]) << 20),) * 2)
+print(attribute(model, pairs, batch_size=64).values.abs().sum().item())
+"""
+
+
+def limited(megabytes: int) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", LIMITED, str(megabytes)], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for its limit")
+def test_under_a_limit_of_the_kernel_the_same_scores_come_in_smaller_batches() -> None:
+    free, tight = limited(4096), limited(24)
+    assert (free.returncode, tight.returncode) == (0, 0), tight.stderr
+    assert "no memory left" not in free.stderr
+    assert "no memory left for batches of 64; it goes on in batches of 32" in tight.stderr
+    assert float(tight.stdout) == pytest.approx(float(free.stdout), rel=1e-5)
