@@ -67,6 +67,10 @@ class Circuit(Shown):
             ValueError: no such task or mode in it, a file outside of it, or a circuit of another model than the one
                 given (which names both).
         """
+        if not isinstance(name, str | Path):
+            raise ValueError(f"a folder, or the name of a repository of the hub, is needed, not {name!r:.60}")
+        if model is not None and not hasattr(model, "weights"):
+            raise ValueError(f"model is {model!r:.60}; a loaded model is needed, as load_model gives one")
         found = published_circuit(name, task, mode, revision)
         if model is not None:
             check_fits(model, found.graph, found.origin, f"{name}: a circuit")

@@ -158,13 +158,14 @@ def _add_comparison(commands: Any) -> None:
 
 def _add_publication(commands: Any) -> None:
     """``memcirc publish RUN OWNER/NAME``."""
-    text = "a run as a folder for others, without text unless it is asked for; --upload puts it on the hub"
-    publish = commands.add_parser("publish", help=text, description=text, allow_abbrev=False)
+    about = "a run as a folder for others, without text unless it is asked for; --upload puts it on the hub"
+    publish = commands.add_parser("publish", help=about, description=about, allow_abbrev=False)
     publish.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
     publish.add_argument("name", metavar="OWNER/NAME", help="the repository of the hub that it is for")
     publish.add_argument("--out", type=Path, metavar="DIR", help="the folder (default: RUN/published/OWNER--NAME)")
-    publish.add_argument("--with_text", action="store_true", help="with prompts, answers and token ids")
-    publish.add_argument("--redact", action="store_false", dest="with_text", help="without them, as by default")
+    text = publish.add_mutually_exclusive_group()
+    text.add_argument("--with_text", action="store_true", help="with prompts, answers and token ids")
+    text.add_argument("--redact", action="store_false", dest="with_text", help="without them, as by default")
     publish.add_argument("--upload", action="store_true", help="put the folder on the hub")
     publish.add_argument("--private", action="store_true", help="a repository that --upload makes is private")
 
@@ -192,7 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _check_folder(name, options.get(name))
             status = command_named(options.pop("command"))(options, ["memcirc", *arguments])
             sys.stdout.flush()
+            arrived.answered = True
         except BaseException as error:
+            arrived.answered = True
             status, line = _in_words(error, arrived)
             print(f"memcirc: {' '.join(line.split())}", file=sys.stderr)
             return status

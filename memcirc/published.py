@@ -50,7 +50,8 @@ def published_circuit(name: str | Path, task: str | None, mode: str | None, revi
     found = [entry for entry in folder.circuits if task in (None, entry.task) and mode in (None, entry.mode)]
     if not found:
         known = ", ".join(f"{entry.task} ({entry.mode})" for entry in folder.circuits)
-        raise ValueError(f"{name}: no circuit of task {task!r}, mode {mode!r}; accepted: {known or 'none'}")
+        asked = [f"{what} {value!r}" for what, value in (("task", task), ("mode", mode)) if value is not None]
+        raise ValueError(f"{name}: no circuit{' of ' * bool(asked)}{', '.join(asked)}; accepted: {known or 'none'}")
     return read_circuit_json(within(folder.path, found[0].file, folder.limit))
 
 

@@ -17,6 +17,7 @@ from memcirc.cli import FAILURE, INTERRUPTED, MISTAKE, main, parser
 from memcirc.commands import COMMANDS
 from memcirc.options import finite_number, option_name, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
+from memcirc.run.process import PATIENCE, stoppable
 from memcirc.studies.config import STUDIES
 
 
@@ -209,6 +210,22 @@ def test_an_end_that_is_no_fault_of_ours_is_one_line(
             patched.setattr(f"memcirc.cli.{name}", end)
             assert main(["doctor"]) == status
         assert capsys.readouterr().err.startswith(f"memcirc: {line}")
+
+
+def test_an_interruption_that_is_answered_does_not_come_again() -> None:
+    """The alarm that would bring it again may ring when all is over but for the last lines."""
+    for end in ((), (signal.SIGTERM,)):
+        with stoppable() as arrived:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, PATIENCE / 10)
+                for number in end:
+                    os.kill(os.getpid(), number)
+                arrived.answered = True
+            except KeyboardInterrupt:
+                arrived.answered = True
+            time.sleep(2 * PATIENCE)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert arrived == list(end)
 
 
 @pytest.mark.parametrize(

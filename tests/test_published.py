@@ -1,5 +1,6 @@
 """What a published folder names is opened only where it lies within."""
 
+import inspect
 import json
 import os
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_a_folders_circuits_are_loaded_by_task_and_mode(folder: Path) -> None:
     assert Circuit.from_pretrained(folder) == Circuit.from_pretrained(str(folder), "branch", "tree") == TREE
     assert Circuit.from_pretrained(folder, mode="edge") == EDGE
     assert Circuit.from_pretrained(folder).origin["model"] == "m"
-    with pytest.raises(ValueError, match=r"no circuit of task 'ioi', mode None; accepted: branch \(tree\), branch"):
+    with pytest.raises(ValueError, match=r"no circuit of task 'ioi'; accepted: branch \(tree\), branch"):
         Circuit.from_pretrained(folder, "ioi")
 
 
@@ -50,6 +51,13 @@ def test_a_circuit_of_another_model_is_refused_and_both_are_named(folder: Path) 
     model = small_model("gpt2")
     with pytest.raises(ValueError, match=f"a circuit of model m, .*; the model at hand is {model.name}"):
         Circuit.from_pretrained(folder, model=model)
+
+
+def test_what_is_no_folder_and_what_is_no_model_are_said(folder: Path) -> None:
+    with pytest.raises(ValueError, match="a folder, or the name of a repository of the hub, is needed, not 3"):
+        inspect.unwrap(Circuit.from_pretrained.__func__)(Circuit, 3)
+    with pytest.raises(ValueError, match="model is 'tiny'; a loaded model is needed"):
+        inspect.unwrap(Circuit.from_pretrained.__func__)(Circuit, folder, model="tiny")
 
 
 OUTSIDE = ["../secret.json", "branch/../../secret.json", "/etc/passwd", "..", "", ".", r"branch\..\x", "C:/x", "a:b"]

@@ -45,10 +45,9 @@ class Scored:
     def require_low(self) -> None:
         """Raises TooFewPairs when no passage counts as not memorized."""
         if not self.low.size:
-            lowest = float(self.scores.min())
             raise TooFewPairs(
                 f"no passage has a {self.config.metric} score of at most low_threshold {self.config.low_threshold}: "
-                f"the lowest of {len(self.scores)} is {lowest:.3f}; raise --low_threshold, or --metric memorization"
+                f"the lowest is {self.scores.min():.3f}; raise --low_threshold, or --metric memorization"
             )
 
     def keep_learned(self, dropped: Counter[str]) -> None:

@@ -12,6 +12,8 @@ from memcirc.report.tasks import words_of
 from memcirc.report.words import act, edge_words, layer_of
 
 LAYERS_NAMED = 3
+SPECIFIC = {"specific, by the twin": "judged by the twin", "specific, by ordinary text": "judged by ordinary text"}
+"""Claims, the sharper first, and what they judge by."""
 DIGEST = r"-[0-9a-f]{8,}"
 ENDING = r"(\.(jsonl?|txt|csv|parquet|arrow|gguf|gz|zst))+$"
 PLAIN = ("model", "models", "checkpoint", "weights", "corpus", "data", "dataset", "text", "texts", "train", "runs")
@@ -70,7 +72,7 @@ def _where(circuit: FoundCircuit) -> str:
     named += [f"{rest} into other layers"] if rest else []
     named += [f"{logits} into the logits"] if logits else []
     parts = ", ".join(named[:-1]) + (" and " if named[1:] else "") + named[-1]
-    parts = parts.replace(" into", " lead into", 1)
+    parts = parts.replace(" into", " leads into" if parts.startswith("1 ") else " lead into", 1)
     strongest = max(circuit.scores, key=lambda name: abs(circuit.scores[name]))
     return (
         f"Where? Of the {circuit.n_edges} edges {parts} (layers are 0 to {circuit.n_layers - 1}); the strongest "
@@ -80,12 +82,12 @@ def _where(circuit: FoundCircuit) -> str:
 
 def _specific(circuit: FoundCircuit, given: Mapping[str, Answer]) -> str:
     """By the twin, where there is one: the sharper test."""
-    told = (given[name] for name in ("specific, by the twin", "specific") if name in given)
-    row = next((row for row in told if row.holds is not None), None)
+    told = ((by, given[name]) for name, by in SPECIFIC.items() if name in given)
+    by, row = next(((by, row) for by, row in told if row.holds is not None), ("", None))
     if row is None:
         return ""
     verdict = "is specific" if row.holds else "is not specific"
-    return f"The circuit of {circuit.n_edges} edges {verdict} to memorized text: {row.text}."
+    return f"The circuit of {circuit.n_edges} edges {verdict} to memorized text, {by}: {row.text}."
 
 
 def _worst(table: ClaimTable) -> str:

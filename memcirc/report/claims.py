@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from memcirc.report.evidence import Evidence
 from memcirc.report.words import act
 
-ORDER = ("faithful", "beyond chance", "more than the token", "minimal", "stable", "certain", "specific",
-         "specific, by the twin", "necessary", "recites by itself", "transfers")  # fmt: skip
+ORDER = (
+    "faithful", "beyond chance", "more than the token", "minimal", "stable", "certain", "specific, by ordinary text",
+    "specific, by the twin", "necessary", "recites by itself", "transfers",
+)  # fmt: skip
 """A claim that is not named here stands behind them."""
 GRAVE = ("faithful", "beyond chance")
 """Without these the others say nothing."""
@@ -118,9 +120,13 @@ def claim_table(claims: Iterable[Claim], found: Sequence[Evidence]) -> ClaimTabl
 
 
 def answered(claims: Sequence[Claim], circuit: Evidence) -> Answer:
-    """The worst answer of claims of one name: one that is not met, else one that is."""
+    """The worst answer of claims of one name: one that is not met, else one that is. On too few test pairs none is."""
     given = [answer for claim in claims if (answer := claim.answer(circuit)) is not None]
-    return min(given, key=lambda answer: (False, True, None).index(answer.holds), default=NOT_MEASURED)
+    worst = min(given, key=lambda answer: (False, True, None).index(answer.holds), default=NOT_MEASURED)
+    if not circuit.few_pairs or worst is NOT_MEASURED:
+        return worst
+    few = f"{circuit.few_pairs}, too few"
+    return Answer(None, f"{worst.number}; {few}", f"{worst.text}, on {few} to tell")
 
 
 def _column(evidence: Evidence) -> Column:

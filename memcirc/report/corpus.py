@@ -128,7 +128,9 @@ def recall_findings(copies: Sequence[int | None], exact: Sequence[bool]) -> list
         return [Finding(f"{np.mean(exact):.1%} of {len(exact)} windows are recited exactly.")]
     text = ", ".join(f"{share:.0%} at {level}" for level, share in shares.items())
     rising = all(shares[a] <= shares[b] + 0.02 for a, b in pairwise(shares))
-    return [Finding(f"Exact recall by copies in the corpus: {text}.", rising)]
+    return [
+        Finding(f"Exact recall by copies in the corpus: {text} (threshold: it never falls as copies rise).", rising)
+    ]
 
 
 @styled

@@ -65,6 +65,12 @@ class Evidence:
         return headline(self.verification)
 
     @property
+    def few_pairs(self) -> str:
+        """How many test pairs there are, where they prove little; nothing where there are enough."""
+        n = max((row.n_pairs for row in self.of(Measurement)), default=FEWEST_PAIRS)
+        return "" if n >= FEWEST_PAIRS else "1 test pair" if n == 1 else f"{n} test pairs"
+
+    @property
     def modes(self) -> tuple[str, ...]:
         """The modes of the records, in their order."""
         return tuple(dict.fromkeys(record.mode for record in self.verification.records))

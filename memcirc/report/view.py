@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 
 from memcirc.interventions import RunSettings
 from memcirc.report.claims import Claim
-from memcirc.report.evidence import FEWEST_PAIRS, Evidence
+from memcirc.report.evidence import Evidence
 from memcirc.report.figures import panels
 from memcirc.report.numbers import unusual
 from memcirc.report.plotting import Axes, Figure
 from memcirc.report.sections import Finding, TableBlock
 from memcirc.verification.checks import CHECKS
-from memcirc.verification.faithfulness import Measurement
 from memcirc.verification.record import AnyRecord, Record
 from memcirc.verification.result import Verification
 
@@ -125,18 +124,17 @@ def figures_of(evidence: Evidence) -> list[Plot]:
 
 
 def findings_of(evidence: Evidence) -> list[Finding]:
-    """What the checks found, mode by mode; of fewer than ``FEWEST_PAIRS`` test pairs every line says so, and no
-    threshold is met or missed."""
+    """What the checks found, mode by mode; of too few test pairs every line says so, and no threshold is met
+    or missed."""
     found = [
         finding
         for mode in evidence.modes
         for view in views()
         for finding in view.findings(_label(evidence, mode), evidence.of_mode(mode))
     ]
-    n_pairs = max((row.n_pairs for row in evidence.of(Measurement)), default=FEWEST_PAIRS)
-    if n_pairs >= FEWEST_PAIRS:
+    if not evidence.few_pairs:
         return found
-    return [Finding(f"{finding.text} {n_pairs} test pairs prove little.") for finding in found]
+    return [Finding(f"{finding.text} There is too little to tell: {evidence.few_pairs}.") for finding in found]
 
 
 def claims() -> list[Claim]:

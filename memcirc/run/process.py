@@ -14,15 +14,23 @@ from typing import Any
 PATIENCE = 0.5
 
 
+class Arrived(list[int]):
+    """The signals that have asked for an end. Once that is ``answered``, none interrupts any more."""
+
+    answered = False
+
+
 @contextmanager
-def stoppable() -> Iterator[list[int]]:
+def stoppable() -> Iterator[Arrived]:
     """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, where nobody else handles or ignores them; yields the list of
     those that have arrived. Libraries that are interrupted as they load may go on, or raise errors of their own: so
-    the interruption comes again until something is done about it (by SIGALRM, unless somebody else has a use for that),
-    and whatever error follows is its consequence."""
-    arrived: list[int] = []
+    the interruption comes again until it is answered (by SIGALRM, unless somebody else has a use for that), and
+    whatever error follows is its consequence."""
+    arrived = Arrived()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if arrived.answered:
+            return
         if signal.SIGALRM in taken:
             signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         if number != signal.SIGALRM:

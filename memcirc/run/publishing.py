@@ -50,8 +50,8 @@ def publish(run_dir: Path, name: str, out: Path | None = None, with_text: bool =
     check_name(name)
     run = Run(run_dir)
     files, target = run.files(), out or run_dir / "published" / name.replace("/", "--")
-    if target.exists() and any(target.iterdir()) and not (target / INDEX).is_file():
-        raise ValueError(f"{target} holds other files; give --out a folder of its own")
+    if target.exists() and any(target.iterdir()):
+        _check_ours(target, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -63,6 +63,14 @@ def publish(run_dir: Path, name: str, out: Path | None = None, with_text: bool =
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _check_ours(folder: Path, name: str) -> None:
+    """Raises ValueError for a folder that is not what an earlier call with this name has left."""
+    index = folder / INDEX
+    held = read_object(index).get("name") if index.is_file() else "other files"
+    if held != name:
+        raise ValueError(f"{folder} holds {held}; give --out a folder of its own")
 
 
 def _fill(folder: Path, name: str, run: Run, files: RunFiles, changes: Changes, with_text: bool) -> None:

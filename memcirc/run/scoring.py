@@ -247,8 +247,8 @@ class ScoringStages:
     def scored_passages(self) -> tuple[pa.Table, list[DivergencePoint | None]]:
         """What pairs are made of: the memorized passages and the candidates of low score, with their points."""
         config, scores, source = self.config.pairs, self._passage_scores(), self.points()
-        keep = scores >= config.threshold
-        keep[low_rows(scores, config)] = True
+        keep, low = scores >= config.threshold, low_rows(scores, config)
+        keep[low if low.size else scores.argmin()] = True  # of which the refusal tells the score
         table, found = read_rows(self.score(), keep), pq.read_table(source)
         points, rows = points_of(found), np.flatnonzero(keep).tolist()
         prior = dict(zip(found["row"].to_pylist(), found["prior_logprob"].to_pylist(), strict=True))

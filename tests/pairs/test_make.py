@@ -92,7 +92,7 @@ def test_an_empty_pair_set_is_refused_with_its_reasons(model: Model, table: pa.T
 
 
 def test_a_low_threshold_that_no_passage_meets_is_refused_with_the_lowest_score(model: Model, table: pa.Table) -> None:
-    with pytest.raises(ValueError, match=r"at most low_threshold 0\.01: the lowest of 260 is 0\.186; raise"):
+    with pytest.raises(ValueError, match=r"at most low_threshold 0\.01: the lowest is 0\.186; raise"):
         make_pairs(model, table, mode="dataset", threshold=0.9, low_threshold=0.01)
 
 

@@ -92,7 +92,7 @@ def test_where_nothing_is_memorized_nothing_is_trivial() -> None:
 
 def test_without_a_passage_of_low_score_the_lowest_is_named() -> None:
     found = scored([1.0, 0.25, 0.5])
-    with pytest.raises(TooFewPairs, match=r"at most low_threshold 0.2: the lowest of 3 is 0.250; raise --low_thresh"):
+    with pytest.raises(TooFewPairs, match=r"at most low_threshold 0.2: the lowest is 0.250; raise --low_thresh"):
         found.require_low()
     scored([1.0, 0.2]).require_low()
 

@@ -62,29 +62,34 @@ def cell(data: str, faithfulness: float, n_pairs: int = 40) -> Cell:
     return Cell("t", data, "test", "", 0, measured(faithfulness, n_pairs))
 
 
+BY_TEXT = "specific, by ordinary text"
 ANSWERS: list[tuple[str, list[AnyRecord], bool | None, str]] = [
     ("faithful", [measured(0.8, low=0.7, high=0.9)], True, "keeps 0.80"),
     ("faithful", [measured(0.6)], False, "keeps 0.60"),
     ("faithful", [measured(0.8, value=-1.0)], False, "keeps 0.80"),
-    ("faithful", [measured(0.8, n_pairs=4)], None, "keeps 0.80"),
+    ("faithful", [measured(0.8, n_pairs=4)], None, "keeps 0.80; 4 test pairs, too few"),
+    ("faithful", [measured(0.6, n_pairs=1)], None, "keeps 0.60; 1 test pair, too few"),
+    ("stable", [record(Stability, jaccard_found=0.6), measured(0.8, n_pairs=4)], None,
+     "overlap 0.60; 4 test pairs, too few"),
+    ("recites by itself", [measured(0.8, n_pairs=4)], None, "not measured"),
     ("faithful", [measured(None)], False, "not defined"),
     ("faithful", [measured(0.8, reverse=True)], None, "not measured"),
     ("beyond chance", [drawn(0.01), drawn(0.02, 0.5, "shuffled")], True, "best random 0.50"),
     ("beyond chance", [drawn(0.01), drawn(0.2, 0.95, "shuffled")], False, "best random 0.95"),
     ("beyond chance", [drawn(1.0, 0.9, overlap=0.9)], None, "no choice left"),
-    ("minimal", [record(RefinedBesidePrefix, certified=True, n_edges=3, prefix=5)], True, "3 of 5 edges"),
-    ("minimal", [record(RefinedBesidePrefix, certified=True, gap=0.1)], False, "0 of 0 edges"),
-    ("minimal", [record(RefinedBesidePrefix)], False, "0 of 0 edges"),
+    ("minimal", [record(RefinedBesidePrefix, certified=True, n_edges=3, prefix=5)], True, "3 left of 5"),
+    ("minimal", [record(RefinedBesidePrefix, certified=True, gap=0.1)], False, "0 left of 0"),
+    ("minimal", [record(RefinedBesidePrefix)], False, "0 left of 0"),
     ("minimal", [], None, "edges not tried"),
     ("stable", [record(Stability, jaccard_found=0.6)], True, "overlap 0.60"),
     ("stable", [record(Stability, jaccard_found=0.4)], False, "overlap 0.40"),
-    ("specific", [harmed("memorized", 2, 0.1), harmed("not memorized", 0.5, 1), harmed("ordinary", 0.3, 1)], True,
+    (BY_TEXT, [harmed("memorized", 2, 0.1), harmed("not memorized", 0.5, 1), harmed("ordinary", 0.3, 1)], True,
      "2.00 nats, other text 0.50"),
-    ("specific", [harmed("memorized", 2, 0.1), harmed("not memorized", 1.5, 1), harmed("ordinary", 0.3, 1)], False,
+    (BY_TEXT, [harmed("memorized", 2, 0.1), harmed("not memorized", 1.5, 1), harmed("ordinary", 0.3, 1)], False,
      "2.00 nats, other text 1.50"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 0.1)], True, "2.00 nats, other text 0.10"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 1)], False, "2.00 nats, other text 1.00"),
-    ("specific, by the twin", [removed(MEMORIZED, 0.25), removed("near", 0)], False, "0.25 nats, random 0.20"),
+    ("specific, by the twin", [removed(MEMORIZED, 0.25), removed("near", 0)], False, "0.25 nats, random up to 0.20"),
     ("specific, by the twin", [removed(MEMORIZED, 2)], None, "no other text"),
     ("necessary", [record(KnockOut, without_circuit=0.1)], True, "0.10 left"),
     ("necessary", [record(KnockOut, without_circuit=-0.4)], False, "-0.40 left"),
@@ -119,6 +124,24 @@ def test_every_row_stands_there_in_order_though_nothing_was_measured() -> None:
     assert tuple(row.name for row in rows) == ORDER
     assert [row.name for row in rows if row.answers != (NOT_MEASURED,)] == ["minimal"]
     assert all(row.asks.endswith(".") for row in rows)
+
+
+def test_what_speaks_against_a_specific_circuit_beside_the_two_numbers_is_said() -> None:
+    rows = [harmed("memorized", 6, 2.0), harmed("not memorized", 1, 1), harmed("ordinary", 0.3, 1.0)]
+    found = answer(BY_TEXT, *(replace(row, random_q95=7.0, low=None) for row in rows))
+    assert found.holds is False
+    assert found.text.partition("1.00; ")[2] == (
+        "too few documents to bound the first above 0; random circuits cost memorized passages up to 7.00; the circuit "
+        "for ordinary text costs memorized passages 2.00 and ordinary text 1.00"
+    )
+
+
+def test_random_circuits_that_are_nearly_the_circuit_are_said_to_be_left_out() -> None:
+    rows = [drawn(0.01), drawn(0.9, 0.99, "matched", overlap=0.9)]
+    assert answer("beyond chance", *rows).text == (
+        "the best of 100 random circuits of its size that share at most half of its edges 0.40"
+    )
+    assert answer("beyond chance", rows[0]).text == "the best of 100 random circuits of its size 0.40"
 
 
 def test_of_several_answers_to_one_claim_the_worst_counts() -> None:

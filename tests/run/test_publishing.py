@@ -14,6 +14,7 @@ from memcirc.attribution.scores import load_scores
 from memcirc.circuit import Circuit
 from memcirc.cli import main
 from memcirc.pairs.file import load_pairs
+from memcirc.published import INDEX
 from memcirc.report.redaction import runs_of_words
 from memcirc.run.publishing import STALE, publish
 from memcirc.run.reading import Run
@@ -121,10 +122,14 @@ def test_a_folder_of_something_else_and_names_that_are_none_are_refused(run: Pat
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
     with pytest.raises(ValueError, match="holds other files; give --out a folder of its own"):
         publish(run, NAME, tmp_path)
+    (tmp_path / "thesis.tex").unlink()
+    (tmp_path / INDEX).write_text('{"name": "you/others", "circuits": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match="holds you/others; give --out a folder of its own"):
+        publish(run, NAME, tmp_path)
     for name in ("circuits", "a/b/c", "../x/y", "me/", "me/a b"):
         with pytest.raises(ValueError, match="is no name of a repository of the hub; accepted: OWNER/NAME"):
             publish(run, name)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert [path.name for path in tmp_path.iterdir()] == [INDEX]
 
 
 class FakeHub:

@@ -30,8 +30,9 @@ def _findings(label: str, evidence: Evidence) -> Iterator[Finding]:
 def _certain(circuit: Evidence) -> Answer | None:
     for row in circuit.of(Certified):
         if row.deleted == 1:
-            share = f"{row.inside} of {row.n_edges} edges"
-            return Answer(row.inside >= MOSTLY * row.n_edges, share, f"{share} stay whichever group is left out")
+            share = f"{row.inside} of the first {row.n_edges}"
+            told = f"{share} edges of the ranking stay whichever group is left out"
+            return Answer(row.inside >= MOSTLY * row.n_edges, share, told)
     return None
 
 

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from memcirc.report.circuits import FoundCircuit
 from memcirc.report.claims import Answer, Claim
-from memcirc.report.evidence import FEWEST_PAIRS, Evidence
+from memcirc.report.evidence import Evidence
 from memcirc.report.numbers import unusual
 from memcirc.report.sections import Finding
 from memcirc.report.view import Table, View
@@ -64,12 +64,10 @@ def _same_side(row: Measurement) -> bool:
     return row.value * row.everything > 0
 
 
-def _meets(row: Measurement) -> bool | None:
-    """Whether a faithfulness in one direction meets its threshold; None on too few pairs."""
+def _meets(row: Measurement) -> bool:
+    """Whether a faithfulness in one direction meets its threshold."""
     if row.faithfulness is None:
         return False
-    if row.n_pairs < FEWEST_PAIRS:
-        return None
     return _same_side(row) and not unusual(row.to_json()) and row.faithfulness >= TEST_FAITHFULNESS
 
 
@@ -106,9 +104,8 @@ def _answer(row: Measurement) -> Answer:
         return Answer(_meets(row), "not defined", f"does what cannot be said: {row.note}")
     said = f"{row.way.verb} {row.faithfulness:.2f}"
     interval = "" if row.low is None or row.high is None else f" (95 % interval {row.low:.2f} to {row.high:.2f})"
-    few = f", on {row.n_pairs} pairs, too few to tell" if row.n_pairs < FEWEST_PAIRS else ""
     side = "" if _same_side(row) else ", and yet the other answer wins"
-    return Answer(_meets(row), said, f"{said} of the behaviour{interval}{few}{side}")
+    return Answer(_meets(row), said, f"{said} of the behaviour{interval}{side}")
 
 
 CLAIMS = (

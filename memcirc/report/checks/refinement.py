@@ -37,7 +37,7 @@ def _minimal(circuit: Evidence) -> Answer | None:
     for row in circuit.of(RefinedBesidePrefix):
         tried = "every one of them is needed" if row.certified else "not every one of them was tried"
         return Answer(
-            _holds(row), f"{row.n_edges} of {row.prefix} edges",
+            _holds(row), f"{row.n_edges} left of {row.prefix}",
             f"{row.n_edges} of the {row.prefix} edges of its prefix are left, {tried}, and {row.gap:.2f} is lost",
         )  # fmt: skip
     for found in circuit.circuits.values():

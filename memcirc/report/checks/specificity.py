@@ -87,13 +87,29 @@ def _claimed(circuit: Evidence) -> Answer | None:
     return Answer(
         _specific(rows), f"{own:.2f} nats, {beside}",
         f"with its means over ordinary text in its place, it costs memorized passages {own:.2f} nats a token and "
-        f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} {highest.rise:.2f}",
+        f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} "
+        f"{highest.rise:.2f}{_besides(rows)}",
     )  # fmt: skip
+
+
+def _besides(rows: Mapping[str, Dissociation]) -> str:
+    """What else speaks against it, where something does."""
+    own, ordinary, against = rows["memorized"], rows["ordinary"], []
+    if (own.low or 0) <= 0:
+        against.append("too few documents to bound the first above 0" if own.low is None else "the first may be 0")
+    if own.rise <= own.random_q95:
+        against.append(f"random circuits cost memorized passages up to {own.random_q95:.2f}")
+    if not _harms(ordinary.ordinary_rise, own.ordinary_rise):
+        against.append(
+            f"the circuit for ordinary text costs memorized passages {own.ordinary_rise:.2f} and ordinary text "
+            f"{ordinary.ordinary_rise:.2f}"
+        )
+    return "".join(f"; {line}" for line in against)
 
 
 CLAIMS = (
     Claim(
-        "specific",
+        "specific, by ordinary text",
         f"Knocked out (its mean over ordinary text in its place) it harms memorized passages at least {SPECIFIC:g} "
         "times as much as other text, and more than random circuits do; the circuit for ordinary text does the "
         "reverse.",
