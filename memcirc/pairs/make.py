@@ -33,7 +33,7 @@ from memcirc.pairs.config import PairsConfig, PairsOptions
 from memcirc.pairs.gate import gate
 from memcirc.pairs.learned import gated, learned_pairs
 from memcirc.pairs.record import Pair, Pairs, TooFewPairs
-from memcirc.pairs.scored import SCORE_COLUMN, Scored
+from memcirc.pairs.scored import NO_POINT, SCORE_COLUMN, Scored
 from memcirc.pairs.similarity import most_similar, most_similar_unused, similarity
 
 
@@ -100,7 +100,11 @@ def configured_pairs(
     pairs = gated(pairs, model, config.lift) if learned else gate(pairs, model.logits)
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in pairs.dropped.items())
-        raise TooFewPairs(f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}")
+        cut = config.contrastive_mode == "dataset" and config.use_divergence
+        without = "; --no_use_divergence needs no such point" if cut and NO_POINT in pairs.dropped else ""
+        raise TooFewPairs(
+            f"the pair set is empty: of {scored.memorized.size} memorized passages, {reasons or 'none'}{without}"
+        )
     return replace(pairs, items=tuple(_with_text(model, pair) for pair in pairs))
 
 

@@ -13,6 +13,7 @@ from memcirc.models import Model
 from memcirc.pairs.config import PairsConfig
 from memcirc.pairs.record import TooFewPairs
 
+NO_POINT = "no divergence point"
 SCORE_COLUMN = {"bleu": "bleu4", "memorization": "memorization_score"}
 
 
@@ -103,7 +104,7 @@ class Scored:
         for row in self.memorized:
             point = points[row]
             if point is None:
-                dropped["no divergence point"] += 1
+                dropped[NO_POINT] += 1
             else:
                 yield int(row), point
 

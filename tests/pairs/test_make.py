@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from memcirc.memorization.divergence import divergence_points, next_tokens
+from memcirc.memorization.divergence import DivergencePoint, divergence_points, next_tokens
 from memcirc.memorization.generation import greedy
 from memcirc.memorization.scores import score
 from memcirc.models import Model
@@ -111,3 +111,13 @@ def test_the_gate_drops_what_the_runtime_no_longer_says() -> None:
     passed = gate(Pairs((right, wrong_clean, wrong_corrupt), dropped={"earlier": 2}), always_four)
     assert passed.items == (right,)
     assert passed.dropped == {"earlier": 2, CLEAN_REASON: 1, CORRUPT_REASON: 1}
+
+
+@pytest.mark.parametrize("mode", ["dataset", "divergence"])
+def test_a_set_that_is_empty_for_want_of_divergence_points_names_the_option(
+    model: Model, table: pa.Table, mode: str
+) -> None:
+    none: list[DivergencePoint | None] = [None] * len(table)
+    with pytest.raises(ValueError, match="no divergence point") as refused:
+        make_pairs(model, table, none, mode=mode, threshold=0.9, low_threshold=0.3)
+    assert ("--no_use_divergence needs no such point" in str(refused.value)) == (mode == "dataset")
