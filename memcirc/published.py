@@ -50,8 +50,9 @@ def published_circuit(name: str | Path, task: str | None, mode: str | None, revi
     found = [entry for entry in folder.circuits if task in (None, entry.task) and mode in (None, entry.mode)]
     if not found:
         known = ", ".join(f"{entry.task} ({entry.mode})" for entry in folder.circuits)
-        asked = [f"{what} {value!r}" for what, value in (("task", task), ("mode", mode)) if value is not None]
-        raise ValueError(f"{name}: no circuit{' of ' * bool(asked)}{', '.join(asked)}; accepted: {known or 'none'}")
+        given = {"task": task, "mode": mode}
+        asked = ", ".join(f"{what} {value!r}" for what, value in given.items() if value is not None)
+        raise ValueError(f"{name}: no circuit of {asked or 'any task'}; accepted: {known or 'none'}")
     return read_circuit_json(within(folder.path, found[0].file, folder.limit))
 
 

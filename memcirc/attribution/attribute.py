@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Unpack
 
 import torch
+from torch import Tensor
 
+from memcirc.attribution.method import Method
 from memcirc.attribution.methods import method_named
 from memcirc.attribution.scores import EdgeScores
 from memcirc.attribution.settings import AttributionOptions, AttributionSettings
@@ -38,17 +41,23 @@ def attribute(model: Model, pairs: Pairs, method: str = "mask-ig", **options: Un
             are NaN, a combination that the method does not define, no twin of the model where one is needed.
     """
     request, origin = request_of(model, pairs, method, options)
-    run, fitting = method_named(method).run, Fitting(request.batch_size, lambda: _largest_batch(request))
-    values = fitting(lambda size: run(replace(request, batch_size=size))).detach().cpu()
+    values = _computed(method_named(method), request).detach().cpu()
     values = values if values.dtype == torch.float64 else values.float()
     if request.per_example:
         return EdgeScores(graph_of(model), values.mean(0), origin, values)
     return EdgeScores(graph_of(model), values, origin)
 
 
-def _largest_batch(request: Request) -> int:
-    sequence = Metric.parse(request.objective).reads == SEQUENCE
-    return largest_batch(request.model.weights, request.pairs, request.settings.ablated.keeps_prefix, sequence)
+def _computed(method: Method, request: Request) -> Tensor:
+    """The scores; in smaller batches where memory runs out, unless the method learns from batch to batch or another
+    engine divides them."""
+    if method.joint or request.engine != "native":
+        return method.run(request)
+    sequence, keeps_prefix = Metric.parse(request.objective).reads == SEQUENCE, request.settings.ablated.keeps_prefix
+    return Fitting(request.batch_size)(
+        lambda size: method.run(replace(request, batch_size=size)),
+        partial(largest_batch, request.model.weights, request.pairs, keeps_prefix, sequence),
+    )
 
 
 def request_of(

@@ -66,9 +66,11 @@ class CircuitRunner:
         pairs: Pairs,
         settings: RunSettings,
         prepare: Callable[[bool, int | None], PreparedCircuits],
-        batch_size: int | None = None,
+        batch_size: int | None,
+        largest: Callable[[bool, int | None], int],
     ) -> None:
-        """``prepare``: gives what circuits share, with whole answers or without, and pairs at a time."""
+        """``prepare`` gives what circuits share, with whole answers or without, so many pairs at a time; ``largest``
+        the pairs in its largest batch."""
         if not len(pairs):
             raise ValueError("the pair set is empty; a circuit is run on at least one pair")
         check_contrast(pairs, settings.ablation, model.causal)
@@ -77,9 +79,7 @@ class CircuitRunner:
         self.answers = Answers.of(pairs, model.d_vocab, model.device)
         self._prepare = prepare
         self._prepared: dict[tuple[bool, int | None], PreparedCircuits] = {}
-        self._fitting = {
-            sequence: Fitting(batch_size, partial(self._largest_batch, sequence)) for sequence in (False, True)
-        }
+        self._fitting, self._largest = {sequence: Fitting(batch_size) for sequence in (False, True)}, largest
         self._end_values: dict[str, tuple[Tensor, float]] = {}
 
     def way(self, metric: str = "logit_diff") -> Way:
@@ -117,10 +117,7 @@ class CircuitRunner:
             logits: Tensor = self._prepared[key].logits(masks, answers_only)
             return logits
 
-        return self._fitting[sequence](run)
-
-    def _largest_batch(self, sequence: bool) -> int:
-        return largest_batch(self.model.weights, self.pairs, self.settings.ablated.keeps_prefix, sequence)
+        return self._fitting[sequence](run, partial(self._largest, sequence))
 
     def per_pair(
         self, circuits: Sequence[AnyCircuit] | Tensor, metric: str = "logit_diff"
@@ -216,7 +213,12 @@ def circuit_runner(model: Model, pairs: Pairs, *, mode: str, **options: Unpack[R
             shared.release()
         return engine_module(engine).prepare(running, pairs, settings, means_over, size, sequence, shared)
 
-    return CircuitRunner(model, pairs, settings, prepare, batch_size)
+    def largest(sequence: bool, size: int | None) -> int:
+        if engine != "native":
+            return size or 1  # what it chooses by itself is not halved
+        return largest_batch(running.weights, pairs, settings.ablated.keeps_prefix, sequence, size)
+
+    return CircuitRunner(model, pairs, settings, prepare, batch_size, largest)
 
 
 def run_circuit(

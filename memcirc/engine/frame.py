@@ -152,9 +152,9 @@ def batch_slots(
     return [Slots(tuple(some), tuple(starts[i] for i in some)) for some in (*slots, members)]
 
 
-def largest_batch(weights: Weights, pairs: Pairs, share_prefix: bool, sequence: bool) -> int:
-    """Pairs in the largest batch where their number is not given; arguments as for :func:`batch_slots`."""
-    return max(len(slots.members) for slots in batch_slots(weights, pairs, None, share_prefix, sequence))
+def largest_batch(weights: Weights, pairs: Pairs, share_prefix: bool, sequence: bool, batch_size: int | None) -> int:
+    """Pairs in the largest batch; arguments as for :func:`batch_slots`."""
+    return max(len(slots.members) for slots in batch_slots(weights, pairs, batch_size, share_prefix, sequence))
 
 
 def batch_bytes(device: torch.device) -> int:

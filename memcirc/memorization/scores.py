@@ -11,7 +11,7 @@
 
 The levels are ``exact``, the first group alone, which leaves a passage at its first mismatch; ``logprob``, with the
 second, by one teacher-forced pass; ``completion``, with the third, which decodes, but only from the first mismatch on;
-and ``full``, all. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded.
+and ``full``, all. Batches are rows 0 to ``batch_size`` - 1 and so on, whatever is decoded; smaller where memory ends.
 """
 
 from collections.abc import Callable, Iterable
@@ -94,7 +94,8 @@ def score(
     Args:
         ids: int tensor, array or list [passages, >= prompt_tokens + generation_tokens]; what is longer is cut.
         prompt_tokens, generation_tokens: n and m, both at least 1.
-        batch_size: passages in one forward pass; the batches depend on nothing else.
+        batch_size: passages in one forward pass; the batches depend on nothing else, unless memory runs out: then they
+            are halved, and a warning says so.
         progress: wraps the iteration over batches, as tqdm does.
         level: ``exact``, ``logprob``, ``completion`` or ``full``: which scores are wanted, the cheap ones alone or all.
         sampling: the scheme of ``extraction_logprob``.
@@ -120,7 +121,7 @@ def score(
         batch = passages[start : start + batch_size]
         for each, found in zip(scored, rows, strict=True):
             scores_in = partial(_scored_in, each, batch, prompt_tokens=prompt_tokens, level=level, sampling=sampling)
-            for row, one in enumerate(fitting(scores_in)):
+            for row, one in enumerate(fitting(scores_in, partial(min, len(batch)))):
                 if rerun_near_ties and one["near_tie"]:
                     (one,) = _scored(each, batch[row : row + 1], prompt_tokens, level, sampling)
                 found.append(one)

@@ -44,11 +44,13 @@ class Claim:
         name: a word or two; claims of one name are one row, and the worst of their answers counts.
         asks: the same in a plain sentence, with its threshold.
         answer: reads it off the evidence of one mode; None where there is no record of it.
+        of_test_pairs: whether it is about the test pairs, so that on too few of them it cannot be said.
     """
 
     name: str
     asks: str
     answer: Callable[[Evidence], Answer | None]
+    of_test_pairs: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,17 @@ def claim_table(claims: Iterable[Claim], found: Sequence[Evidence]) -> ClaimTabl
 
 
 def answered(claims: Sequence[Claim], circuit: Evidence) -> Answer:
-    """The worst answer of claims of one name: one that is not met, else one that is. On too few test pairs none is."""
-    given = [answer for claim in claims if (answer := claim.answer(circuit)) is not None]
-    worst = min(given, key=lambda answer: (False, True, None).index(answer.holds), default=NOT_MEASURED)
-    if not circuit.few_pairs or worst is NOT_MEASURED:
-        return worst
-    few = f"{circuit.few_pairs}, too few"
-    return Answer(None, f"{worst.number}; {few}", f"{worst.text}, on {few} to tell")
+    """The worst answer of claims of one name: one that is not met, else one that is."""
+    given = [answer for claim in claims if (answer := _answer(claim, circuit)) is not None]
+    return min(given, key=lambda answer: (False, True, None).index(answer.holds), default=NOT_MEASURED)
+
+
+def _answer(claim: Claim, circuit: Evidence) -> Answer | None:
+    answer, few = claim.answer(circuit), circuit.few_pairs
+    if answer is None or few is None or not claim.of_test_pairs:
+        return answer
+    told = f"too few test pairs ({few})"
+    return Answer(None, f"{answer.number}; {told}", f"{answer.text}, on {told} to tell")
 
 
 def _column(evidence: Evidence) -> Column:

@@ -8,8 +8,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from memcirc.pairs.fields import checked
-from memcirc.pairs.record import FIELDS, Pair
+from memcirc.pairs.file import load_pairs
 from memcirc.report.numbers import visible
 
 SHOWN, MOST = 6, 1000
@@ -22,7 +21,7 @@ ORDERS = {
     "similarity": "similarity of the two prompts",
 }
 """Fields of a pair that it can be sorted by, in words."""
-REDACTED = "fingerprint"
+MARK = "mark"
 """The field that names a pair whose ids are redacted."""
 
 
@@ -117,10 +116,7 @@ def _row(
 
 def identity(pair: Mapping[str, Any]) -> str:
     """That of a pair of a file; where its ids are redacted, the mark in its place."""
-    if REDACTED in pair:
-        return str(pair[REDACTED])
-    given = {name: checked(name, pair[name]) for name in FIELDS if pair.get(name) is not None}
-    return Pair(**given).fingerprint
+    return str(pair[MARK]) if MARK in pair else load_pairs({"prompts": [pair]}).items[0].fingerprint
 
 
 def contrast(pair: Mapping[str, Any]) -> Contrast:

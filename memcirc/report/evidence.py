@@ -65,10 +65,10 @@ class Evidence:
         return headline(self.verification)
 
     @property
-    def few_pairs(self) -> str:
-        """How many test pairs there are, where they prove little; nothing where there are enough."""
+    def few_pairs(self) -> int | None:
+        """How many test pairs there are, where they prove little; None where there are enough, or not known."""
         n = max((row.n_pairs for row in self.of(Measurement)), default=FEWEST_PAIRS)
-        return "" if n >= FEWEST_PAIRS else "1 test pair" if n == 1 else f"{n} test pairs"
+        return n if n < FEWEST_PAIRS else None
 
     @property
     def modes(self) -> tuple[str, ...]:

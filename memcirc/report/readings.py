@@ -16,6 +16,7 @@ from memcirc.report.plotting import Axes, Figure, category, collections, colors,
 MOST = 2000
 """Of more points a figure tells none: they lie too close to point at one."""
 PANEL = "panel-{}"
+EDGE = 1e-9
 COLOUR_BAR = "<colorbar>"
 OF_BARS = "_nolegend_"
 """What matplotlib calls the whiskers that belong to bars."""
@@ -49,9 +50,10 @@ def readings_of(figure: Figure, svg: str) -> tuple[Reading, ...]:
             continue
         title = axes.get_title().replace("\n", " ") if sum(shown) > 1 else ""
         to_panel = axes.transData - axes.transAxes
-        for x, y, said in _told(axes, _value_name(figure, axes)):
+        names = [_axis_name(axes, which) for which in ("x", "y")]
+        for x, y, said in _told(axes, *names):
             across, up = to_panel.transform((x, y))
-            if 0 <= across <= 1 and 0 <= up <= 1:  # not where a value is not a number
+            if -EDGE <= across <= 1 + EDGE and -EDGE <= up <= 1 + EDGE:  # not where a value is not a number
                 found.append(Reading(*place(across, up), _joined(title, said)))
     return tuple(found) if len(found) <= MOST else ()
 
@@ -69,15 +71,16 @@ def _place(svg: str, number: int) -> Callable[[float, float], tuple[float, float
     )
 
 
-def _value_name(figure: Figure, axes: Axes) -> str:
-    """What the vertical axis measures; of panels side by side the first alone may say it."""
-    names = [each.get_ylabel() for each in figure.axes if each.get_label() != COLOUR_BAR]
-    return str(axes.get_ylabel() or next((name for name in names if name), ""))
+def _axis_name(axes: Axes, which: str) -> str:
+    """What an axis measures; of panels that share it one may say so for all."""
+    shared = getattr(axes, f"get_shared_{which}_axes")()
+    names = (getattr(each, f"get_{which}label")() for each in (axes, *shared.get_siblings(axes)))
+    return next((str(name) for name in names if name), "")
 
 
-def _told(axes: Axes, y_name: str) -> Told:
+def _told(axes: Axes, x_name: str, y_name: str) -> Told:
     def at(x: float, y: float) -> str:
-        return f"{_at(axes.xaxis, axes.get_xlabel(), x)}, {_at(axes.yaxis, y_name, y)}"
+        return f"{_at(axes.xaxis, x_name, x)}, {_at(axes.yaxis, y_name, y)}"
 
     for line in axes.lines:
         if _label(line) and line.get_transform() is axes.transData:

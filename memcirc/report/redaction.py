@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from memcirc.report.contrasts import REDACTED, identity
+from memcirc.report.contrasts import MARK, identity
 
 WORDS = 5
 DIGITS = 12
@@ -85,7 +85,7 @@ class Redaction:
             "clean": start + self.text(clean[len(shared) :]),
             "corrupt": start + self.text(corrupt[len(shared) :]),
             "answer_sequence": self.text(pair.get("answer_sequence", "")),
-            REDACTED: self._digest(identity(pair)),
+            MARK: self._digest(identity(pair)),
             **{key: [self.text(text) for text in pair.get(key, ())] for key in LISTS_OF_TEXTS},
         }
         return {**told, **numbers, **texts, **{key: self._name(pair[key]) for key in NAMES if key in pair}}

@@ -85,6 +85,7 @@ CLAIM = Claim(
     "transfers",
     f"On the pairs of every other task it does at least {KEPT:.0%} of what it does on its own.",
     _transfers,
+    of_test_pairs=False,
 )
 
 

@@ -132,9 +132,10 @@ def findings_of(evidence: Evidence) -> list[Finding]:
         for view in views()
         for finding in view.findings(_label(evidence, mode), evidence.of_mode(mode))
     ]
-    if not evidence.few_pairs:
+    few = evidence.few_pairs
+    if few is None:
         return found
-    return [Finding(f"{finding.text} There is too little to tell: {evidence.few_pairs}.") for finding in found]
+    return [Finding(f"{finding.text} Too few test pairs ({few}) to tell.") for finding in found]
 
 
 def claims() -> list[Claim]:

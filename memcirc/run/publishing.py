@@ -68,7 +68,9 @@ def publish(run_dir: Path, name: str, out: Path | None = None, with_text: bool =
 def _check_ours(folder: Path, name: str) -> None:
     """Raises ValueError for a folder that is not what an earlier call with this name has left."""
     index = folder / INDEX
-    held = read_object(index).get("name") if index.is_file() else "other files"
+    held = read_object(index).get("name", "other files") if index.is_file() else "other files"
+    if (folder / ".git").exists():
+        held = "a clone of a repository"
     if held != name:
         raise ValueError(f"{folder} holds {held}; give --out a folder of its own")
 

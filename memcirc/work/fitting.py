@@ -1,6 +1,7 @@
 """Work in batches that fit: where memory runs out, the same again in batches of half the size.
 
-Every half is the same computation on fewer examples at a time, so that results differ by rounding at most.
+It is for what sums or lists examples, so that batches of another size change it by rounding at most; whoever learns
+from batch to batch, or divides them by a rule of its own, is not to be run so.
 """
 
 import warnings
@@ -24,20 +25,21 @@ class Fitting(Generic[S]):
         size: examples in a batch; None: as many as whoever divides them finds right.
     """
 
-    def __init__(self, size: S, largest: Callable[[], int] | None = None) -> None:
-        """``largest`` says how many examples the largest batch has where ``size`` is None."""
+    def __init__(self, size: S) -> None:
         self.size: S = size
-        self._largest = largest
 
-    def __call__(self, run: Callable[[S], T]) -> T:
+    def __call__(self, run: Callable[[S], T], largest: Callable[[S], int]) -> T:
         """What ``run`` gives with batches of the size, or of half of it, a quarter, ...; the error of a batch of one
-        is raised. Where a half was needed, a warning says so."""
+        is raised. Where a half was needed, a warning says so.
+
+        Args:
+            largest: examples in the largest batch, for batches of a size.
+        """
         while True:
             try:
                 return run(self.size)
             except (MemoryError, RuntimeError) as error:
-                size = self._largest() if self.size is None and self._largest else self.size
-                if not ran_out(error) or size is None or size < 2:
+                if not ran_out(error) or (failed := largest(self.size)) < 2:
                     raise
-            self.size = size // 2
-            warnings.warn(f"no memory left for batches of {size}; it goes on in batches of {self.size}", stacklevel=2)
+            self.size = failed // 2
+            warnings.warn(f"no memory left for batches of {failed}; it goes on in batches of {self.size}", stacklevel=2)

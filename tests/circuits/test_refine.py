@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from memcirc.circuits.refine import Refinement, refined
+from memcirc.circuits.refine import TRIED, Refinement, refined
 
 Value = Callable[[frozenset[int]], float]
 
@@ -77,6 +77,20 @@ def test_an_edge_that_stands_in_for_two_is_put_back() -> None:
 
     found = refined(margins_of(margin), [torch.tensor([False, True, True, True])], [torch.arange(4)], 1000)
     assert edges_of(found) == {0, 1}
+
+
+def test_an_exchange_tries_the_first_edges_outside_of_the_ranking_alone() -> None:
+    """All add as much; those further down the ranking are not measured, however many there are."""
+    n, asked = 100, set[int]()
+
+    def margins(masks: Tensor) -> Tensor:
+        asked.update(masks.any(0).nonzero()[:, 0].tolist())
+        return masks[:, :3].all(1).float() - 1 + 0.001 * masks[:, 3:].sum(1)
+
+    start = torch.arange(n) < 3
+    found = refined(margins, [start], [torch.arange(n)], 1000)
+    assert edges_of(found) == {0, 1, 2}
+    assert asked == set(range(3 + TRIED))
 
 
 def test_the_best_of_several_starts_is_returned_and_one_that_falls_short_is_passed_over() -> None:

@@ -67,10 +67,10 @@ ANSWERS: list[tuple[str, list[AnyRecord], bool | None, str]] = [
     ("faithful", [measured(0.8, low=0.7, high=0.9)], True, "keeps 0.80"),
     ("faithful", [measured(0.6)], False, "keeps 0.60"),
     ("faithful", [measured(0.8, value=-1.0)], False, "keeps 0.80"),
-    ("faithful", [measured(0.8, n_pairs=4)], None, "keeps 0.80; 4 test pairs, too few"),
-    ("faithful", [measured(0.6, n_pairs=1)], None, "keeps 0.60; 1 test pair, too few"),
-    ("stable", [record(Stability, jaccard_found=0.6), measured(0.8, n_pairs=4)], None,
-     "overlap 0.60; 4 test pairs, too few"),
+    ("faithful", [measured(0.8, n_pairs=4)], None, "keeps 0.80; too few test pairs (4)"),
+    ("faithful", [measured(0.6, n_pairs=1)], None, "keeps 0.60; too few test pairs (1)"),
+    ("beyond chance", [drawn(0.01), measured(0.8, n_pairs=4)], None, "best random 0.40; too few test pairs (4)"),
+    ("stable", [record(Stability, jaccard_found=0.6), measured(0.8, n_pairs=4)], True, "overlap 0.60"),
     ("recites by itself", [measured(0.8, n_pairs=4)], None, "not measured"),
     ("faithful", [measured(None)], False, "not defined"),
     ("faithful", [measured(0.8, reverse=True)], None, "not measured"),
@@ -89,7 +89,7 @@ ANSWERS: list[tuple[str, list[AnyRecord], bool | None, str]] = [
      "2.00 nats, other text 1.50"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 0.1)], True, "2.00 nats, other text 0.10"),
     ("specific, by the twin", [removed(MEMORIZED, 2), removed("near", 1)], False, "2.00 nats, other text 1.00"),
-    ("specific, by the twin", [removed(MEMORIZED, 0.25), removed("near", 0)], False, "0.25 nats, random up to 0.20"),
+    ("specific, by the twin", [removed(MEMORIZED, 0.25), removed("near", 0)], False, "0.25 nats, random 0.20 (95 %)"),
     ("specific, by the twin", [removed(MEMORIZED, 2)], None, "no other text"),
     ("necessary", [record(KnockOut, without_circuit=0.1)], True, "0.10 left"),
     ("necessary", [record(KnockOut, without_circuit=-0.4)], False, "-0.40 left"),
@@ -131,15 +131,15 @@ def test_what_speaks_against_a_specific_circuit_beside_the_two_numbers_is_said()
     found = answer(BY_TEXT, *(replace(row, random_q95=7.0, low=None) for row in rows))
     assert found.holds is False
     assert found.text.partition("1.00; ")[2] == (
-        "too few documents to bound the first above 0; random circuits cost memorized passages up to 7.00; the circuit "
-        "for ordinary text costs memorized passages 2.00 and ordinary text 1.00"
+        "too few documents to bound the first; 95 % of random circuits cost memorized passages at most 7.00; the "
+        "circuit for ordinary text costs memorized passages 2.00 and ordinary text 1.00"
     )
 
 
 def test_random_circuits_that_are_nearly_the_circuit_are_said_to_be_left_out() -> None:
     rows = [drawn(0.01), drawn(0.9, 0.99, "matched", overlap=0.9)]
     assert answer("beyond chance", *rows).text == (
-        "the best of 100 random circuits of its size that share at most half of its edges 0.40"
+        "the best of 100 random circuits of its size, of kinds that on average share at most half of its edges, 0.40"
     )
     assert answer("beyond chance", rows[0]).text == "the best of 100 random circuits of its size 0.40"
 

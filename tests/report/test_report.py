@@ -89,7 +89,10 @@ def test_recall_that_falls_with_copies_is_said_not_to_hold() -> None:
     (falling,) = recall_findings([1, 1, 20, 20], [True, True, False, False])
     assert rising.holds
     assert not falling.holds
-    assert "0% at 1, 100% at 20" in rising.text
+    assert "0% at 1, 100% at 20 (threshold: it falls by at most 0.02 as copies rise)" in rising.text
+    for fallen, holds in ((1, True), (3, False)):
+        (line,) = recall_findings([1] * 100 + [2] * 100, [True] * (200 - fallen) + [False] * fallen)
+        assert line.holds is holds
 
 
 def row(**changes: object) -> Measurement:
@@ -119,7 +122,7 @@ def test_a_faithful_circuit_on_the_wrong_side_of_zero_does_not_meet_its_threshol
 @pytest.mark.parametrize(("n_pairs", "few"), [(11, True), (12, False)])
 def test_every_line_about_few_pairs_says_so_and_meets_nothing(n_pairs: int, few: bool) -> None:
     lines = told(row(n_pairs=n_pairs))
-    assert [line.text.endswith(f" There is too little to tell: {n_pairs} test pairs.") for line in lines] == [few, few]
+    assert [line.text.endswith(f" Too few test pairs ({n_pairs}) to tell.") for line in lines] == [few, few]
     assert [line.holds is None for line in lines] == [few, few]
 
 

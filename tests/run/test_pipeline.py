@@ -266,7 +266,11 @@ def test_a_task_without_pairs_is_reported_beside_the_one_that_has(run_options: l
     assert main(["run", *run_options, "--low_threshold", "0.0", "--run_dir", str(run_dir)]) == 0
     assert not (run_dir / "memorization" / "verify").exists()
     page = (run_dir / "report" / "report.md").read_text()
-    assert "Missing: task memorization: no passage has a bleu score of at most low_threshold 0.0" in page
+    lowest = min(pq.read_table(run_dir / "score" / "scores.parquet", columns=["bleu4"])["bleu4"].to_pylist())
+    assert (
+        "Missing: task memorization: no passage has a bleu score of at most low_threshold 0.0: the lowest is "
+        f"{lowest:.3f}"
+    ) in page
 
 
 def test_circuits_are_exported_from_the_command_line(

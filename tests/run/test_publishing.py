@@ -126,6 +126,10 @@ def test_a_folder_of_something_else_and_names_that_are_none_are_refused(run: Pat
     (tmp_path / INDEX).write_text('{"name": "you/others", "circuits": []}', encoding="utf-8")
     with pytest.raises(ValueError, match="holds you/others; give --out a folder of its own"):
         publish(run, NAME, tmp_path)
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(ValueError, match="holds a clone of a repository; give --out a folder of its own"):
+        publish(run, NAME, tmp_path)
+    (tmp_path / ".git").rmdir()
     for name in ("circuits", "a/b/c", "../x/y", "me/", "me/a b"):
         with pytest.raises(ValueError, match="is no name of a repository of the hub; accepted: OWNER/NAME"):
             publish(run, name)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 
 from memcirc.attribution.attribute import attribute
 from memcirc.circuits.runner import circuit_runner
-from memcirc.engine import prepared, scoring
+from memcirc.engine import fidelity, prepared, scoring
+from memcirc.engine.memory import Memory
+from memcirc.interop import auto_circuit
 from memcirc.memorization import scores
 from memcirc.memorization.scores import score
 from memcirc.work.fitting import Fitting, ran_out
@@ -31,12 +34,12 @@ def test_sizes_are_halved_for_good_and_it_is_said() -> None:
             raise RuntimeError(CPU)
         return f"in {size}"
 
-    fitting = Fitting(14)
+    fitting = Fitting(64)
     with pytest.warns(UserWarning, match="no memory left for batches of") as said:
-        assert fitting(run) == "in 3"
+        assert fitting(run, lambda size: min(size, 14)) == "in 3"
     assert [str(each.message).rpartition(" ")[2] for each in said] == ["7", "3"]
-    assert fitting(run) == "in 3"
-    assert tried == [14, 7, 3, 3]
+    assert fitting(run, lambda size: size) == "in 3"
+    assert tried == [64, 7, 3, 3]
 
 
 def test_where_the_size_is_open_the_largest_batch_is_halved() -> None:
@@ -49,7 +52,7 @@ def test_where_the_size_is_open_the_largest_batch_is_halved() -> None:
         return size
 
     with pytest.warns(UserWarning, match="batches of 9; it goes on in batches of 4"):
-        assert Fitting(None, lambda: 9)(run) == 4
+        assert Fitting[int | None](None)(run, lambda size: size or 9) == 4
     assert tried == [None, 4]
 
 
@@ -64,7 +67,7 @@ def test_one_alone_that_does_not_fit_and_other_errors_are_raised(size: int, erro
         raise error
 
     with pytest.raises(type(error)):
-        Fitting(size)(run)
+        Fitting(size)(run, lambda size: size)
     assert tried == [size]
 
 
@@ -103,19 +106,38 @@ def test_attribution_goes_on_in_halves_and_no_part_of_what_failed_is_counted(per
     assert torch.allclose(found.values, whole.values, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{"method": "edge-pruning", "updates": 2}, {"engine": "auto-circuit"}])
+def test_what_learns_from_batch_to_batch_or_divides_by_a_rule_of_its_own_is_not_halved(options: dict[str, Any]) -> None:
+    module, name = (fidelity, "prepare") if "method" in options else (auto_circuit, "batches")
+    with (
+        no_room_beyond(0, module, name, lambda *given: 1),
+        warnings.catch_warnings(record=True) as said,
+        pytest.raises(RuntimeError, match="can't allocate memory"),
+    ):
+        attribute(small_model("gpt2"), random_pairs(9), **options)
+    assert not [each for each in said if "batches of" in str(each.message)]
+
+
 @pytest.mark.parametrize("metric", ["logit_diff", "sequence_logprob"])
-def test_circuits_go_on_in_halves(metric: str) -> None:
-    model, pairs = small_model("gpt2"), random_pairs(9, steps=3)
+def test_circuits_go_on_in_halves_and_what_was_kept_ready_makes_room(metric: str) -> None:
+    model, pairs, memory = small_model("gpt2"), random_pairs(9, steps=3), Memory(torch.device("cpu"))
     expected = circuit_runner(model, pairs, mode="tree", batch_size=2).end_values(metric)
-    runner = circuit_runner(model, pairs, mode="tree")
+    runner, held = circuit_runner(model, pairs, mode="tree", memory=memory), []
+
+    def divided(weights: object, pairs: object, size: int | None, *rest: object) -> int:
+        held.append((size, memory.held > 0))
+        return 0
+
     runner.end_values(metric)  # with room for all: batches are ready when it is lost
     masks = torch.stack([torch.zeros(runner.graph.n_edges), torch.ones(runner.graph.n_edges)]).bool()
     with (
         no_room_beyond(3, prepared, "run_plan", lambda weights, ready, *rest: len(ready.frame)),
+        no_room_beyond(0, prepared, "batch_slots", divided),
         pytest.warns(UserWarning, match="goes on in batches of 2"),
     ):
         found = runner.per_pair(masks, metric)
     assert torch.equal(found, expected)
+    assert held == [(4, False), (2, False)]
 
 
 def test_scoring_goes_on_in_halves() -> None:
@@ -161,5 +183,5 @@ def test_under_a_limit_of_the_kernel_the_same_scores_come_in_smaller_batches() -
     free, tight = limited(4096), limited(24)
     assert (free.returncode, tight.returncode) == (0, 0), tight.stderr
     assert "no memory left" not in free.stderr
-    assert "no memory left for batches of 64; it goes on in batches of 32" in tight.stderr
+    assert "no memory left for batches of 64; it goes on in batches of" in tight.stderr
     assert float(tight.stdout) == pytest.approx(float(free.stdout), rel=1e-5)

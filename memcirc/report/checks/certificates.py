@@ -42,6 +42,7 @@ CLAIMS = (
         "No single document decides: at least half of the ranking's first edges stay among them whichever group of "
         "training documents is left out.",
         _certain,
+        of_test_pairs=False,
     ),
 )
 

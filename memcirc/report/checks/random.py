@@ -92,18 +92,20 @@ def _beyond_chance(circuit: Evidence) -> Answer | None:
     best = max(telling, key=lambda row: row.highest)
     drawn = sum(row.n_circuits for row in telling)
     holds = _better(telling, circuit.unusual(best.way, best.found))
-    passed_over = "" if len(telling) == len(structured or rows) else " that share at most half of its edges"
+    all_tell = len(telling) == len(structured or rows)
+    of_kinds = "" if all_tell else ", of kinds that on average share at most half of its edges,"
     return Answer(
         holds, f"best random {best.highest:.2f}",
-        f"the best of {drawn} random circuits of its size{passed_over} {best.highest:.2f}",
+        f"the best of {drawn} random circuits of its size{of_kinds} {best.highest:.2f}",
     )  # fmt: skip
 
 
 CLAIMS = (
     Claim(
         "beyond chance",
-        "It does more than 95 % of the random circuits of its size, of every kind that on average shares at most half "
-        "of its edges; a kind that shares more is nearly the circuit itself and may do as well.",
+        "It does more than 95 % of the random circuits of its size that are built as it is (connected, matched, "
+        "shuffled; uniform ones where there are no others). A kind that on average shares more than half of its edges "
+        "leaves little to chance and is not counted.",
         _beyond_chance,
     ),
 )

@@ -70,7 +70,7 @@ def _specific(circuit: Evidence) -> Answer | None:
     if most is None:
         return Answer(None, "no other text", "there is no other text that the model knows")
     by_chance = own.low is not None and own.low <= own.random_q95
-    beside = f"random up to {own.random_q95:.2f}" if by_chance else f"other text {most.added:.2f}"
+    beside = f"random {own.random_q95:.2f} (95 %)" if by_chance else f"other text {most.added:.2f}"
     return Answer(
         specific(rows), f"{own.added:.2f} nats, {beside}",
         f"the twin's values in its place cost memorized passages {own.added:.2f} nats a token and other text at most "

@@ -67,13 +67,22 @@ def _highest(rows: Mapping[str, Dissociation]) -> Dissociation:
 
 
 def _specific(rows: Mapping[str, Dissociation]) -> bool:
-    own = rows["memorized"]
-    return (
-        (own.low or 0) > 0
-        and own.rise > own.random_q95
-        and _harms(own.rise, _highest(rows).rise)
-        and _harms(rows["ordinary"].ordinary_rise, own.ordinary_rise)
-    )
+    return all(holds for holds, _ in _conditions(rows))
+
+
+def _conditions(rows: Mapping[str, Dissociation]) -> list[tuple[bool, str]]:
+    """What a specific circuit meets, and what is to be said where it does not beside what it costs both kinds."""
+    own, ordinary = rows["memorized"], rows["ordinary"]
+    return [
+        ((own.low or 0) > 0, "too few documents to bound the first" if own.low is None else "the first may be 0"),
+        (own.rise > own.random_q95, f"95 % of random circuits cost memorized passages at most {own.random_q95:.2f}"),
+        (_harms(own.rise, _highest(rows).rise), ""),
+        (
+            _harms(ordinary.ordinary_rise, own.ordinary_rise),
+            f"the circuit for ordinary text costs memorized passages {own.ordinary_rise:.2f} and ordinary text "
+            f"{ordinary.ordinary_rise:.2f}",
+        ),
+    ]
 
 
 def _claimed(circuit: Evidence) -> Answer | None:
@@ -83,28 +92,14 @@ def _claimed(circuit: Evidence) -> Answer | None:
     memorized, highest = rows["memorized"], _highest(rows)
     own = memorized.rise
     by_chance = _harms(own, highest.rise) and own <= memorized.random_q95
-    beside = f"random {memorized.random_q95:.2f}" if by_chance else f"other text {highest.rise:.2f}"
+    beside = f"random {memorized.random_q95:.2f} (95 %)" if by_chance else f"other text {highest.rise:.2f}"
+    against = "".join(f"; {words}" for holds, words in _conditions(rows) if words and not holds)
     return Answer(
         _specific(rows), f"{own:.2f} nats, {beside}",
         f"with its means over ordinary text in its place, it costs memorized passages {own:.2f} nats a token and "
         f"{'text that is not memorized' if highest.text == 'not memorized' else 'ordinary text'} "
-        f"{highest.rise:.2f}{_besides(rows)}",
+        f"{highest.rise:.2f}{against}",
     )  # fmt: skip
-
-
-def _besides(rows: Mapping[str, Dissociation]) -> str:
-    """What else speaks against it, where something does."""
-    own, ordinary, against = rows["memorized"], rows["ordinary"], []
-    if (own.low or 0) <= 0:
-        against.append("too few documents to bound the first above 0" if own.low is None else "the first may be 0")
-    if own.rise <= own.random_q95:
-        against.append(f"random circuits cost memorized passages up to {own.random_q95:.2f}")
-    if not _harms(ordinary.ordinary_rise, own.ordinary_rise):
-        against.append(
-            f"the circuit for ordinary text costs memorized passages {own.ordinary_rise:.2f} and ordinary text "
-            f"{ordinary.ordinary_rise:.2f}"
-        )
-    return "".join(f"; {line}" for line in against)
 
 
 CLAIMS = (

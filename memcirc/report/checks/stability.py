@@ -96,6 +96,7 @@ CLAIMS = (
         "stable",
         f"Found again from other draws of the documents, it shares at least {STABLE} of its edges (Jaccard overlap).",
         _stable,
+        of_test_pairs=False,
     ),
 )
 
