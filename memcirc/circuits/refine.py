@@ -172,10 +172,10 @@ class _Search:
         return None
 
     def _with_one_more(self, circuit: Refinement, order: Order) -> Iterator[Refinement]:
-        """The circuit with an edge added: of the first ``TRIED`` of the ranking outside it those that add most; as far
-        as they add what the two edges that matter least take away."""
+        """The circuit with an edge added: of the first of the ranking outside it, as many as it has and at most
+        ``TRIED``, those that add most; as far as they add what the two edges that matter least take away."""
         assert circuit.without is not None
-        added = _blocks(order[~circuit.mask[order]][:TRIED], 1)
+        added = _blocks(order[~circuit.mask[order]][: min(circuit.n_edges, TRIED)], 1)
         values = self._changed(circuit.mask, added, True)
         needed = float((circuit.margin - circuit.without[:2]).sum())
         for i in values.argsort(descending=True, stable=True)[:EXCHANGES].tolist():

@@ -79,18 +79,18 @@ def test_an_edge_that_stands_in_for_two_is_put_back() -> None:
     assert edges_of(found) == {0, 1}
 
 
-def test_an_exchange_tries_the_first_edges_outside_of_the_ranking_alone() -> None:
+@pytest.mark.parametrize(("size", "tried"), [(3, 3), (40, TRIED)])
+def test_an_exchange_tries_the_first_edges_outside_of_the_ranking_alone(size: int, tried: int) -> None:
     """All add as much; those further down the ranking are not measured, however many there are."""
     n, asked = 100, set[int]()
 
     def margins(masks: Tensor) -> Tensor:
         asked.update(masks.any(0).nonzero()[:, 0].tolist())
-        return masks[:, :3].all(1).float() - 1 + 0.001 * masks[:, 3:].sum(1)
+        return masks[:, :size].all(1).float() - 1 + 0.001 * masks[:, size:].sum(1)
 
-    start = torch.arange(n) < 3
-    found = refined(margins, [start], [torch.arange(n)], 1000)
-    assert edges_of(found) == {0, 1, 2}
-    assert asked == set(range(3 + TRIED))
+    found = refined(margins, [torch.arange(n) < size], [torch.arange(n)], 1000)
+    assert edges_of(found) == set(range(size))
+    assert asked == set(range(size + tried))
 
 
 def test_the_best_of_several_starts_is_returned_and_one_that_falls_short_is_passed_over() -> None:

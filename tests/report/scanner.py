@@ -47,7 +47,8 @@ def told(path: Path) -> list[str]:
 def browsed(page: str) -> list[str]:
     """The text of the pairs that a page has to browse, each prompt with what follows it."""
     rows = [row for data in re.findall(DATA, page) for row in json.loads(data)]
-    return [*strings(rows), *(row["shared"] + row[kind] + row[end] for row in rows for kind, end in PROMPTS)]
+    pairs = [row for row in rows if isinstance(row, dict)]  # others are what the points of a figure say
+    return [*strings(rows), *(row["shared"] + row[kind] + row[end] for row in pairs for kind, end in PROMPTS)]
 
 
 def found(known: frozenset[tuple[str, ...]], folder: Path, *logs: str) -> dict[str, tuple[str, ...]]:
