@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from memcirc.demo.real import RealDemo
 
 DEMO_CACHE = "runs/cache"
-OF_THE_DEMO = {"discover": {"refine": True}, "verify": {"checks": ",".join((*DEFAULT_CHECKS, "specific", "methods"))}}
+OF_THE_DEMO: dict[str, dict[str, Any]] = {
+    "discover": {"refine": True},
+    "verify": {"checks": ",".join((*DEFAULT_CHECKS, "specific", "methods"))},
+}
 """What the demo shows beyond what a run does unless told otherwise."""
 OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""
@@ -62,7 +65,7 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo import ensure
 
     print(f"embedded default: in {DEMO_CACHE}, made there the first time (about two minutes)", file=sys.stderr)
-    _run_demo(ensure(Path(DEMO_CACHE)), {"discover": {"refine": True}}, options, argv)
+    _run_demo(ensure(Path(DEMO_CACHE)), OF_THE_DEMO, options, argv)
 
 
 def _demo_real(options: dict[str, Any], argv: list[str]) -> None:

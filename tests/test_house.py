@@ -196,7 +196,7 @@ WITHOUT_MIRROR = {
     "texts that are drawn: tests/demo/test_grammar.py and test_planting.py hold what must be true of them": (
         "demo/encyclopedia", "demo/source_code", "demo/court_opinions", "demo/office_mail"),
     "words of the command: tests/test_cli.py and tests/run/test_mistakes.py run them": (
-        "commands", "run/command", "run/config", "run/presets", "run/process"),
+        "run/command", "run/config", "run/presets", "run/process"),
     "stages of a run: tests/run/test_pipeline.py, test_units.py and test_reading.py run them in turn": (
         "run/scoring", "run/stages", "run/transfer", "run/sizes", "work/executors"),
     "the page: tests/report/test_report.py, test_verification.py and test_claims.py read what it says": (
