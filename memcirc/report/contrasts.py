@@ -1,6 +1,6 @@
 """Pairs as text: a few that stand open on a page, and all of them to search and to sort."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -44,6 +44,16 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was measured of some pairs, by their fingerprints: in words to sort by, and as a template of the value in
+    those that are told of a pair."""
+
+    order: str
+    told: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class PairBrowser:
     """Pairs to search and to sort.
 
@@ -82,36 +92,36 @@ def spread(prompts: Sequence[Mapping[str, Any]], n: int) -> Sequence[Mapping[str
 
 
 def pair_browser(
-    prompts: Sequence[Mapping[str, Any]],
-    most_bytes: int = MOST_BYTES,
-    measured: Mapping[str, Mapping[str, float]] | None = None,
+    prompts: Sequence[Mapping[str, Any]], most_bytes: int = MOST_BYTES, measured: Sequence[Measured] = ()
 ) -> PairBrowser | None:
     """The pairs of a file to browse, as many as ``MOST`` and their text allow; None where those that stand open are
     all.
 
     Args:
-        measured: in words, what else they can be sorted by: of some pairs a value, by the pair's fingerprint.
+        measured: what else they can be sorted by.
     """
     if len(prompts) <= SHOWN:
         return None
     fields = [name for name in ORDERS if any(pair.get(name) is not None for pair in prompts)]
-    measured = measured or {}
 
     def rows_of(n: int) -> list[Mapping[str, Any]]:
-        return [_row(pair, fields, measured.values()) for pair in spread(prompts, n)]
+        return [_row(pair, fields, measured) for pair in spread(prompts, n)]
 
     rows = rows_of(MOST)
     while (size := sum(len(htmlsafe_json_dumps(row, ensure_ascii=False).encode()) for row in rows)) > most_bytes:
         rows = rows_of(len(rows) * most_bytes // (size + 1))
-    return PairBrowser(len(prompts), tuple(rows), (*(ORDERS[name] for name in fields), *measured))
+    return PairBrowser(
+        len(prompts), tuple(rows), (*(ORDERS[name] for name in fields), *(each.order for each in measured))
+    )
 
 
-def _row(
-    pair: Mapping[str, Any], fields: Sequence[str], measured: Collection[Mapping[str, float]]
-) -> Mapping[str, Any]:
-    told = {name: visible(text) for name, text in vars(contrast(pair)).items()}
+def _row(pair: Mapping[str, Any], fields: Sequence[str], measured: Sequence[Measured]) -> Mapping[str, Any]:
     own = identity(pair) if measured else ""
-    return {**told, "by": [*(pair.get(name) for name in fields), *(values.get(own) for values in measured)]}
+    found = [each.values.get(own) for each in measured]
+    shown = {name: visible(text) for name, text in vars(contrast(pair)).items()}
+    told = (each.told.format(value) for each, value in zip(measured, found, strict=True) if value is not None)
+    about = " · ".join((shown["about"], *told))
+    return {**shown, "about": about, "by": [*(pair.get(name) for name in fields), *found]}
 
 
 def identity(pair: Mapping[str, Any]) -> str:

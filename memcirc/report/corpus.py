@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from memcirc.memorization.lift import COMMON, LEARNED, MEMORIES, NOT_RECITED, TWIN, memory
 from memcirc.pairs.scored import SCORE_COLUMN
 from memcirc.report.drawing import Drawing, draw
-from memcirc.report.figures import CHANCE, FOUND, styled
+from memcirc.report.figures import CHANCE, FOUND, INK, styled
 from memcirc.report.plotting import Figure
 from memcirc.report.sections import Finding, Section
 from memcirc.statistics import wilson
@@ -114,7 +114,8 @@ def lift_by_copies(copies: Sequence[int], lifts: np.ndarray) -> Figure:
     groups = [lifts[np.array(copies) == level] for level in levels]
     figure = Figure(figsize=(5.2, 2.8))
     axes = figure.subplots()
-    axes.boxplot(groups, whis=(5, 95), showfliers=False, medianprops={"color": FOUND}, widths=0.5)
+    ink = {f"{part}props": {"color": INK} for part in ("box", "whisker", "cap")}
+    axes.boxplot(groups, whis=(5, 95), showfliers=False, medianprops={"color": FOUND}, widths=0.5, **ink)
     axes.axhline(0, color=CHANCE, linewidth=0.8, linestyle="--")
     labels = [f"{level}\nn = {len(group)}" for level, group in zip(levels, groups, strict=True)]
     axes.set_xticks(range(1, len(levels) + 1), labels)

@@ -10,7 +10,7 @@ from memcirc.checkpoints import read_object
 from memcirc.report.answer import answer, question
 from memcirc.report.circuits import MOST_EDGES_DRAWN, FoundCircuit, circuit_diagram, found_circuit
 from memcirc.report.claims import claim_table
-from memcirc.report.contrasts import MOST_BYTES, SHOWN, contrast, pair_browser, spread
+from memcirc.report.contrasts import MOST_BYTES, SHOWN, Measured, contrast, pair_browser, spread
 from memcirc.report.corpus import corpus_sections, divergence_histogram, recited
 from memcirc.report.drawing import Drawing, draw
 from memcirc.report.evidence import Evidence
@@ -123,13 +123,17 @@ def task_section(evidence: Evidence, pairs: Mapping[str, Any], out: Path, text: 
     )
 
 
-def _of_each_pair(evidence: Evidence) -> dict[str, Mapping[str, float]]:
-    """In words, what was measured of each test pair alone."""
-    return {
-        f"how much the {row.mode} circuit {row.way.verb} of it (test pairs)": row.ratios
+def _of_each_pair(evidence: Evidence) -> list[Measured]:
+    """What was measured of each test pair alone."""
+    return [
+        Measured(
+            f"how much the {row.mode} circuit {row.way.verb} of it (test pairs)",
+            f"the {row.mode} circuit {row.way.verb} {{:.2f}}",
+            row.ratios,
+        )
         for row in evidence.own(Distribution)
         if row.ratios
-    }
+    ]
 
 
 def _unaligned(evidence: Evidence) -> list[Finding]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcirc.pairs.record import Pair
-from memcirc.report.contrasts import MOST, SHOWN, PairBrowser, pair_browser, spread
+from memcirc.report.contrasts import MOST, SHOWN, Measured, PairBrowser, pair_browser, spread
 from memcirc.report.redaction import Redaction
 
 
@@ -83,7 +83,9 @@ def test_they_are_sorted_by_what_was_measured_of_each(redacted: bool) -> None:
         (row,) = redaction.verification({"distribution": [{"worst": [], "ratios": ratios}]})["distribution"]
         assert not set(row["ratios"]) & set(ratios)
         ratios = row["ratios"]
-    made = pair_browser(given, measured={"kept": ratios})
+    made = pair_browser(given, measured=[Measured("kept", "it keeps {:.2f}", ratios)])
     assert made is not None
     assert made.orders == ("copies in the training text", "kept")
     assert [row["by"] for row in made.rows] == [[i, i / 8 if i in (2, 5) else None] for i in range(8)]
+    told = {i: row["about"].rpartition(" · ")[2] for i, row in enumerate(made.rows)}
+    assert (told[2], told[5], told[3]) == ("it keeps 0.25", "it keeps 0.62", "3 copies")
