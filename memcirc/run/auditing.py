@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from memcirc.artifacts import DONE, Marker, read_json
 from memcirc.interop.reading import read_scored
 from memcirc.interventions import MODES
-from memcirc.pairs.record import Pairs
+from memcirc.pairs.record import Pairs, TooFewPairs
 from memcirc.pairs.splits import NAMES
 from memcirc.report.page import write_report
 from memcirc.run.manifest import installed
@@ -150,10 +150,15 @@ def _splits(run: Run, _: Sequence[str]) -> Checked:
 
 
 def _leakage(run: Run, _: Sequence[str]) -> Checked:
-    """Documents, families, prompts and contexts of each split; families also as the corpus names them."""
-    families, findings, number = _families(run), [], 0
+    """Documents, families, prompts and contexts of each split; families also as the corpus names them. A task whose
+    pairs are too few to be split went no further."""
+    families, findings, left_out, number = _families(run), [], [], 0
     for task in _tasks_with(run, "pairs"):
-        parts = run.splits(task)
+        try:
+            parts = run.splits(task)
+        except TooFewPairs as few:
+            left_out.append(f"{task} has no splits: {few}")
+            continue
         number += sum(map(len, parts))
         findings += [f"{task}: {leak}" for leak in leaks(parts, families)]
     for stage, cell in cells_of(run):
@@ -161,7 +166,7 @@ def _leakage(run: Run, _: Sequence[str]) -> Checked:
         if cell.data_fingerprint != left.fingerprint:
             findings.append(f"{stage}: {cell.circuit} on {cell.data} is of data {cell.data_fingerprint}, what the "
                             f"circuit was not found on is {left.fingerprint}")  # fmt: skip
-    return Checked(number, "pairs in train, validation and test", tuple(findings))
+    return Checked(number, "pairs in train, validation and test", tuple(findings), "; ".join(left_out))
 
 
 def leaks(parts: Sequence[Pairs], families: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memcirc.cli import FAILURE, MISTAKE, main
-from memcirc.pairs.record import Pairs
+from memcirc.pairs.record import Pairs, TooFewPairs
 from memcirc.run import auditing
 from memcirc.run.auditing import audit, leaks
 from memcirc.run.reading import Run
@@ -155,6 +155,24 @@ def test_a_family_that_two_splits_share_is_found_although_the_pairs_do_not_say_s
 
     forged(copy / "branch" / "pairs" / "pairs.json", change)
     assert any("branch: family " in line for line in found(copy)["leakage"])
+
+
+def test_a_task_of_too_few_pairs_has_no_splits_and_the_others_are_checked(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, split = audit(copy, share=0.0)["leakage"], Run.splits
+
+    def splits(run: Run, task: str) -> tuple[Pairs, ...]:
+        if task == "memorization":
+            raise TooFewPairs("2 groups of pairs; 3 are needed")
+        return split(run, task)
+
+    monkeypatch.setattr(Run, "splits", splits)
+    monkeypatch.setattr(auditing, "cells_of", lambda run: ())
+    left = audit(copy, share=0.0)["leakage"]
+    assert left.findings == ()
+    assert left.remark == "memorization has no splits: 2 groups of pairs; 3 are needed"
+    assert left.number == whole.number - len(Run(copy).pairs("memorization"))
 
 
 def test_leaks_of_every_kind_are_named() -> None:
