@@ -120,7 +120,7 @@ def score(
     for start in progress(range(0, len(passages), batch_size)):
         batch = passages[start : start + batch_size]
         for each, found in zip(scored, rows, strict=True):
-            scores_in = partial(_scored_in, each, batch, prompt_tokens=prompt_tokens, level=level, sampling=sampling)
+            scores_in = partial(_scored_in, each, batch, prompt_tokens, level, sampling)
             for row, one in enumerate(fitting(scores_in, partial(min, len(batch)))):
                 if rerun_near_ties and one["near_tie"]:
                     (one,) = _scored(each, batch[row : row + 1], prompt_tokens, level, sampling)
@@ -156,10 +156,12 @@ def as_passages(ids: Ids, prompt_tokens: int, generation_tokens: int) -> np.ndar
     return passages[:, :width]
 
 
-def _scored_in(model: Model, passages: np.ndarray, size: int, **how: Any) -> list[dict[str, Any]]:
+def _scored_in(
+    model: Model, passages: np.ndarray, prompt_tokens: int, level: str, sampling: Sampling, size: int
+) -> list[dict[str, Any]]:
     """The rows of one batch, so many passages at a time."""
     parts = (passages[start : start + size] for start in range(0, len(passages), size))
-    return [row for part in parts for row in _scored(model, part, **how)]
+    return [row for part in parts for row in _scored(model, part, prompt_tokens, level, sampling)]
 
 
 def _scored(

@@ -75,7 +75,7 @@ def test_the_page_says_how_many_edges_are_certain(inside: int, holds: bool) -> N
     answer = claim.answer(made)
     assert answer is not None
     assert found.holds is answer.holds is holds
-    assert answer.number == f"{inside} of 20 edges"
+    assert answer.number == f"{inside} of the first 20"
     assert f"one of 9 groups of training documents is left out, {inside} of the ranking's first 20" in found.text
     assert not list(VIEW.findings("t", evidence()))
 
