@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from memcirc.cli import FAILURE, INTERRUPTED, MISTAKE, main, parser
 from memcirc.commands import COMMANDS
 from memcirc.options import finite_number, option_name, whole_number
 from memcirc.run.config import SECTIONS, STAGES, sections_of
-from memcirc.run.process import PATIENCE, stoppable
+from memcirc.run.process import PATIENCE, Arrived, stoppable
 from memcirc.studies.config import STUDIES
 
 
@@ -210,6 +211,35 @@ def test_an_end_that_is_no_fault_of_ours_is_one_line(
             patched.setattr(f"memcirc.cli.{name}", end)
             assert main(["doctor"]) == status
         assert capsys.readouterr().err.startswith(f"memcirc: {line}")
+
+
+@pytest.mark.parametrize("error", [ValueError("a mistake"), None])
+def test_whatever_ends_a_command_answers_what_has_arrived(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before its last line is written: an alarm that rings then would end it with a traceback."""
+    known: list[Arrived] = []
+
+    @contextmanager
+    def watched() -> Iterator[Arrived]:
+        with stoppable() as arrived:
+            known.append(arrived)
+            yield arrived
+
+    def ending(*_: object) -> None:
+        assert not known[0].answered
+        if error:
+            raise error
+
+    def in_words(error: BaseException, arrived: Arrived) -> tuple[int, str]:
+        assert arrived.answered
+        return MISTAKE, str(error)
+
+    monkeypatch.setattr("memcirc.cli.stoppable", watched)
+    monkeypatch.setattr("memcirc.cli._in_words", in_words)
+    monkeypatch.setitem(COMMANDS, "doctor", ending)
+    assert main(["doctor"]) == (MISTAKE if error else 0)
+    assert known[0].answered
 
 
 def test_an_interruption_that_is_answered_does_not_come_again() -> None:

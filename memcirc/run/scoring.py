@@ -248,7 +248,7 @@ class ScoringStages:
         """What pairs are made of: the memorized passages and the candidates of low score, with their points."""
         config, scores, source = self.config.pairs, self._passage_scores(), self.points()
         keep, low = scores >= config.threshold, low_rows(scores, config)
-        keep[low if low.size else scores.argmin()] = True  # of which the refusal tells the score
+        keep[low if low.size else scores.argmin()] = True  # the lowest is what is told where none is low enough
         table, found = read_rows(self.score(), keep), pq.read_table(source)
         points, rows = points_of(found), np.flatnonzero(keep).tolist()
         prior = dict(zip(found["row"].to_pylist(), found["prior_logprob"].to_pylist(), strict=True))
