@@ -137,7 +137,8 @@ def _report(options: dict[str, Any], argv: list[str]) -> None:
 
 def _audit(options: dict[str, Any], argv: list[str]) -> int:
     from memcirc.report.tables import text_table
-    from memcirc.run.auditing import COLUMNS, audit
+    from memcirc.run.auditing import audit
+    from memcirc.run.consistency import COLUMNS
 
     checked = audit(_run_dir(options), options["share"], options["seed"])
     print(text_table([each.row(name) for name, each in checked.items()], COLUMNS))

@@ -179,7 +179,7 @@ def change_lines(path: Path, draw: Draw) -> bool:
 
 BY_KIND = {".parquet": change_rows, ".json": change_json, ".yaml": change_yaml, ".safetensors": change_tensors,
            ".jsonl": change_lines}  # fmt: skip
-LEAVES = (DONE, "stats.json", "dropped.json", "verification.json", "transfer.json")
+LEAVES = (DONE, "dropped.json", "verification.json", "transfer.json")
 """Files that no marker but their own knows."""
 INPUTS = ("model/model.safetensors", "model/config.json", "model/tokenizer.json", "model/tokenizer_config.json",
           "corpus.jsonl")  # fmt: skip

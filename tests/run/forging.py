@@ -1,4 +1,5 @@
-"""Runs that somebody has changed and made consistent again: every marker's hashes are those of what stands there."""
+"""Runs that somebody has changed and made consistent again: every marker's hashes are those of what stands there; and
+what an audit finds of it."""
 
 import json
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from memcirc.artifacts import DONE, file_hash
+from memcirc.run.auditing import audit
 
 
 def forged(path: Path, change: Callable[[Any], object]) -> None:
@@ -27,3 +29,8 @@ def rehash(run_dir: Path) -> None:
             for key, was in content["inputs"].items()
         }
         marker.write_text(json.dumps(content), encoding="utf-8")
+
+
+def found(run_dir: Path, share: float = 0.0) -> dict[str, tuple[str, ...]]:
+    """The findings of an audit, by check."""
+    return {name: checked.findings for name, checked in audit(run_dir, share).items() if checked.findings}
