@@ -1,10 +1,12 @@
 """Measuring patches: by the fast engine where it is exact, by full passes for the patches where it is not.
 
-Examples go through in groups small enough for their recorded activations.
+Examples go through in groups small enough for their recorded activations, patches in chunks of so many tokens; where
+memory runs out all the same, in halves of these.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -12,11 +14,13 @@ from torch import Tensor
 
 from memcirc.models import Model
 from memcirc.patching import literal, selftests
-from memcirc.patching.engine import kinds_to_record, patched_finals, slow_reason
+from memcirc.patching.engine import default_budget, kinds_to_record, patched_finals, slow_reason
 from memcirc.patching.measures import Question
 from memcirc.patching.patches import Patch
+from memcirc.patching.runs import RunPair
 from memcirc.patching.sides import Comparison
 from memcirc.patching.writes import has_places
+from memcirc.work.fitting import Fitting
 
 Progress = Callable[[int], object]
 
@@ -50,39 +54,67 @@ def measure(
     Raises:
         ValueError: a self-test fails.
     """
-    gate_bias = _gate_bias(comparison.base.model) or _gate_bias(comparison.source.model)
-    reasons = ["asked for" if full_passes else slow_reason(patch, gate_bias) for patch in patches]
-    fast = [i for i, reason in enumerate(reasons) if reason is None]
-    slow = [i for i, reason in enumerate(reasons) if reason is not None]
-    chosen, kinds = [patches[i] for i in fast], kinds_to_record([patches[i] for i in fast], comparison.n_layers)
-    device, shape = comparison.base.model.device, (len(question.metrics), len(comparison.base.prompts))
-    values = torch.zeros(shape[0], len(patches), shape[1], dtype=torch.float64, device=device)
-    low, high = torch.zeros(2, *shape, dtype=torch.float64, device=device)
-    finest = torch.zeros(shape[0], dtype=torch.float64, device=device)
-    index, self_patch = torch.tensor(fast, device=device), 0.0
-    for rows, group in comparison.groups(kinds):
-        runs = group.record(kinds)
-        asked = question.rows(rows).against(group.source.weights, runs.source.final)
-        every = torch.arange(len(group.base.prompts), device=device)
-        low[:, rows] = asked.of_final(group.base.weights, runs.base.final, every)
-        high[:, rows] = asked.of_final(group.source.weights, runs.source.final, every)
-        for side, run, ends in ((group.base, runs.base, low), (group.source, runs.source, high)):
-            finest = finest.maximum(asked.resolution(side.weights, run.final, ends[:, rows]))
-        values[:, :, rows] = low[:, None, rows]
-        if rows.start == 0:
-            self_patch = selftests.run_selftests(group, runs, patches, fast)
-        if fast:
-            _refuse_divided_means(chosen, len(every), shape[1])
-            for part in patched_finals(runs, chosen):
-                measured = asked.of_final(runs.weights, part.final, part.example)
-                values[:, index[part.patch], part.example + rows.start] = measured
-            progress(len(fast) * len(every))
-        if slow:
-            values[:, :, rows] = _measured_slowly(group, [(i, patches[i]) for i in slow], asked, values[:, :, rows])
-            progress(len(slow) * len(every))
-    values.masked_fill_(~has_places(patches, comparison.base.prompts.lengths), torch.nan)
-    said = tuple(sorted({reason for reason in reasons if reason is not None}))
-    return Measured(values, low, high, finest, said, self_patch)
+    sweep, n = _Measuring(comparison, patches, question, full_passes, progress), len(comparison.base.prompts)
+    fitting, first = Fitting(comparison.fitting(sweep.kinds)), 0
+    while first < n:
+        first += fitting(partial(sweep.measure_from, first), partial(min, n - first))
+    return sweep.measured()
+
+
+class _Measuring:
+    """A sweep at work: what is measured so far, and how many tokens run at once where memory is short."""
+
+    def __init__(
+        self, comparison: Comparison, patches: Sequence[Patch], question: Question, full: bool, progress: Progress
+    ) -> None:
+        gate_bias = _gate_bias(comparison.base.model) or _gate_bias(comparison.source.model)
+        self.reasons = ["asked for" if full else slow_reason(patch, gate_bias) for patch in patches]
+        self.fast = [i for i, reason in enumerate(self.reasons) if reason is None]
+        self.slow = [i for i, reason in enumerate(self.reasons) if reason is not None]
+        self.chosen = [patches[i] for i in self.fast]
+        self.kinds = kinds_to_record(self.chosen, comparison.n_layers)
+        self.comparison, self.patches, self.question, self.progress = comparison, patches, question, progress
+        device, shape = comparison.base.model.device, (len(question.metrics), len(comparison.base.prompts))
+        self.values = torch.zeros(shape[0], len(patches), shape[1], dtype=torch.float64, device=device)
+        self.low, self.high = torch.zeros(2, *shape, dtype=torch.float64, device=device)
+        self.finest = torch.zeros(shape[0], dtype=torch.float64, device=device)
+        self.self_patch, self.fitting = 0.0, Fitting(default_budget(comparison.base.weights), "tokens")
+
+    def measure_from(self, first: int, size: int) -> int:
+        """Measure up to so many examples, from the first on; how many they were."""
+        rows = slice(first, min(first + size, len(self.comparison.base.prompts)))
+        group = self.comparison.rows(rows)
+        runs, n = group.record(self.kinds), len(group.base.prompts)
+        asked = self.question.rows(rows).against(group.source.weights, runs.source.final)
+        every = torch.arange(n, device=self.values.device)
+        self.low[:, rows] = asked.of_final(group.base.weights, runs.base.final, every)
+        self.high[:, rows] = asked.of_final(group.source.weights, runs.source.final, every)
+        for side, run, ends in ((group.base, runs.base, self.low), (group.source, runs.source, self.high)):
+            self.finest = self.finest.maximum(asked.resolution(side.weights, run.final, ends[:, rows]))
+        values = self.values[:, :, rows]
+        values.copy_(self.low[:, None, rows])
+        if first == 0:
+            self.self_patch = selftests.run_selftests(group, runs, self.patches, self.fast)
+        if self.fast:
+            _refuse_divided_means(self.chosen, n, len(self.comparison.base.prompts))
+            tokens = len(self.fast) * group.base.prompts.ids.numel()
+            self.fitting(partial(self._measure_fast, runs, asked, values), partial(min, tokens))
+        if self.slow:
+            values.copy_(_measured_slowly(group, [(i, self.patches[i]) for i in self.slow], asked, values))
+        self.progress(len(self.patches) * n)
+        return n
+
+    def _measure_fast(self, runs: RunPair, asked: Question, values: Tensor, tokens: int) -> None:
+        index = torch.tensor(self.fast, device=values.device)
+        for part in patched_finals(runs, self.chosen, tokens):
+            values[:, index[part.patch], part.example] = asked.of_final(runs.weights, part.final, part.example)
+
+    def measured(self) -> Measured:
+        """All of it; NaN where an example lacks a position."""
+        lacking = ~has_places(self.patches, self.comparison.base.prompts.lengths)
+        said = tuple(sorted({reason for reason in self.reasons if reason is not None}))
+        values = self.values.masked_fill(lacking, torch.nan)
+        return Measured(values, self.low, self.high, self.finest, said, self.self_patch)
 
 
 def _refuse_divided_means(patches: Sequence[Patch], in_group: int, n: int) -> None:

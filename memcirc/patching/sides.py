@@ -1,6 +1,6 @@
 """Two runs side by side: the one that is written into (base) and the one whose values are written (source)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -57,15 +57,16 @@ class Comparison:
             return torch.zeros_like(self.base.prompts.lengths)
         return (self.base.prompts.ids == self.source.prompts.ids).long().cumprod(1).sum(1)
 
-    def groups(self, kinds: Sequence[str]) -> Iterator[tuple[slice, "Comparison"]]:
-        """Groups of examples whose recorded activations stay below ``RECORDED_BYTES``."""
+    def fitting(self, kinds: Sequence[str]) -> int:
+        """Examples whose recorded activations stay below ``RECORDED_BYTES``; at least one."""
         weights, prompts = self.base.weights, self.base.prompts
         widest = max(4 * weights.d_model, weights.d_mlp)
         numbers = len(weights.blocks) * prompts.ids.shape[1] * (len(kinds) + 3) * widest
-        size = max(1, RECORDED_BYTES // (2 * numbers * weights.stream_dtype.itemsize))
-        for first in range(0, len(prompts), size):
-            rows = slice(first, first + size)
-            yield rows, Comparison(*(Side(s.model, s.prompts.rows(rows)) for s in (self.base, self.source)))
+        return max(1, RECORDED_BYTES // (2 * numbers * weights.stream_dtype.itemsize))
+
+    def rows(self, rows: slice) -> "Comparison":
+        """Of some of the examples."""
+        return Comparison(*(Side(side.model, side.prompts.rows(rows)) for side in (self.base, self.source)))
 
     def record(self, kinds: Sequence[str]) -> RunPair:
         """Both runs with what a sweep over ``kinds`` needs. Within one model they are one batch, so that what is the

@@ -23,10 +23,12 @@ class Fitting(Generic[S]):
 
     Attributes:
         size: examples in a batch; None: as many as whoever divides them finds right.
+        unit: what the size counts, where it is no examples.
     """
 
-    def __init__(self, size: S) -> None:
+    def __init__(self, size: S, unit: str = "") -> None:
         self.size: S = size
+        self.unit = f" {unit}" if unit else ""
 
     def __call__(self, run: Callable[[S], T], largest: Callable[[S], int]) -> T:
         """What ``run`` gives with batches of the size, or of half of it, a quarter, ...; the error of a batch of one
@@ -42,4 +44,5 @@ class Fitting(Generic[S]):
                 if not ran_out(error) or (failed := largest(self.size)) < 2:
                     raise
             self.size = failed // 2
-            warnings.warn(f"no memory left for batches of {failed}; it goes on in batches of {self.size}", stacklevel=2)
+            said = f"no memory left for batches of {failed}{self.unit}; it goes on in batches of {self.size}{self.unit}"
+            warnings.warn(said, stacklevel=2)

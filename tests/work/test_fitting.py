@@ -18,9 +18,16 @@ from memcirc.engine.memory import Memory
 from memcirc.interop import auto_circuit
 from memcirc.memorization import scores
 from memcirc.memorization.scores import score
+from memcirc.metrics import Metric
+from memcirc.patching import engine, sides
+from memcirc.patching.measuring import Measured, measure
+from memcirc.patching.patches import Patch
+from memcirc.patching.sides import compared
+from memcirc.patching.sites import Site
 from memcirc.work.fitting import Fitting, ran_out
 from tests.models import random_pairs, small_model
 
+PATCHES = [Patch((Site(kind, layer),)) for kind in ("z", "mlp_out", "resid_pre") for layer in (0, 1)]
 FLOATS = ["min_gap", "logprob", "token_logprobs", "extraction_logprob"]
 CPU = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 
@@ -155,6 +162,39 @@ def test_scoring_goes_on_in_halves() -> None:
             np.concatenate([np.atleast_1d(row) for row in table[name].to_pylist()]) for table in (found, expected)
         ]
         assert np.allclose(*values, atol=1e-5)
+
+
+@pytest.mark.parametrize("full_passes", [False, True])
+def test_sweeps_go_on_in_halves(full_passes: bool) -> None:
+    model, pairs, done = small_model("gpt2"), random_pairs(9), list[int]()
+    question = {"metrics": [Metric.parse("logit_diff")]}
+
+    def swept() -> Measured:
+        comparison, asked = compared(model, pairs, **question)
+        with torch.no_grad():
+            return measure(comparison, PATCHES, asked, full_passes, done.append)
+
+    expected, _ = swept(), done.clear()
+    with (
+        no_room_beyond(3, sides, "run", lambda weights, prompts, *rest: len(prompts) // 2),
+        pytest.warns(UserWarning, match="goes on in batches of 2$"),
+    ):
+        found = swept()
+    assert torch.allclose(found.values, expected.values, atol=1e-9)
+    assert torch.allclose(found.base, expected.base, atol=1e-9)
+    assert done == [2 * len(PATCHES)] * 4 + [len(PATCHES)]
+
+
+def test_patches_that_run_at_once_are_halved_by_their_tokens() -> None:
+    comparison, asked = compared(small_model("gpt2"), random_pairs(9), [Metric.parse("logit_diff")])
+    with torch.no_grad():
+        expected = measure(comparison, PATCHES, asked)
+        with (
+            no_room_beyond(20, engine, "_Chunk", lambda runs, rows, start, members: len(members)),
+            pytest.warns(UserWarning, match="tokens; it goes on in batches of .* tokens"),
+        ):
+            found = measure(comparison, PATCHES, asked)
+    assert torch.allclose(found.values, expected.values, atol=1e-9)
 
 
 LIMITED = """
