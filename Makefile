@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo demo-real docs test check format lint types tests test-slow test-browser bench clean
+.PHONY: demo demo-real docs test check format lint types tests test-slow test-versions test-browser bench clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
@@ -40,6 +40,11 @@ test-slow: $(READY)
 	HYPOTHESIS_PROFILE=searching $(BIN)/pytest -m "slow or hypothesis"
 	$(BIN)/python -m tests.mutation
 
+# The suite with the lowest and with the newest versions that pyproject.toml allows, in an environment for each.
+test-versions:
+	$(MAKE) tests VENV=.venv-lowest RESOLUTION=lowest-direct
+	$(MAKE) tests VENV=.venv-newest RESOLUTION=highest
+
 # The pages in Debian's chromium, or another that CHROMIUM names.
 test-browser: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright axe-playwright-python
@@ -52,9 +57,14 @@ bench: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifdef RESOLUTION
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution $(RESOLUTION) --editable '.[dev]'
+else
 	$(BIN)/python -m pip install --quiet $$(grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+endif
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ import numpy as np
 from memcirc.report.plotting import Axes, ConstrainedLayoutEngine, Figure, style
 
 FOUND, CHANCE, INK, MUTED = "#1b5e8c", "#c26a1a", "#1d2329", "#8a939c"
-PALETTE = (FOUND, CHANCE, "#2f8f6b", "#7a4fa3", "#a8324a", MUTED)
+PALETTE = (FOUND, CHANCE, "#2f8f6b", "#7a4fa3", "#a8324a", MUTED, "#8f7a00", "#2a8fa3")
 DIVERGING, RISING = "RdBu_r", "Blues"
 Numbers = Sequence[Any] | np.ndarray
 P = ParamSpec("P")

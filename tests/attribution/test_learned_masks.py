@@ -31,7 +31,7 @@ def test_a_path_loses_less_than_the_order_that_it_starts_from(method: str) -> No
     model, pairs = small_model("gpt2"), random_pairs(12, 6, 2)
     runner = circuit_runner(model, pairs, mode="tree")
     losses = []
-    for scores in (attribute(model, pairs, "mask-ig"), attribute(model, pairs, method, updates=150)):
+    for scores in (attribute(model, pairs, "mask-ig"), attribute(model, pairs, method, updates=600)):
         masks = torch.stack([scores.top(n).mask(scores.graph) for n in (20, 40, 80, 160)])
         _, everything = runner.end_values()
         losses.append(float((runner.per_pair(masks) - everything).square().mean()))

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from jaxtyping import TypeCheckError
 from safetensors.numpy import load_file, save_file
 
 from memcirc.artifacts import DONE, file_hash
@@ -23,7 +24,8 @@ from memcirc.run.pipeline import Pipeline
 from memcirc.run.reading import Run
 
 Draw = random.Random
-MISTAKES = (ValueError, FileNotFoundError)
+MISTAKES = (ValueError, FileNotFoundError, TypeCheckError)
+"""Refusals; the last one in tests alone, where annotations are checked before the fields."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
+from typing import Any
+
 import pytest
 import torch
 
-from memcirc.report.checks.curve import faithfulness_curves
+from memcirc.interventions import ABLATIONS
+from memcirc.report.checks.curve import ablation_curves, faithfulness_curves
 from memcirc.verification.areas import areas
-from memcirc.verification.curves import WORK, first_reaching, log_grid
+from memcirc.verification.curves import WORK, Curve, first_reaching, log_grid
 from memcirc.verification.subject import Subject
+from tests.report.records import record
 from tests.verification.subjects import records, subject
 
 
@@ -52,6 +56,15 @@ def test_too_few_random_circuits_have_no_percentile(made: Subject) -> None:
     assert (many.n_random, len(many.random_q95)) == (20, len(many.sizes))
     drawn = [faithfulness_curves([curve], {}, 0.85) for curve in (few, many)]
     assert [len(figure.axes[0].collections) for figure in drawn] == [1, 2]
+
+
+def test_every_ablation_has_a_colour_of_its_own() -> None:
+    nothing: dict[str, Any] = {"mean_ratio": (), "smallest": {}}
+    curves = [record(Curve, ablation=name, sizes=(1, 3), faithfulness=(0.1, 0.9), **nothing) for name in ABLATIONS]
+    panel = ablation_curves(curves, 0.85).axes[0]
+    colours = {line.get_label(): line.get_color() for line in panel.lines[1:]}
+    assert list(colours) == list(ABLATIONS)
+    assert len(set(colours.values())) == len(ABLATIONS)
 
 
 def test_the_first_size_that_reaches_a_target_does_and_its_neighbour_does_not(made: Subject) -> None:
