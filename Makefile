@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo demo-real docs test check format lint types tests test-slow test-versions test-browser bench clean
+.PHONY: demo demo-real docs test check format lint types tests test-slow test-versions test-browser bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
@@ -52,6 +52,10 @@ test-browser: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# On a machine with a CUDA device; unattended.
+bench-gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu
 
 # torch comes first and pinned: any other requirement would pull a newer build with gigabytes of CUDA.
 $(READY): pyproject.toml constraints.txt

@@ -6,7 +6,7 @@ import sys
 OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
 OF_ONE_SHAPE = (
     *("attribution", "circuits", "trained", "search", "default_checks", "verification"),
-    *("growth", "twins", "memory", "patching", "page"),
+    *("growth", "twins", "memory", "patching", "precision", "studies", "page"),
 )
 WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 

@@ -49,6 +49,7 @@ def step_of(model: Model, pairs: Pairs) -> Callable[[], Any]:
     """A step of learned masks but for the draw: the loss of all pairs, and its gradient at the masks of each."""
     fidelity = Fidelity(Request(model, pairs, "logit_diff"), len(pairs))
     masks = torch.rand(len(pairs), model.weights.graph.n_edges, generator=torch.Generator().manual_seed(0))
+    masks = masks.to(model.device)
     return lambda: fidelity.slope(0, masks)
 
 

@@ -3,6 +3,7 @@
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig
 
+from memcirc.devices import DTYPES
 from memcirc.models import Model, load_model
 from memcirc.pairs.record import Pair, Pairs
 
@@ -41,12 +42,20 @@ SHAPES: dict[str, PretrainedConfig] = {
 }
 
 
+LLAMA_3 = {"vocab_size": 128256, "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 8192}
+SHAPES |= {
+    "llama-1b": LlamaConfig(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, **LLAMA_3),
+    "llama-8b": LlamaConfig(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, **LLAMA_3),
+}
+
+
 def model_of(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> Model:
     """Random weights of a shape in ``SHAPES`` by a seed, or any model that ``load_model`` takes, as a trained one."""
     if name not in SHAPES:
         return load_model(name, device=device, dtype=dtype)
     torch.manual_seed(seed)
-    hf = AutoModelForCausalLM.from_config(SHAPES[name], attn_implementation="eager")
+    with torch.device(device):
+        hf = AutoModelForCausalLM.from_config(SHAPES[name], dtype=DTYPES[dtype], attn_implementation="eager")
     return load_model(hf.eval(), device=device, dtype=dtype)
 
 

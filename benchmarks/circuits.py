@@ -21,7 +21,7 @@ from memcirc.models import Model
 def top(values: Tensor, n_edges: int) -> Tensor:
     """bool [1, n_edges]: the edges of the highest absolute scores."""
     kept = torch.zeros(1, len(values), dtype=torch.bool)
-    kept[0, values.abs().topk(n_edges).indices] = True
+    kept[0, values.abs().topk(n_edges).indices.cpu()] = True
     return kept
 
 

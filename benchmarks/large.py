@@ -17,16 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig
 
-from benchmarks.cases import random_pairs
+from benchmarks.cases import SHAPES, random_pairs
 from benchmarks.timing import write_result
 from memcirc.attribution.attribute import attribute
 from memcirc.models import load_model
 
-SHARED = {"vocab_size": 128256, "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 8192}
-SHAPES = {
-    "llama-1b": (LlamaConfig(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, **SHARED), 8, 32, 5.0),
-    "llama-8b": (LlamaConfig(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, **SHARED), 1, 16, 22.0),
-}
+LIMITS = {"llama-1b": (8, 32, 5.0), "llama-8b": (1, 16, 22.0)}
+"""Of each shape the pairs, their tokens, and the memory in GB that is allowed."""
 
 
 def shards(config: LlamaConfig) -> Iterator[dict[str, Tensor]]:
@@ -73,14 +70,14 @@ def status(name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="llama-1b")
+    parser.add_argument("--shape", choices=LIMITS, default="llama-1b")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--grouped", action="store_true", help="one key and value input for each group")
     options = parser.parse_args()
-    config, n_pairs, length, limit = SHAPES[options.shape]
+    n_pairs, length, limit = LIMITS[options.shape]
     if not (options.folder / "model.safetensors.index.json").is_file():
         options.folder.mkdir(parents=True, exist_ok=True)
-        write(config, options.folder)
+        write(SHAPES[options.shape], options.folder)
     before, start = status("VmRSS"), time.perf_counter()
     model = load_model(options.folder, device="cpu", dtype="auto", grouped_kv=options.grouped)
     loaded = time.perf_counter()

@@ -26,10 +26,10 @@ class AutoCircuit:
         self.n_layers = twin.cfg.n_layers
         self.model: Any = patchable_model(twin, factorized=True, slice_output="last_seq", separate_qkv=True)
         data = PromptDataset(
-            [torch.tensor(pair.clean_ids) for pair in pairs],
-            [torch.tensor(pair.corrupt_ids) for pair in pairs],
-            [torch.tensor(pair.answer_ids) for pair in pairs],
-            [torch.tensor(pair.wrong_answer_ids) for pair in pairs],
+            [torch.tensor(pair.clean_ids, device=model.device) for pair in pairs],
+            [torch.tensor(pair.corrupt_ids, device=model.device) for pair in pairs],
+            [torch.tensor(pair.answer_ids, device=model.device) for pair in pairs],
+            [torch.tensor(pair.wrong_answer_ids, device=model.device) for pair in pairs],
         )
         size = min(batch_size, len(pairs))
         self.loader: Any = PromptDataLoader(data, seq_len=len(pairs[0]), diverge_idx=0, batch_size=size, shuffle=False)
