@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKED := --jaxtyping-packages=memcirc,beartype.beartype
 READY := $(VENV)/ready
 
-.PHONY: demo demo-real docs test check format lint types tests test-slow test-versions test-browser bench bench-gpu clean
+.PHONY: demo demo-real docs test check format lint types tests test-typed test-slow test-mutants \
+	test-versions test-browser bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/memcirc demo
@@ -36,8 +38,16 @@ types: $(READY)
 tests: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
+# The same with every annotation of types and shapes checked at every call, which takes about as long again.
+test-typed: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(CHECKED) -m "not slow and not hypothesis"
+
+# The long campaigns; what they counted is told at the end.
 test-slow: $(READY)
-	HYPOTHESIS_PROFILE=searching $(BIN)/pytest -m "slow or hypothesis"
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=searching $(BIN)/pytest -n auto --dist load $(CHECKED) -m "slow or hypothesis"
+
+# Faults in the source that the tests of their room have to find.
+test-mutants: $(READY)
 	$(BIN)/python -m tests.mutation
 
 # The suite with the lowest and with the newest versions that pyproject.toml allows, in an environment for each.

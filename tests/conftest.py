@@ -1,7 +1,9 @@
 """A miniature of the embedded default that has learned its planted documents, and a finished run on it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -44,6 +46,25 @@ def few_steps_of_optimal_ablation(request: pytest.FixtureRequest, monkeypatch: p
     """Tests that go through all ablations need constants, not the best ones; ``test_optimal`` learns in full."""
     if request.node.path.name != "test_optimal.py":
         monkeypatch.setattr("memcirc.engine.optimal.STEPS", 3)
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes what a campaign has counted, to be told when all tests are done."""
+    return lambda said: record_property("counted", said)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counts = [
+        said
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, said in report.user_properties
+        if name == "counted"
+    ]
+    if counts:
+        terminalreporter.section("counted")
+        terminalreporter.write_line("\n".join(counts))
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,15 @@ def test_an_edge_that_does_nothing_goes_first(method: str) -> None:
     assert scores.top(3).edges == {"input->logits", "a0.h0->logits", "input->a0.h0<v>"}
 
 
-@METHODS
-def test_a_path_loses_less_than_the_order_that_it_starts_from(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "updates"),
+    [("edge-pruning", 150), pytest.param("uniform-gradient-sampling", 600, marks=pytest.mark.slow)],
+)
+def test_a_path_loses_less_than_the_order_that_it_starts_from(method: str, updates: int) -> None:
     model, pairs = small_model("gpt2"), random_pairs(12, 6, 2)
     runner = circuit_runner(model, pairs, mode="tree")
     losses = []
-    for scores in (attribute(model, pairs, "mask-ig"), attribute(model, pairs, method, updates=600)):
+    for scores in (attribute(model, pairs, "mask-ig"), attribute(model, pairs, method, updates=updates)):
         masks = torch.stack([scores.top(n).mask(scores.graph) for n in (20, 40, 80, 160)])
         _, everything = runner.end_values()
         losses.append(float((runner.per_pair(masks) - everything).square().mean()))

@@ -25,7 +25,7 @@ from memcirc.run.reading import Run
 
 Draw = random.Random
 MISTAKES = (ValueError, FileNotFoundError, TypeCheckError)
-"""Refusals; the last one in tests alone, where annotations are checked before the fields."""
+"""Refusals; the last one where tests check annotations, before the fields are."""
 
 
 @dataclass(frozen=True)

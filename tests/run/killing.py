@@ -9,6 +9,7 @@ and what differs.
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def child(argv: list[str], log: Path, number: int | None = None, sent: int = 0) 
     pid = os.fork()
     if pid:
         return pid
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     passed = at_a_moment(number or -1, lambda: os.kill(os.getpid(), sent))
     with log.open("a", encoding="utf-8") as said, redirect_stdout(said), redirect_stderr(said):
         status = main(argv)
@@ -111,10 +113,11 @@ def campaign(kills: int, seed: int, folder: Path, options: list[str]) -> dict[st
         while status:
             sent, by_time = draw.choice(SIGNALS), draw.random() < 0.5
             last = tries > 12 or sum(met.values()) >= kills
-            number = None if by_time or last else 1 + int(moments * draw.random() ** 2)
+            early = draw.random() ** 3  # what is done already is not done again: a run is killed several times
+            number = None if by_time or last else 1 + int(moments * early)
             pid, tries = child(argv, log, number, sent), tries + 1
             if by_time and not last:
-                time.sleep(duration * draw.random())
+                time.sleep(duration * early)
                 os.kill(pid, sent)
             status = ended(pid)
             if status:
@@ -122,6 +125,7 @@ def campaign(kills: int, seed: int, folder: Path, options: list[str]) -> dict[st
             if status not in (0, ENDS[sent], -sent):  # by the signal itself: before the command has begun
                 wrong.append(f"{run_dir.name}: {signal.Signals(sent).name} ended with {status}")
         found = content(run_dir)
+        shutil.rmtree(run_dir)
         wrong += [f"{run_dir.name}: {name} differs" for name in sorted({*found, *expected})
                   if found.get(name) != expected.get(name)]  # fmt: skip
     return {"runs": runs, "kills": dict(met), "wrong": wrong, "seconds": time.perf_counter() - start}
