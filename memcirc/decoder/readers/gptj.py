@@ -15,11 +15,12 @@ def read(hf: Any) -> Parts:
     if hf.config.rotary_dim is None:
         raise ValueError("gptj with rotary_dim=None is not supported; supported: a number")
     base = hf.transformer
+    turning = getattr(base, "rotary_emb", base.h[0].attn)  # transformers 5.24 keeps it once for all blocks
     return Parts(
         blocks=tuple(_block(hf.config, layer) for layer in base.h),
         final_norm=norm(base.ln_f),
         n_ctx=hf.config.max_position_embeddings,
-        rotaries={"all": Rotary(True, lambda length: _table(base.h[0].attn.embed_positions, length))},
+        rotaries={"all": Rotary(True, lambda length: _table(turning.embed_positions, length))},
     )
 
 
