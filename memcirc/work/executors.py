@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -73,7 +74,8 @@ def _here(parts: Parts, units: Iterable[int], make: Make) -> Iterator[int]:
 
 
 def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None) -> Iterator[int]:
-    """One actor a device; an actor that dies is started again by Ray, and its unit with it, :data:`DEATHS` times."""
+    """One actor a device. A unit whose actor dies, or is lost with its node, is given to a new one, :data:`DEATHS`
+    times; the new one starts wherever there is room, at the latest when the others have nothing left to do."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
@@ -84,26 +86,34 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
     devices = int(ray.cluster_resources().get("GPU", 0))
     count = workers or devices or max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
     needs = {"num_gpus": 1} if devices else {"num_cpus": 1}
-    actor = ray.remote(max_restarts=DEATHS, max_task_retries=DEATHS, **needs)(_Actor)
+    actor = ray.remote(**needs)(_Actor)
     idle = [actor.remote(parts, worker) for _ in range(min(count, len(units)))]
-    running: dict[Any, Any] = {}
-    waiting = list(reversed(units))
+    running: dict[Any, tuple[int, Any]] = {}
+    waiting, deaths = list(reversed(units)), Counter[int]()
     try:
         while waiting or running:
             while waiting and idle:
-                chosen = idle.pop()
-                running[chosen.do.remote(waiting.pop())] = chosen
+                unit, chosen = waiting.pop(), idle.pop()
+                running[chosen.do.remote(unit)] = unit, chosen
+            while idle:
+                ray.kill(idle.pop())
             (finished,), _ = ray.wait(list(running), num_returns=1)
+            unit, chosen = running.pop(finished)
+            idle.append(chosen)
             try:
                 yield ray.get(finished)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             except ray.exceptions.RayActorError as error:
-                reason = " ".join(str(error).split())
-                raise ValueError(f"{parts.folder}: a Ray actor cannot do its units: {reason[:400]}") from None
-            idle.append(running.pop(finished))
+                deaths[unit] += 1
+                if deaths[unit] > DEATHS:
+                    reason = " ".join(str(error).split())
+                    raise ValueError(f"{parts.folder}: a Ray actor cannot do its units: {reason[:400]}") from None
+                ray.kill(idle.pop())
+                idle.append(actor.remote(parts, worker))
+                waiting.append(unit)
     finally:
-        for one in [*idle, *running.values()]:
+        for one in [*idle, *(chosen for _, chosen in running.values())]:
             ray.kill(one)
 
 

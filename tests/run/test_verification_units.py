@@ -3,7 +3,10 @@
 import json
 import random
 import shutil
+import threading
+import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,35 @@ def test_two_ray_actors_give_the_bytes_of_one_process(copy: Path) -> None:
         ray.shutdown()
     (shared,) = (copy / "branch").glob("verify-*/verification.json")
     assert shared.read_bytes() == (alone / "verification.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_ray_nodes_of_which_one_dies_give_the_bytes_of_one_process(
+    copy: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor on each of two nodes of one core; the second is lost with a unit at work, and its actor finds room on
+    the first when that has nothing left to do."""
+    ray = pytest.importorskip("ray")
+    cluster = import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second, lost = cluster.add_node(num_cpus=1), threading.Event()
+
+    def lose() -> None:
+        while not list(copy.rglob("verify/parts/*.parquet")):
+            time.sleep(0.01)
+        cluster.remove_node(second, allow_graceful=False)
+        lost.set()
+
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    killer = threading.Thread(target=lose)
+    killer.start()
+    try:
+        assert main(["verify", str(copy), "--executor", "ray", "--workers", "2"]) == 0
+        killer.join(10)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert lost.is_set()
+    assert content(copy) == content(finished_run)
 
 
 def test_the_order_of_the_jobs_makes_no_difference_nor_who_puts_them_together(quick: Run, model: Model) -> None:
