@@ -53,9 +53,9 @@ def read_scored(path: Path) -> ScoredCircuit:
         FileNotFoundError, ValueError: as :func:`load_circuit`, or no width or scores in it.
     """
     found = read_circuit_file(path)
-    if found.d_model is None:
-        raise ValueError(f"{path}: no width of a model (cfg's d_model) in it")
-    return ScoredCircuit(found.graph, Circuit(found.edges, found.origin), found.all_scores(path), int(found.d_model))
+    if type(found.d_model) is not int or found.d_model < 1:
+        raise ValueError(f"{path}: no width of a model (cfg's d_model, a whole number) in it")
+    return ScoredCircuit(found.graph, Circuit(found.edges, found.origin), found.all_scores(path), found.d_model)
 
 
 def read_circuit_file(path: Path) -> CircuitFile:

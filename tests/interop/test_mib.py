@@ -33,6 +33,15 @@ def test_the_file_is_what_eap_ig_reads(tmp_path: Path) -> None:
     assert content["edges"]["input->a1.h0<q>"] == {"score": GRAPH.index("input->a1.h0<q>"), "in_graph": True}
 
 
+@pytest.mark.parametrize("width", [None, [16], "16", 16.0, True, 0])
+def test_a_width_that_is_no_whole_number_is_refused(width: object, tmp_path: Path) -> None:
+    save_circuit(path := tmp_path / "c.json", SCORED)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "cfg": {**content["cfg"], "d_model": width}}))
+    with pytest.raises(ValueError, match=r"c.json: no width of a model \(cfg's d_model, a whole number\) in it"):
+        read_scored(path)
+
+
 @pytest.mark.parametrize("shape", [GraphShape(2, 4, 2), GraphShape(2, 2, 2, has_mlp=False)])
 def test_a_graph_of_another_kind_is_read_back_as_it_is(tmp_path: Path, shape: GraphShape) -> None:
     graph = Graph(shape)
