@@ -13,7 +13,7 @@ from memcirc.run import auditing
 from tests.run.changes import INPUTS, artifacts, counted, drawn
 
 FEW = 60
-MANY = int(os.environ.get("CHANGES", "2000"))
+MANY = int(os.environ.get("CHANGES", "2100"))  # of which some change nothing
 
 
 @pytest.fixture
@@ -58,4 +58,4 @@ def test_no_change_of_many_is_silent(fresh: Callable[[], Path], count: Callable[
     counts, wrong = counted(fresh(), range(FEW, FEW + MANY), fresh)
     count(told(counts))
     assert not wrong
-    assert sum(counts.values()) > 0.9 * MANY
+    assert sum(counts.values()) > 0.96 * MANY
