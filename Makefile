@@ -38,13 +38,13 @@ types: $(READY)
 tests: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
-# The same with every annotation of types and shapes checked at every call, which takes about as long again.
+# The same but for the property tests, with every annotation of types and shapes checked at every call.
 test-typed: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(CHECKED) -m "not slow and not hypothesis"
 
 # The long campaigns; what they counted is told at the end.
 test-slow: $(READY)
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=searching $(BIN)/pytest -n auto --dist load $(CHECKED) -m "slow or hypothesis"
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=searching $(BIN)/pytest -n auto --dist load -m "slow or hypothesis"
 
 # Faults in the source that the tests of their room have to find.
 test-mutants: $(READY)
@@ -52,8 +52,9 @@ test-mutants: $(READY)
 
 # The suite with the lowest and with the newest versions that pyproject.toml allows, in an environment for each.
 test-versions:
-	$(MAKE) tests VENV=.venv-lowest RESOLUTION=lowest-direct
-	$(MAKE) tests VENV=.venv-newest RESOLUTION=highest
+	rm -rf .venv-lowest .venv-newest
+	$(MAKE) tests VENV=.venv-lowest MEMCIRC_VERSIONS=lowest-direct
+	$(MAKE) tests VENV=.venv-newest MEMCIRC_VERSIONS=highest
 
 # The pages in Debian's chromium, or another that CHROMIUM names.
 test-browser: $(READY)
@@ -67,13 +68,14 @@ bench: $(READY)
 bench-gpu: $(READY)
 	$(BIN)/python -m benchmarks.gpu
 
-# torch comes first and pinned: any other requirement would pull a newer build with gigabytes of CUDA.
+# torch comes first and pinned: any other requirement would pull a newer build with gigabytes of CUDA, as the lowest and
+# the newest versions do.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-ifdef RESOLUTION
+ifdef MEMCIRC_VERSIONS
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution $(RESOLUTION) --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution $(MEMCIRC_VERSIONS) --editable '.[dev]'
 else
 	$(BIN)/python -m pip install --quiet $$(grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

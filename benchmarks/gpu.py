@@ -42,6 +42,23 @@ def keep_profile(model: Model, name: str) -> None:
     (RESULTS / f"profile-{name}.txt").write_text(seen.key_averages().table(by, row_limit=20) + "\n", encoding="utf-8")
 
 
+def measure_shape(shape: str, dtype: str, device: str) -> None:
+    """Measure, write down and profile one shape in one precision; where memory ends, what was measured until then."""
+    name = f"{torch.device(device).type}-{shape}-{dtype}"
+    with_peer = shape in BESIDE_PEER and dtype == "float32" and has_peer("auto_circuit")
+    rows: list[Row] = []
+    try:
+        model = model_of(shape, device, dtype)
+        for row in measured(model, int(with_peer)):
+            rows.append(row)
+        keep_profile(model, name)
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        print(f"{shape} in {dtype} does not fit, or not all of it: {str(error).splitlines()[0]}")
+    report(name, f"{shape}, {dtype}, 8 pairs of 50 tokens, on {device}", rows, shape=shape, device=device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["gpt2-small", "pythia-1.4b", "llama-8b"])
@@ -52,16 +69,7 @@ def main() -> None:
         raise SystemExit("no CUDA device was found; --device cpu measures the same work on the processor")
     for shape in options.shapes:
         for dtype in options.dtypes:
-            name = f"gpu-{shape}-{dtype}"
-            with_peer = shape in BESIDE_PEER and dtype == "float32" and has_peer("auto_circuit")
-            try:
-                model = model_of(shape, options.device, dtype)
-                report(name, f"{shape}, {dtype}, 8 pairs of 50 tokens", list(measured(model, int(with_peer))))
-                keep_profile(model, name)
-            except RuntimeError as error:
-                if not ran_out(error):
-                    raise
-                print(f"{shape} in {dtype} does not fit: {str(error).splitlines()[0]}")
+            measure_shape(shape, dtype, options.device)
 
 
 if __name__ == "__main__":

@@ -31,18 +31,19 @@ pairs = Pairs(tuple(Pair(tuple(a), tuple(b), (vocabulary - 1,), (0,)) for a, b i
 ids = torch.randint(0, vocabulary, (min(n_pairs, 64), length))
 
 
-def peak():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1e6
+def status(name):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(name)).split()[1]) / 1e6
 
 
-before, start = peak(), time.perf_counter()
+open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
+before, start = status("VmRSS"), time.perf_counter()
 values = attribute(model, pairs, "eap").values
 scored = score(model, ids, length // 2, length // 2)
 runner = circuit_runner(model, pairs, mode="tree")
 kept = torch.rand(n_circuits, runner.graph.n_edges, generator=torch.Generator().manual_seed(0)) < 0.1
 found = per_pair_of_many(runner, kept, "logit_diff")
 assert values.isfinite().all() and found.isfinite().all() and len(scored) == len(ids)
-print(json.dumps({"seconds": time.perf_counter() - start, "gb": peak() - before}))
+print(json.dumps({"seconds": time.perf_counter() - start, "gb": status("VmHWM") - before}))
 """
 LOADS = {
     "10,000 pairs": (10_000, 16, 1, 512),

@@ -55,14 +55,14 @@ def measure(
         ValueError: a self-test fails.
     """
     sweep, n = _Measuring(comparison, patches, question, full_passes, progress), len(comparison.base.prompts)
-    fitting, first = Fitting(comparison.fitting(sweep.kinds)), 0
+    examples, first = Fitting(comparison.most_examples(sweep.kinds)), 0
     while first < n:
-        first += fitting(partial(sweep.measure_from, first), partial(min, n - first))
+        first += examples(partial(sweep.measure_from, first), partial(min, n - first))
     return sweep.measured()
 
 
 class _Measuring:
-    """A sweep at work: what is measured so far, and how many tokens run at once where memory is short."""
+    """A sweep at work: what is measured so far."""
 
     def __init__(
         self, comparison: Comparison, patches: Sequence[Patch], question: Question, full: bool, progress: Progress
@@ -78,13 +78,15 @@ class _Measuring:
         self.values = torch.zeros(shape[0], len(patches), shape[1], dtype=torch.float64, device=device)
         self.low, self.high = torch.zeros(2, *shape, dtype=torch.float64, device=device)
         self.finest = torch.zeros(shape[0], dtype=torch.float64, device=device)
-        self.self_patch, self.fitting = 0.0, Fitting(default_budget(comparison.base.weights), "tokens")
+        self.self_patch = 0.0
 
     def measure_from(self, first: int, size: int) -> int:
         """Measure up to so many examples, from the first on; how many they were."""
         rows = slice(first, min(first + size, len(self.comparison.base.prompts)))
         group = self.comparison.rows(rows)
-        runs, n = group.record(self.kinds), len(group.base.prompts)
+        n = len(group.base.prompts)
+        _refuse_divided_means(self.patches, n, len(self.comparison.base.prompts))
+        runs = group.record(self.kinds)
         asked = self.question.rows(rows).against(group.source.weights, runs.source.final)
         every = torch.arange(n, device=self.values.device)
         self.low[:, rows] = asked.of_final(group.base.weights, runs.base.final, every)
@@ -96,11 +98,14 @@ class _Measuring:
         if first == 0:
             self.self_patch = selftests.run_selftests(group, runs, self.patches, self.fast)
         if self.fast:
-            _refuse_divided_means(self.chosen, n, len(self.comparison.base.prompts))
-            tokens = len(self.fast) * group.base.prompts.ids.numel()
-            self.fitting(partial(self._measure_fast, runs, asked, values), partial(min, tokens))
+            all_tokens, row_tokens = len(self.fast) * group.base.prompts.ids.numel(), group.base.prompts.ids.shape[1]
+            tokens = Fitting(default_budget(runs.weights), "tokens")
+            tokens(
+                partial(self._measure_fast, runs, asked, values),
+                lambda size: min(size, all_tokens) if size > row_tokens else 1,  # a row is never divided
+            )
         if self.slow:
-            values.copy_(_measured_slowly(group, [(i, self.patches[i]) for i in self.slow], asked, values))
+            _measure_slowly(group, [(i, self.patches[i]) for i in self.slow], asked, values)
         self.progress(len(self.patches) * n)
         return n
 
@@ -113,8 +118,8 @@ class _Measuring:
         """All of it; NaN where an example lacks a position."""
         lacking = ~has_places(self.patches, self.comparison.base.prompts.lengths)
         said = tuple(sorted({reason for reason in self.reasons if reason is not None}))
-        values = self.values.masked_fill(lacking, torch.nan)
-        return Measured(values, self.low, self.high, self.finest, said, self.self_patch)
+        self.values.masked_fill_(lacking, torch.nan)
+        return Measured(self.values, self.low, self.high, self.finest, said, self.self_patch)
 
 
 def _refuse_divided_means(patches: Sequence[Patch], in_group: int, n: int) -> None:
@@ -123,9 +128,9 @@ def _refuse_divided_means(patches: Sequence[Patch], in_group: int, n: int) -> No
         raise ValueError(f"operation 'mean' over {n} prompts does not fit into memory; at most {in_group} do")
 
 
-def _measured_slowly(
+def _measure_slowly(
     group: Comparison, numbered: Sequence[tuple[int, Patch]], question: Question, values: Tensor
-) -> Tensor:
+) -> None:
     hooked, prompts = group.base.model.hooked, group.base.prompts
     source_hooked = group.source.model.hooked
     found: dict[str, Tensor] = {}
@@ -141,7 +146,6 @@ def _measured_slowly(
         read = logits.gather(1, prompts.read[..., None].expand(-1, -1, logits.shape[-1]))
         values[:, i] = question.of_logits(read, examples)
     assert literal.hook_count(hooked) == before, "a hook was left on the model"
-    return values
 
 
 def _gate_bias(model: Model) -> bool:

@@ -57,7 +57,7 @@ class Comparison:
             return torch.zeros_like(self.base.prompts.lengths)
         return (self.base.prompts.ids == self.source.prompts.ids).long().cumprod(1).sum(1)
 
-    def fitting(self, kinds: Sequence[str]) -> int:
+    def most_examples(self, kinds: Sequence[str]) -> int:
         """Examples whose recorded activations stay below ``RECORDED_BYTES``; at least one."""
         weights, prompts = self.base.weights, self.base.prompts
         widest = max(4 * weights.d_model, weights.d_mlp)

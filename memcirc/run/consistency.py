@@ -46,13 +46,17 @@ COLUMNS = ("check", "checked", "of", "result", "remark")
 def windows(run: Run, _: Sequence[str]) -> Checked:
     """What is said of the corpus beside the windows is what their own file says, which every later stage is made
     from."""
+    of = "statements of the corpus"
     if not run.has("windows"):
-        return Checked(0, "statements of the corpus", remark="pairs were given, no windows were cut")
+        gone = f"{run.path / 'windows'}: the stage has no marker, and later ones were made from it"
+        if run.has("score"):
+            return Checked(0, of, (gone,))
+        return Checked(0, of, remark="pairs were given, no windows were cut")
     told = dict(read_json(path := run.artifact("windows", "stats.json")))
     known = dict(WindowsFile(run.artifact("windows", "windows.parquet")).origin["stats"])
     same = {key for key in told.keys() & known.keys() if told[key] == known[key]}
     findings = [f"{path}: {key} is not what the windows' own file says" for key in sorted({*told, *known} - same)]
-    return Checked(len(known), "statements of the corpus", tuple(findings))
+    return Checked(len(known), of, tuple(findings))
 
 
 def splits(run: Run, _: Sequence[str]) -> Checked:

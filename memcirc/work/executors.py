@@ -4,6 +4,7 @@ import importlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from memcirc.work.parts import Parts
 from memcirc.work.progress import say
 
 DEATHS = 5
+PATIENCE = 60.0
+"""Seconds without a finished unit after which it is asked whether there is a node left that could make one."""
 
 Make = Callable[[int], pa.Table]
 Worker = Callable[[], Make]
@@ -85,7 +88,7 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     devices = int(ray.cluster_resources().get("GPU", 0))
     count = workers or devices or max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
-    needs = {"num_gpus": 1} if devices else {"num_cpus": 1}
+    kind, needs = ("GPU", {"num_gpus": 1}) if devices else ("CPU", {"num_cpus": 1})
     actor = ray.remote(**needs)(_Actor)
     idle = [actor.remote(parts, worker) for _ in range(min(count, len(units)))]
     running: dict[Any, tuple[int, Any]] = {}
@@ -97,14 +100,19 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
                 running[chosen.do.remote(unit)] = unit, chosen
             while idle:
                 ray.kill(idle.pop())
-            (finished,), _ = ray.wait(list(running), num_returns=1)
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=PATIENCE)
+            if not ended:
+                if ray.cluster_resources().get(kind, 0) < 1:
+                    raise ValueError(f"{parts.folder}: no node of the Ray cluster that is left has a {kind}")
+                continue
+            (finished,) = ended
             unit, chosen = running.pop(finished)
             idle.append(chosen)
             try:
                 yield ray.get(finished)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
-            except ray.exceptions.RayActorError as error:
+            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
                 deaths[unit] += 1
                 if deaths[unit] > DEATHS:
                     reason = " ".join(str(error).split())
@@ -118,11 +126,11 @@ def _on_ray(parts: Parts, units: list[int], worker: Worker, workers: int | None)
 
 
 class _Actor:
-    """A process that has loaded what the units need."""
+    """A process that loads what the units need with the first of them, so that an error in loading is that unit's."""
 
     def __init__(self, parts: Parts, worker: Worker) -> None:
-        self._parts, self._make = parts, worker()
+        self._parts, self._worker = parts, cache(worker)
 
     def do(self, unit: int) -> int:
-        self._parts.write(unit, self._make(unit))
+        self._parts.write(unit, self._worker()(unit))
         return unit

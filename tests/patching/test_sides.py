@@ -50,7 +50,7 @@ def test_two_models_share_nothing_and_each_runs_its_own_weights() -> None:
 
 def test_as_many_examples_fit_as_their_activations_allow_and_some_can_be_taken() -> None:
     comparison, _ = compared(small_model("gpt2"), random_pairs(5, 6), LOGIT_DIFF)
-    assert comparison.fitting(["z"]) > comparison.fitting(["z", "v", "q"]) > 5
+    assert comparison.most_examples(["z"]) > comparison.most_examples(["z", "v", "q"]) > 5
     some = comparison.rows(slice(3, 5))
     assert torch.equal(some.base.prompts.ids, comparison.base.prompts.ids[3:])
     assert torch.equal(some.source.prompts.ids, comparison.source.prompts.ids[3:])

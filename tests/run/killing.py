@@ -125,9 +125,10 @@ def campaign(kills: int, seed: int, folder: Path, options: list[str]) -> dict[st
             if status not in (0, ENDS[sent], -sent):  # by the signal itself: before the command has begun
                 wrong.append(f"{run_dir.name}: {signal.Signals(sent).name} ended with {status}")
         found = content(run_dir)
-        shutil.rmtree(run_dir)
-        wrong += [f"{run_dir.name}: {name} differs" for name in sorted({*found, *expected})
-                  if found.get(name) != expected.get(name)]  # fmt: skip
+        differ = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
+        wrong += [f"{run_dir.name}: {name} differs" for name in differ]
+        if not differ:
+            shutil.rmtree(run_dir)
     return {"runs": runs, "kills": dict(met), "wrong": wrong, "seconds": time.perf_counter() - start}
 
 

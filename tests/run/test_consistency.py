@@ -28,6 +28,14 @@ def test_another_word_on_the_corpus_than_that_of_the_windows_is_found(copy: Path
     assert found(copy)["windows"] == tuple(told.format(key) for key in ("distinct", "licence_note", "seen"))
 
 
+def test_windows_without_a_marker_are_a_finding_where_something_was_made_from_them(copy: Path) -> None:
+    (copy / "windows" / "done.json").unlink()
+    (told,) = found(copy)["windows"]
+    assert told == f"{copy / 'windows'}: the stage has no marker, and later ones were made from it"
+    (copy / "score" / "done.json").unlink()
+    assert audit(copy, share=0.0)["windows"].remark == "pairs were given, no windows were cut"
+
+
 def test_a_faithfulness_that_its_ends_do_not_give_is_found_without_a_model(copy: Path) -> None:
     def change(content: Any) -> None:
         content["cells"][0]["faithfulness"] += 0.01

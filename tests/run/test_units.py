@@ -7,16 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from memcirc.cli import FAILURE, MISTAKE, main
+from memcirc.work.config import Execution
+from memcirc.work.executors import run_units
 from memcirc.work.locks import at_work
+from memcirc.work.parts import Parts
 
 CORPUS = ("--model_name", "--dataset", "--prompt_tokens", "--generation_tokens", "--device")
 UNITS = ["--unit_windows", "16", "--mem_batch_size", "8"]
@@ -220,6 +224,34 @@ def is_actor(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return "ray::_Actor" in " ".join(process.cmdline())
     return False
+
+
+def absent() -> None:
+    raise FileNotFoundError("no model here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "error", "said"),
+    [
+        (lambda: os._exit(1), ValueError, "a Ray actor cannot do its units"),
+        (absent, FileNotFoundError, "no model here"),
+    ],
+)
+def test_actors_that_always_die_or_cannot_load_end_with_the_reason(
+    load: Callable[[], None], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    ray, parts = pytest.importorskip("ray"), Parts(tmp_path, {"units": 2})
+
+    def worker() -> Callable[[int], pa.Table]:
+        load()
+        return lambda unit: pa.table({})
+
+    try:
+        with pytest.raises(error, match=said):
+            run_units(parts, lambda unit: pa.table({}), worker, Execution("ray", workers=1), "score")
+    finally:
+        ray.shutdown()
 
 
 def test_ray_gives_the_same_bytes_though_an_actor_is_killed(corpus: list[str], scored: Path, tmp_path: Path) -> None:

@@ -103,21 +103,23 @@ def test_two_ray_nodes_of_which_one_dies_give_the_bytes_of_one_process(
     the first when that has nothing left to do."""
     ray = pytest.importorskip("ray")
     cluster = import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    second, lost = cluster.add_node(num_cpus=1), threading.Event()
+    second, lost, ended = cluster.add_node(num_cpus=1), threading.Event(), threading.Event()
 
     def lose() -> None:
-        while not list(copy.rglob("verify/parts/*.parquet")):
+        while not (list(copy.rglob("verify/parts/*.parquet")) or ended.is_set()):
             time.sleep(0.01)
         cluster.remove_node(second, allow_graceful=False)
-        lost.set()
+        if not (copy / "branch" / FILE).exists():  # both nodes were at work
+            lost.set()
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    killer = threading.Thread(target=lose)
+    killer = threading.Thread(target=lose, daemon=True)
     killer.start()
     try:
         assert main(["verify", str(copy), "--executor", "ray", "--workers", "2"]) == 0
-        killer.join(10)
     finally:
+        ended.set()
+        killer.join(30)
         ray.shutdown()
         cluster.shutdown()
     assert lost.is_set()

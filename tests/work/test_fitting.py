@@ -185,6 +185,38 @@ def test_sweeps_go_on_in_halves(full_passes: bool) -> None:
     assert done == [2 * len(PATCHES)] * 4 + [len(PATCHES)]
 
 
+@pytest.mark.parametrize("full_passes", [False, True])
+def test_a_mean_over_all_examples_is_not_taken_over_half_of_them(full_passes: bool) -> None:
+    comparison, asked = compared(small_model("gpt2"), random_pairs(9), [Metric.parse("logit_diff")])
+    mean = [Patch((Site("z", 0),), operation="mean")]
+    with (
+        no_room_beyond(3, sides, "run", lambda weights, prompts, *rest: len(prompts) // 2),
+        pytest.warns(UserWarning, match="goes on in batches of 4$"),
+        pytest.raises(ValueError, match="operation 'mean' over 9 prompts does not fit into memory; at most 4 do"),
+    ):
+        measure(comparison, mean, asked, full_passes)
+
+
+def test_a_row_is_not_divided_and_fewer_examples_run_at_the_first_budget_again() -> None:
+    """Room for the patches of four examples at once, if they run together."""
+    comparison, asked = compared(small_model("gpt2"), random_pairs(9), [Metric.parse("logit_diff")])
+    chunks: list[int] = []
+
+    def rows_in(runs: Any, rows: Any, start: Any, members: Any) -> int:
+        chunks.append(len(members))
+        return len(runs.prompts)
+
+    with torch.no_grad():
+        expected = measure(comparison, PATCHES, asked)
+        with (
+            no_room_beyond(4, engine, "_Chunk", rows_in),
+            pytest.warns(UserWarning, match="goes on in batches of"),
+        ):
+            found = measure(comparison, PATCHES, asked)
+    assert torch.allclose(found.values, expected.values, atol=1e-9)
+    assert chunks[-1] > 1
+
+
 def test_patches_that_run_at_once_are_halved_by_their_tokens() -> None:
     comparison, asked = compared(small_model("gpt2"), random_pairs(9), [Metric.parse("logit_diff")])
     with torch.no_grad():
