@@ -112,5 +112,6 @@ def token_sets(passages: np.ndarray, d_vocab: int) -> csr_matrix:
     """float32 [passages, d_vocab], sparse: 1 where a token occurs in a passage."""
     rows = np.repeat(np.arange(len(passages)), passages.shape[1])
     counts = csr_matrix((np.ones(passages.size, np.float32), (rows, passages.ravel())), (len(passages), d_vocab))
+    counts.sum_duplicates()  # scipy 1.13 keeps them apart
     counts.data[:] = 1
     return counts
