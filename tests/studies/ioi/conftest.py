@@ -14,7 +14,7 @@ OPTIONS = ["--n_pairs", "2", "--top_heads", "1", "--device", "cpu"]
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("ioi")
-    assert main(["patch", "ioi", "--run_dir", str(run_dir), "--steps", "12", *OPTIONS]) == 0
+    assert main(["patch", "ioi", "--run_dir", str(run_dir), "--steps", "16", *OPTIONS]) == 0
     return run_dir
 
 

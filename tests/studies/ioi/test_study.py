@@ -70,7 +70,7 @@ def test_sweeps_that_are_done_are_not_made_again(
     last.unlink()
     measured = []
     monkeypatch.setattr(sweep, "measure", lambda *given: measured.append(given) or measure(*given))
-    assert main(["patch", "ioi", "--run_dir", str(copy), "--steps", "12", *OPTIONS]) == 0
+    assert main(["patch", "ioi", "--run_dir", str(copy), "--steps", "16", *OPTIONS]) == 0
     assert len(measured) == 1
     assert (copy / "ioi" / "patches.parquet").read_bytes() == table
     lines = capsys.readouterr().err
