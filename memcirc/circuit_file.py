@@ -72,6 +72,18 @@ def shape_of(cfg: Mapping[str, Any]) -> GraphShape:
     )
 
 
+def width_of(cfg: Mapping[str, Any]) -> int | None:
+    """The width of a residual stream that is said beside a shape; None where none is.
+
+    Raises:
+        ValueError: it is no count.
+    """
+    if cfg.get("d_model") is None:
+        return None
+    check_count("d_model", cfg["d_model"])
+    return int(cfg["d_model"])
+
+
 def read_circuit_json(path: Path) -> CircuitFile:
     """A circuit of ours, EAP-IG's or MIB's in JSON.
 
@@ -90,7 +102,7 @@ def read_circuit_json(path: Path) -> CircuitFile:
         inside = frozenset(name for name, edge in edges.items() if _is_in(name, edge["in_graph"]))
         scores = {name: float(edge["score"]) for name, edge in edges.items() if edge.get("score") is not None}
         _refuse_neurons(content.get("nodes", {}))
-        origin, width = dict(content.get("memcirc", {})), cfg.get("d_model")
+        origin, width = dict(content.get("memcirc", {})), width_of(cfg)
     except NewerFile:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from memcirc.circuit_file import CircuitFile, shape_of
+from memcirc.circuit_file import CircuitFile, shape_of, width_of
 from memcirc.graph import Graph, GraphShape
 
 SPACE = "{http://graphml.graphdrawing.org/xmlns}"
@@ -63,7 +63,7 @@ def read_dot(path: Path) -> CircuitFile:
 def _of_edges(scores: Mapping[str, float], cfg: Mapping[str, Any], origin: Mapping[str, Any]) -> CircuitFile:
     graph = Graph(shape_of(cfg))
     graph.indices(frozenset(scores))
-    return CircuitFile(graph, frozenset(scores), scores, origin, cfg.get("d_model"))
+    return CircuitFile(graph, frozenset(scores), scores, origin, width_of(cfg))
 
 
 def read_csv(path: Path) -> CircuitFile:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcirc.circuit import Circuit
-from memcirc.circuit_file import CircuitFile, read_circuit_json, shape_of
+from memcirc.circuit_file import CircuitFile, read_circuit_json, shape_of, width_of
 from memcirc.graph import Graph
 from memcirc.interop.graph_files import COLUMNS, read_csv, read_dot, read_graphml
 from memcirc.interop.mib import ScoredCircuit
@@ -53,8 +53,8 @@ def read_scored(path: Path) -> ScoredCircuit:
         FileNotFoundError, ValueError: as :func:`load_circuit`, or no width or scores in it.
     """
     found = read_circuit_file(path)
-    if type(found.d_model) is not int or found.d_model < 1:
-        raise ValueError(f"{path}: no width of a model (cfg's d_model, a whole number) in it")
+    if found.d_model is None:
+        raise ValueError(f"{path}: no width of a model (cfg's d_model) in it")
     return ScoredCircuit(found.graph, Circuit(found.edges, found.origin), found.all_scores(path), found.d_model)
 
 
@@ -93,7 +93,7 @@ def _from_mib(content: Mapping[str, Any]) -> CircuitFile:
     if "edges_scores" in content:
         values = graph.from_matrix(_matrix(content["edges_scores"], graph).double())
         scores = dict(zip(graph.edges, values.tolist(), strict=True))
-    return CircuitFile(graph, names, scores, dict(content.get("memcirc", {})), content["cfg"].get("d_model"))
+    return CircuitFile(graph, names, scores, dict(content.get("memcirc", {})), width_of(content["cfg"]))
 
 
 def _matrix(tensor: Tensor, graph: Graph) -> Tensor:

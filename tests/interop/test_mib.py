@@ -33,12 +33,21 @@ def test_the_file_is_what_eap_ig_reads(tmp_path: Path) -> None:
     assert content["edges"]["input->a1.h0<q>"] == {"score": GRAPH.index("input->a1.h0<q>"), "in_graph": True}
 
 
-@pytest.mark.parametrize("width", [None, [16], "16", 16.0, True, 0])
-def test_a_width_that_is_no_whole_number_is_refused(width: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (None, r"c.json: no width of a model \(cfg's d_model\) in it"),
+        *(
+            (width, "c.json: not a circuit in EAP-IG's or MIB's JSON .*d_model")
+            for width in ([16], "16", 16.5, True, 0)
+        ),
+    ],
+)
+def test_a_width_that_is_no_count_is_refused(width: object, said: str, tmp_path: Path) -> None:
     save_circuit(path := tmp_path / "c.json", SCORED)
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, "cfg": {**content["cfg"], "d_model": width}}))
-    with pytest.raises(ValueError, match=r"c.json: no width of a model \(cfg's d_model, a whole number\) in it"):
+    with pytest.raises(ValueError, match=said):
         read_scored(path)
 
 
