@@ -103,9 +103,9 @@ def test_a_finished_model_is_not_trained_again_and_other_settings_are_refused(
     def make() -> None:
         raise AssertionError("it is finished")
 
-    made_once(finished / "model", {"seed": 0, "steps": 12}, False, make)
-    assert main(["patch", "ioi", "--run_dir", str(finished), "--steps", "13", *OPTIONS]) == 2
-    assert "steps was 12, now 13" in capsys.readouterr().err
+    made_once(finished / "model", {"seed": 0, "steps": 16}, False, make)
+    assert main(["patch", "ioi", "--run_dir", str(finished), "--steps", "17", *OPTIONS]) == 2
+    assert "steps was 16, now 17" in capsys.readouterr().err
 
 
 def test_a_pair_of_prompts_of_the_user_is_swept_in_logits(finished: Path, tmp_path: Path) -> None:
