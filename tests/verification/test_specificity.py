@@ -221,7 +221,7 @@ def test_in_a_model_that_copies_the_circuit_for_copying_is_found_and_copying_nee
     assert copying.intact < 0.5
     assert copying.copying_rise is not None
     assert copying.copying_rise > 3
-    assert copying.copying_rise > copying.random_rise
+    assert copying.copying_rise > copying.random_q95
     assert all(row.copying_rise is not None for row in rows)
 
 
