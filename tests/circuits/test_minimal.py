@@ -82,4 +82,5 @@ def test_what_a_prefix_keeps_is_a_target_that_it_reaches_also_beside_others() ->
                 made.model, made.pairs, made.scores, mode="tree", target=target, refine=True, guard=made.train,
                 most_circuits=40,
             )  # fmt: skip
-            assert found.n_edges <= found.prefix <= n
+            assert found.n_edges <= found.prefix
+            assert found.prefix <= n or 0 < target - found.evaluated[n] < 1e-5  # its last digits, in other company
