@@ -58,6 +58,10 @@ class Sweep(Shown):
         """By metric the means over all examples of the base run and of the source run."""
         return {m: (float(np.nanmean(self.base[m])), float(np.nanmean(self.source[m]))) for m in self.values}
 
+    def contrasts(self, metric: str = "logit_diff") -> bool:
+        """Whether both runs differ in the metric's mean by more than rounding, so that effects can be normalised."""
+        return not coincide(*self.ends[metric], self._finest(metric)).item()
+
     def matrix(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
         """float64 array in the shape of ``transformer_lens.patching``; cells that do not exist are NaN.
 

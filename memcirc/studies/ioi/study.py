@@ -124,6 +124,7 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
     say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: at most {in_minutes(most)}")
     found: dict[str, Sweep] = {}
     measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
+    metrics = differing(model, pairs, keep)
 
     def sweep(name: str, direction: str, sites: str | Sequence[Patch], metrics: str | Sequence[str] = METRIC) -> float:
         start = time.perf_counter()
@@ -134,12 +135,23 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
         return seconds / len(made.patches)
 
     for name, direction in plan:
-        each = sweep(name, direction, name, METRICS if name == "block_every" else METRIC)
+        each = sweep(name, direction, name, metrics if name == "block_every" else METRIC)
         left -= sizes[name]
         say(f"about {in_minutes(left * each)} to go before queries and keys by position")
     for name, kind in SCREENED.items():
         sweep(name, DIRECTIONS[0], by_position(found[f"{FIVE_WAYS} (denoise)"], kind, len(pairs[0]), every_head))
     return found
+
+
+def differing(model: Model, pairs: Pairs, keep: Path) -> list[str]:
+    """Of ``METRICS`` those in which the two runs differ, so that an effect can be normalised; always ``METRIC``, or
+    there is no study."""
+    one = layout_of(SWEEPS[0], model, len(pairs[0]), len(pairs[0])).patches[:1]
+    ends = patch_sweep(model, pairs, sites=one, metrics=METRICS, normalize=False, keep=keep)
+    left_out = [metric for metric in METRICS if metric != METRIC and not ends.contrasts(metric)]
+    if left_out:
+        say(f"left out, as both runs have the same: {', '.join(left_out)}")
+    return [metric for metric in METRICS if metric not in left_out]
 
 
 def in_minutes(seconds: float) -> str:

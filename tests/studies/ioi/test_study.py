@@ -17,6 +17,7 @@ from memcirc.models import load_model
 from memcirc.patching import sweep
 from memcirc.patching.measuring import measure
 from memcirc.patching.prompts import prompts_of
+from memcirc.studies.ioi import study
 from memcirc.studies.ioi.prompts import drawn, words_for
 from memcirc.studies.ioi.study import _metric_selftest, by_position, encoded
 from memcirc.studies.stages import made_once
@@ -57,6 +58,17 @@ def test_results_are_those_of_the_hooked_model(finished: Path) -> None:
     assert next(iter(results["top_tokens"].values()))[0][1] == pytest.approx(best, abs=1e-5)
 
 
+def test_a_metric_that_both_runs_have_alike_is_left_out(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that has learned little gets nothing right, so that nothing can be normalised by it."""
+    monkeypatch.setattr(study, "METRICS", ("logit_diff", "correct", "kl"))
+    model = load_model(str(finished / "model"), device="cpu")
+    pairs = encoded(model, drawn(words_for(model.tokenizer), 2, 1))
+    assert study.differing(model, pairs, tmp_path) == ["logit_diff", "kl"]
+    assert "left out, as both runs have the same: correct" in capsys.readouterr().err
+
+
 def test_sweeps_that_are_done_are_not_made_again(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +76,7 @@ def test_sweeps_that_are_done_are_not_made_again(
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     lines = capsys.readouterr().err
-    assert len(list((copy / "ioi" / "sweeps").iterdir())) == 8
+    assert len(list((copy / "ioi" / "sweeps").iterdir())) == 9  # one of a single place tells which metrics differ
     table = (copy / "ioi" / "patches.parquet").read_bytes()
     last = max((copy / "ioi" / "sweeps").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     last.unlink()
