@@ -214,7 +214,7 @@ def final_scores(attention: Attention, products: Tensor, bias: Tensor | None, vi
         scores = attention.cap * torch.tanh(scores / attention.cap)
     if bias is not None:
         scores = scores + bias
-    return scores.masked_fill(~visible, -torch.inf)
+    return scores.masked_fill_(~visible, -torch.inf)
 
 
 def written(attention: Attention, z: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:

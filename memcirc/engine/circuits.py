@@ -16,12 +16,9 @@ from torch import Tensor
 from memcirc.decoder.block import (
     attend,
     feed,
-    hat_of,
     head_normed,
     head_outputs,
-    join_heads,
     normed,
-    scaled,
     split_heads,
     turned,
 )
@@ -29,7 +26,7 @@ from memcirc.decoder.weights import Norm, Projection, Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
-from memcirc.engine.outputs import HeadWrites, own_outputs
+from memcirc.engine.outputs import HeadWrites, neighbours, own_outputs
 from memcirc.engine.plain import Heads
 from memcirc.engine.plan import Inputs, Plan
 from memcirc.engine.values import Values
@@ -104,19 +101,23 @@ class _Run:
     def _inputs(self, group: Inputs, base: Tensor) -> Float[Tensor, "input batch circuit pos d_model"]:
         """Step 1: base, or base + T, plus or minus deltas; few terms by adds, many by one product."""
         inputs = self.workspace.take("inputs", (len(group), *self.deltas.shape[1:]), self.deltas.dtype)
-        whole = base if self.total is None else base + self.total
-        for index, total in enumerate(group.total):
-            inputs[index] = whole if total else base
-        signs = torch.from_numpy(group.signs[:, :, self.plan.referenced])
-        n_terms = signs.abs().sum((0, 2))
+        whole = base if self.total is None or not any(group.total) else base + self.total
+        starts = [whole if total else base for total in group.total]
+        signs = group.signs[:, :, self.plan.referenced]
+        n_terms = np.abs(signs).sum((0, 2))
         n_light = int((n_terms <= FEW).sum()) if self.plan.n_circuits == 1 else 0
         for index in range(n_light):
-            for slot in signs[0, index].nonzero()[:, 0].tolist():
-                inputs[index].add_(self.deltas[slot], alpha=int(signs[0, index, slot]))
+            given = starts[index]
+            for slot in np.nonzero(signs[0, index])[0].tolist():
+                given = torch.add(given, self.deltas[slot], alpha=int(signs[0, index, slot]), out=inputs[index])
+            if not n_terms[index]:
+                inputs[index] = given
+        for index in range(n_light, len(group)):
+            inputs[index] = starts[index]
         heavy = inputs[n_light:]
         if n_terms[n_light:].any():
-            n_slots = int(signs.abs().sum((0, 1)).nonzero().max()) + 1
-            matrix = signs[:, n_light:, :n_slots].to(self.deltas)
+            n_slots = int(np.nonzero(np.abs(signs).sum((0, 1)))[0].max()) + 1
+            matrix = torch.from_numpy(signs[:, n_light:, :n_slots]).to(self.deltas)
             if self.plan.n_circuits == 1:
                 heavy.flatten(1).addmm_(matrix[0], self.deltas[:n_slots].flatten(1))
             else:
@@ -124,11 +125,10 @@ class _Run:
         return inputs
 
     def _normed(self, norm: Norm | None, inputs: Tensor, name: str) -> Tensor:
-        """Step 2: what products read of a group's inputs, until ``name`` is used again."""
-        room = self.workspace.take(name, tuple(inputs.shape), inputs.dtype)
-        hats, _ = hat_of(norm, inputs, room)
-        given = scaled(norm, hats, room)
-        return (room.copy_(given) if given is inputs else given).to(self.weights.dtype)
+        """Step 2: what products read of a group's inputs; without a norm until ``name`` is used again."""
+        if norm is not None:
+            return norm(inputs).to(self.weights.dtype)
+        return self.workspace.take(name, tuple(inputs.shape), inputs.dtype).copy_(inputs).to(self.weights.dtype)
 
     def _attention(self, layer: int, heads: list[int], key_value_x: Tensor, query_x: Tensor) -> None:
         """Steps 3 and 4 for the given heads."""
@@ -160,7 +160,7 @@ class _Run:
             index = columns.input_of(heads[start])
             target = slice(start * d_head, stop * d_head)
             if index is None:
-                out[..., target] = join_heads(columns.rest[:, stored[start:stop]])
+                split_heads(out[..., target], d_head).copy_(columns.rest[:, neighbours(stored[start:stop])])
                 continue
             matrix = columns.projection.heads(stored[start], stored[stop - 1] + 1)
             rows = x[index].view(-1, x.shape[-1])

@@ -22,15 +22,17 @@ class HeadWrites:
     def minus(self, other: "HeadWrites") -> "HeadWrites":
         """The difference, in the same form: of one model the difference of z', of two both side by side."""
         if other.weights is self.weights:
-            return HeadWrites(self.weights, self.z - other.z, self.matrices)
+            n_pairs, n_heads, variants, n_pos, d = map(max, self.z.shape, other.z.shape)
+            joined = self.z.new_empty(n_pairs, variants, n_pos, n_heads, d)  # as products read it
+            z = torch.sub(self.z, other.z, out=joined.permute(0, 3, 1, 2, 4))
+            return HeadWrites(self.weights, z, self.matrices)
         z = torch.cat(_alike(self.z, -other.z), dim=-1)
         return HeadWrites(self.weights, z, torch.cat([self.matrices, other.matrices], dim=1))
 
     def of(self, chosen: list[int]) -> "HeadWrites":
         """Those of some of the heads, by their places."""
-        if chosen == list(range(len(self.matrices))):
-            return self
-        return HeadWrites(self.weights, self.z[:, chosen], self.matrices[chosen])
+        which = neighbours(chosen)
+        return HeadWrites(self.weights, self.z[:, which], self.matrices[which])
 
     def sum(self) -> Float[Tensor, "batch variant pos d_model"]:
         """What all of them write together."""
@@ -46,6 +48,12 @@ class HeadWrites:
             torch.bmm(rows, self.matrices, out=flat)
         else:
             flat.copy_(torch.bmm(rows, self.matrices))
+
+
+def neighbours(chosen: list[int]) -> slice | list[int]:
+    """What selects these indices, without a copy where they follow each other."""
+    first, count = chosen[0], len(chosen)
+    return slice(first, first + count) if chosen == list(range(first, first + count)) else chosen
 
 
 def own_outputs(attention: Attention, z: Float[Tensor, "_ head _ _ d"]) -> Float[Tensor, "_ head _ _ d"]:

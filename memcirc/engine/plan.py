@@ -138,10 +138,8 @@ def _drop_dead(graph: Graph, carried: np.ndarray, coupled: bool) -> np.ndarray:
 def _distinct(graph: Graph, carried: np.ndarray, computed: np.ndarray, members: list[int]) -> Inputs:
     """Step 3 for the destinations of one group; those that carry nothing in any circuit have no input of their own."""
     found: dict[bytes, list[int]] = {}
-    for destination in members:
-        rows = carried[:, destination]
-        if rows.any():
-            found.setdefault(rows.tobytes(), []).append(destination)
+    for index in np.nonzero(carried[:, members].any((0, 2)))[0].tolist():
+        found.setdefault(carried[:, members[index]].tobytes(), []).append(members[index])
     inputs = []
     for shared in found.values():
         rows = carried[:, shared[0]]
