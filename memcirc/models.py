@@ -27,7 +27,8 @@ from memcirc.devices import moved, named_dtype, resolve_device
 from memcirc.hub import cached_revision, snapshot
 from memcirc.ids import Ids, id_rows
 from memcirc.lens import HookedTransformer, is_hooked
-from memcirc.pretrained import load_pretrained, load_tokenizer
+from memcirc.pretrained import load_pretrained
+from memcirc.tokenizers import load_tokenizer
 
 Made = TypeVar("Made")
 

@@ -1,6 +1,5 @@
-"""What transformers loads by name: a model's weights and a tokenizer, from the hub or from a folder, a folder being
-looked through first (:mod:`memcirc.checkpoints`). A ``.gguf`` file is unpacked, a PEFT adapter is merged into its
-base."""
+"""What transformers loads by name: a model's weights, from the hub or from a folder, a folder being looked through
+first (:mod:`memcirc.checkpoints`). A ``.gguf`` file is unpacked, a PEFT adapter is merged into its base."""
 
 import logging
 import sys
@@ -16,7 +15,6 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
 )
@@ -27,16 +25,12 @@ from memcirc.artifacts import content_hash, file_hash
 from memcirc.checkpoints import (
     ADAPTER_CONFIG,
     CONFIGS,
-    TOKENIZER_CONFIGS,
-    VOCABULARIES,
     check_adapter,
     check_fit,
     check_folder,
-    check_tokenizer_files,
     check_whole_gguf,
     gguf_of,
     read_object,
-    vocabulary_files,
     weight_files,
 )
 from memcirc.config import in_one_line
@@ -228,66 +222,19 @@ def load_quietly() -> None:
         disable_progress_bar()
 
 
-def load_tokenizer(source: Any, optional: bool = False) -> Any:
-    """A tokenizer object as it is, or the one of a hub name or local folder.
-
-    Args:
-        optional: None where there is none.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: a file of it cannot be read.
-    """
-    if not isinstance(source, str | Path):
-        return source
-    path = Path(source)
-    if path.is_dir() or path.is_file():
-        return _tokenizer_of_folder(path if path.is_dir() else path.parent, optional)
-    name = str(source)
-    try:
-        return AutoTokenizer.from_pretrained(name, local_files_only=only_cached(name))
-    except (OSError, ValueError, KeyError) as error:
-        if optional:
-            return None
-        raise FileNotFoundError(
-            f"{name!r} is neither a local folder with a tokenizer nor a model to be had from the hub "
-            f"({in_one_line(error)})"
-        ) from None
-
-
-def _tokenizer_of_folder(folder: Path, optional: bool) -> Any:
-    files = vocabulary_files(folder)
-    if not files and (folder / ADAPTER_CONFIG).is_file():
-        return load_tokenizer(base_of(folder), optional)
-    if not files:
-        if optional:
-            return None
-        raise FileNotFoundError(f"folder {str(folder)!r} has no tokenizer (tokenizer.json, vocab.json or the like)")
-    check_tokenizer_files(folder)
-    try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # tokenizers raises Exception itself
-        raise ValueError(f"{files[0]}: no tokenizer can be read from it ({in_one_line(error)})") from None
-
-
 def weights_stamp(name: str) -> str | None:
     """A cheap identity of what a local folder's model computes: hashes of weights and configurations
     (:func:`memcirc.artifacts.file_hash`), of an adapter also its base's; None for a hub name."""
     folder = Path(name)
     if (folder / ADAPTER_CONFIG).is_file():
-        return content_hash({"adapter": _stamp(folder, "adapter*"), "base": weights_stamp(base_of(folder))})
+        return content_hash({"adapter": stamp_of(folder, "adapter*"), "base": weights_stamp(base_of(folder))})
     if gguf_of(folder) is not None:
         return content_hash({"gguf": file_hash(gguf_of(folder) or folder)})
-    return _stamp(folder, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGS)
+    return stamp_of(folder, "*.safetensors", "pytorch_model*.bin", "*.index.json", *CONFIGS)
 
 
-def tokenizer_stamp(name: str) -> str | None:
-    """A cheap identity of a local folder's tokenizer: hashes of its files; None for a hub name."""
-    path = Path(name)
-    return _stamp(path.parent if path.is_file() else path, *VOCABULARIES, *TOKENIZER_CONFIGS)
-
-
-def _stamp(folder: Path, *patterns: str) -> str | None:
+def stamp_of(folder: Path, *patterns: str) -> str | None:
+    """A hash over the files of a folder that match; None where there is no such folder."""
     if not folder.is_dir():
         return None
     paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from memcirc.checkpoints import LFS_POINTER
 from memcirc.models import load_model
-from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import word_tokenizer
+from memcirc.tokenizers import load_tokenizer
 from tests.models import config, small_hf_model, small_model
 
 State = dict[str, Tensor]

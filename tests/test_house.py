@@ -17,7 +17,7 @@ ROOMS = [
     ("work",),
     ("graph", "decoder"),
     ("alignment", "architectures", "checkpoints", "devices", "hub", "ids", "lens", "mapped"),
-    ("pretrained", "examining"),
+    ("pretrained", "examining", "tokenizers"),
     ("models",),
     ("twins", "origin"),
     ("small_models",),

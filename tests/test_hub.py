@@ -5,11 +5,11 @@ from typing import Any, NoReturn
 import pytest
 from huggingface_hub import constants
 
-from memcirc import hub, pretrained
+from memcirc import hub, pretrained, tokenizers
 from memcirc.hub import PATIENCE, only_cached
 from memcirc.models import load_model
-from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import word_tokenizer
+from memcirc.tokenizers import load_tokenizer
 from memcirc.twins import beside
 from tests.models import small_hf_model
 
@@ -46,7 +46,7 @@ def test_a_hub_that_is_not_there_is_asked_once(asked: list[str], monkeypatch: py
         raise AssertionError("the client, which asks again and again, was called")
 
     monkeypatch.setattr(pretrained.AutoModelForCausalLM, "from_pretrained", never)
-    monkeypatch.setattr(pretrained.AutoTokenizer, "from_pretrained", never)
+    monkeypatch.setattr(tokenizers.AutoTokenizer, "from_pretrained", never)
     with pytest.raises(FileNotFoundError, match=r"'no/such-model' is neither .* \(the hub is not reached") as raised:
         load_model("no/such-model")
     assert "\n" not in str(raised.value)

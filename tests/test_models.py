@@ -20,7 +20,8 @@ import memcirc
 from memcirc.graph import graph_of
 from memcirc.models import load_model
 from memcirc.pairs.record import Pair, Pairs
-from memcirc.pretrained import tokenizer_stamp, weights_stamp
+from memcirc.pretrained import weights_stamp
+from memcirc.tokenizers import tokenizer_stamp
 from tests.models import HF_MODELS, config, random_pairs
 
 

@@ -17,8 +17,8 @@ from memcirc.demo.planting import background, drafts, families
 from memcirc.demo.replacing import with_fresh_documents
 from memcirc.demo.tokenizer import train_tokenizer
 from memcirc.demo.training import train
-from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import save
+from memcirc.tokenizers import load_tokenizer
 
 OTHER_ORDER = 1000  # more than anyone's seeds are apart
 

