@@ -14,7 +14,9 @@ def run() -> int:
     """
     try:
         from memcirc.cli import main
+        from memcirc.devices import keep_freed_memory
 
+        keep_freed_memory()
         status = main()
     except KeyboardInterrupt:
         print("memcirc: interrupted before it had begun", file=sys.stderr)

@@ -103,10 +103,7 @@ def study(model: Model, config: IoiConfig, progress: bool, keep: Path) -> IoiRes
         attention=_attention(model, pairs, sweeps["head_out_all_pos (denoise)"], config),
         position_labels=model.tokenizer.convert_ids_to_tokens(list(pairs[0].clean_ids)),
         top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
-        screens=[
-            _screened(model, pairs, [sweeps[f"{name} (denoise)"] for name in names], " and ".join(names), config.seed)
-            for names in (*((name,) for name in SCREENED), SCREENED)
-        ],
+        screens=_screens(model, pairs, sweeps, config.seed),
         factual=factual,
         factual_labels=labels,
     )
@@ -118,9 +115,11 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
     plan = [(name, direction) for name in SWEEPS for direction in DIRECTIONS]
     sizes = {name: len(layout_of(name, model, len(pairs[0]), len(pairs[0])).patches) for name in SWEEPS}
     left = sum(sizes[name] for name, _ in plan)
-    start = time.perf_counter()
-    model.logits(prompts_of(model, pairs)[0].ids)
-    most = left * (time.perf_counter() - start)
+    for _ in range(2):  # the first pass reads the weights
+        start = time.perf_counter()
+        model.logits(prompts_of(model, pairs)[0].ids)
+    differ = float(np.mean([1 - pair.shared_prefix / len(pair) for pair in pairs]))  # nothing changes before
+    most = left * (time.perf_counter() - start) * differ / 2  # nor, on average, below the middle block
     say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: at most {in_minutes(most)}")
     found: dict[str, Sweep] = {}
     measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
@@ -230,12 +229,25 @@ def _attention(model: Model, pairs: Pairs, heads: Sweep, config: IoiConfig) -> d
     return panels
 
 
-def _screened(model: Model, pairs: Pairs, exact: Sequence[Sweep], name: str, seed: int) -> Screened:
+def _screens(model: Model, pairs: Pairs, sweeps: Mapping[str, Sweep], seed: int) -> list[Screened]:
+    """The screen of the queries, of the keys and of both together, from the same passes."""
     comparison, question = compared(model, pairs, [Metric.parse(METRIC)])
-    effects = np.concatenate([sweep.changes(METRIC) for sweep in exact])
-    patches = [patch for sweep in exact for patch in sweep.patches]
+    exact = {name: sweeps[f"{name} ({DIRECTIONS[0]})"] for name in SCREENED}
+    patches = [patch for sweep in exact.values() for patch in sweep.patches]
+    effects = np.concatenate([sweep.changes(METRIC) for sweep in exact.values()])
     fixed, plain = (screen(comparison, patches, question, qk_fix=fix).cpu().numpy() for fix in (True, False))
     dropped = screen(comparison, patches, question, grad_drop=True).cpu().numpy()
+    of_sweep = np.repeat(list(exact), [len(sweep.patches) for sweep in exact.values()])
+    chosen = {name: of_sweep == name for name in exact} | {" and ".join(exact): np.full(len(patches), True)}
+    return [
+        _screened(name, [each[rows] for each in (effects, fixed, plain, dropped)], seed)
+        for name, rows in chosen.items()
+    ]
+
+
+def _screened(name: str, of_patches: Sequence[np.ndarray], seed: int) -> Screened:
+    """A screen beside the exact effects, each [patch, example]: exact, with the QK fix, without it, by GradDrop."""
+    effects, fixed, plain, dropped = of_patches
     means = effects.mean(1)
     top = max(1, len(means) // 20)
     checked, _ = check_screen(fixed.mean(1), lambda numbers: means[list(numbers)], top, 2 * top, seed)
