@@ -1,26 +1,21 @@
 """Plain runs: what every source outputs when nothing is patched, and the keys and values of shared prefixes."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import (
-    KeyValue,
-    Steps,
-    feed,
-    join_heads,
-    normed,
-    project,
-    run_blocks,
-    written,
-)
+from memcirc.decoder.block import KeyValue, Steps, feed, join_heads, normed, project, run_blocks, written
 from memcirc.decoder.forward import Forward
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch, Prefix
-from memcirc.engine.frame import Frame
+from memcirc.engine.frame import Frame, batch_bytes
 from memcirc.engine.outputs import Outputs
+
+BYTES_A_TOKEN = 256 << 10
+"""Of :func:`memcirc.engine.frame.batch_bytes`, in a pass over a prefix: 1,024 tokens on a CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +98,21 @@ def plain_run(batch: EngineBatch, embed: Tensor, whole: bool = False) -> PlainRu
 
 def prefix_pass(weights: Weights, frame: Frame, workspace: Workspace, store: Workspace) -> Prefix:
     """Keys and values of what each pair's prompts have in common; None where they have nothing. They last until
-    ``store`` is used for another batch."""
-    if not frame.prefix.shape[1]:
+    ``store`` is used for another batch. So many pairs at a time that what a pass needs for a moment is little beside
+    what is kept."""
+    n_pairs, width = frame.prefix.shape
+    if not width:
         return None
-    entries: list[KeyValue] = []
-    Forward(
-        weights, frame.prefix, workspace, lambda layer, key, value: entries.append(_stored(store, layer, key, value))
-    ).keys_and_values()
-    return entries
+    entries: dict[int, KeyValue] = {}
 
+    def keep(rows: slice, layer: int, key: Tensor, value: Tensor) -> None:
+        """A copy apart from the queries that were computed with it."""
+        kept = store.take(f"prefix {layer}", (2, n_pairs, *key.shape[1:]), key.dtype)
+        kept[0, rows], kept[1, rows] = key, value
+        entries[layer] = KeyValue(kept[0], kept[1])
 
-def _stored(store: Workspace, layer: int, key: Tensor, value: Tensor) -> KeyValue:
-    """A copy apart from the queries that were computed with it."""
-    kept = store.take(f"prefix {layer}", (2, *key.shape), key.dtype)
-    return KeyValue(kept[0].copy_(key), kept[1].copy_(value))
+    at_once = max(1, batch_bytes(weights.device) // (BYTES_A_TOKEN * width))
+    for first in range(0, n_pairs, at_once):
+        rows = slice(first, first + at_once)
+        Forward(weights, frame.prefix[rows], workspace, partial(keep, rows)).keys_and_values()
+    return list(entries.values())

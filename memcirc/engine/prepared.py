@@ -8,6 +8,7 @@ number of pairs nor with that of runners.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -121,12 +122,21 @@ class Prepared:
         kept, slots = self.memory.used_by(self.runner), self.slots[i]
         if i in kept:
             return kept[i][0]  # type: ignore[no-any-return]
-        size = slots_bytes(self.weights, self.pairs, slots, self.sequence)
-        keeps = self.memory.has_room(self.runner, size)
+        keeps = self.memory.has_room(self.runner, self._sizes[i] + self._at_work)
         ready = self._make_ready(slots, Workspace(self.weights.device) if keeps else self.workspace)
         if keeps:
             kept[i] = ready, _bytes(ready)
         return ready
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Bytes of each batch."""
+        return [slots_bytes(self.weights, self.pairs, slots, self.sequence) for slots in self.slots]
+
+    @property
+    def _at_work(self) -> int:
+        """Room to leave for the batch that is made anew, where not all can be kept."""
+        return 0 if sum(self._sizes) <= self.memory.budget else max(self._sizes)
 
     def _make_ready(self, slots: Slots, store: Workspace) -> Ready:
         frame = frame_of(self.weights, self.pairs, self.answers, slots, self.sequence)

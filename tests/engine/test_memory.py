@@ -45,6 +45,14 @@ def test_batches_beyond_the_budget_are_computed_again(model: Model, pairs: Pairs
     torch.testing.assert_close(held.logits(everything(model)), forgotten.logits(everything(model)))
 
 
+def test_where_not_all_batches_are_kept_one_finds_room_to_be_made(model: Model, pairs: Pairs) -> None:
+    """What is kept, and the largest batch beside it, stay within the budget."""
+    sizes = made(model, pairs, Memory(CPU))._sizes
+    for budget in range(0, sum(sizes) + 1, 100):
+        runner = made(model, pairs, Memory(CPU, budget=budget))
+        assert kept(runner) in (0, len(sizes)) or runner.memory.held + max(sizes) <= budget
+
+
 def test_the_runner_at_work_takes_the_room_of_the_one_used_longest_ago(model: Model, pairs: Pairs) -> None:
     alone = Memory(CPU)
     made(model, pairs, alone)

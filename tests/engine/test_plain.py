@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from memcirc.decoder.workspace import Workspace
+from memcirc.engine import plain
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.frame import Frame, frames
+from memcirc.engine.frame import Frame, batch_bytes, frames
 from memcirc.engine.plain import PlainRun, plain_run, prefix_pass
 from memcirc.engine.values import embedding
 from memcirc.models import Model
@@ -83,6 +84,21 @@ def test_a_prefix_of_no_token_has_no_keys() -> None:
     model, work = small_model("gpt2"), Workspace(torch.device("cpu"))
     (frame,) = frames(model.weights, random_pairs(1, 5), None, True, False)
     assert prefix_pass(model.weights, frame, work, work) is None
+
+
+def test_a_prefix_is_the_same_some_pairs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pairs = small_model("gpt2"), random_pairs(5, (6, 9, 7), shared=4)
+    (frame,) = frames(model.weights, pairs, None, True, False)
+    found = []
+    for tokens in (1024, 2 * frame.prefix.shape[1], 1):
+        monkeypatch.setattr(plain, "BYTES_A_TOKEN", batch_bytes(torch.device("cpu")) // tokens)
+        work = Workspace(torch.device("cpu"))
+        with torch.no_grad():
+            found.append(prefix_pass(model.weights, frame, work, work))
+    for some in found[1:]:
+        for entry, whole in zip(some, found[0], strict=True):
+            torch.testing.assert_close(entry.key, whole.key)
+            torch.testing.assert_close(entry.value, whole.value)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama_grouped"])
