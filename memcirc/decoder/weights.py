@@ -88,10 +88,10 @@ class Norm:
             return torch.mul(hat, self.gain.to(hat), out=out)
         return torch.addcmul(self.bias.to(hat), hat, self.gain.to(hat), out=out)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """What leaves the norm; in one pass over x where torch has one."""
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """What leaves the norm, in ``out``, or in memory of its own where torch has it in one pass over x."""
         if not self.centred or self.gain is None or self.bias is None or self.gain.ndim > 1:
-            return self.scaled(self.hat(x)[0])
+            return self.scaled(self.hat(x, out)[0], out)
         return torch.layer_norm(x, [x.shape[-1]], self.gain.to(x), self.bias.to(x), self.eps)
 
     def backward(self, gradient: Tensor, hat: Tensor, inverse: Tensor, fixed_scale: bool = False) -> Tensor:

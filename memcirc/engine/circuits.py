@@ -125,10 +125,9 @@ class _Run:
         return inputs
 
     def _normed(self, norm: Norm | None, inputs: Tensor, name: str) -> Tensor:
-        """Step 2: what products read of a group's inputs; without a norm until ``name`` is used again."""
-        if norm is not None:
-            return norm(inputs).to(self.weights.dtype)
-        return self.workspace.take(name, tuple(inputs.shape), inputs.dtype).copy_(inputs).to(self.weights.dtype)
+        """Step 2: what products read of a group's inputs, until ``name`` is used again."""
+        room = self.workspace.take(name, tuple(inputs.shape), inputs.dtype)
+        return (room.copy_(inputs) if norm is None else norm(inputs, room)).to(self.weights.dtype)
 
     def _attention(self, layer: int, heads: list[int], key_value_x: Tensor, query_x: Tensor) -> None:
         """Steps 3 and 4 for the given heads."""
