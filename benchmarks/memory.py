@@ -68,16 +68,20 @@ def loading_growth() -> int:
         return peak_growth(lambda: load_model(folder, device="cpu").fingerprint)
 
 
+def write_made_up(path: Path, n_lines: int, rng: random.Random) -> None:
+    """A corpus of that many lines of numbers, each longer than a window of 64 tokens."""
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(n_lines):
+            words = " ".join(str(rng.randrange(10**6)) for _ in range(40))
+            file.write(json.dumps({"text": words}) + "\n")
+
+
 def scoring_growth(n_windows: int) -> int:
     """The same for preparing and scoring as many windows of made-up text with the embedded model."""
     demo = ensure(Path("runs/cache"))
-    rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
-        with corpus.open("w", encoding="utf-8") as file:
-            for _ in range(n_windows):
-                words = " ".join(str(rng.randrange(10**6)) for _ in range(40))
-                file.write(json.dumps({"text": words}) + "\n")
+        write_made_up(corpus, n_windows, random.Random(0))
         options = {
             "--run_dir": f"{folder}/run", "--model_name": str(demo.model_dir), "--dataset": str(corpus),
             "--prompt_tokens": "32", "--generation_tokens": "32", "--level": "exact",
