@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import BUSY
+from benchmarks.reasons import reason_of
 from benchmarks.timing import RESULTS
 
 DRAWING = "assets/measurements.svg"
@@ -21,6 +22,8 @@ before it was measured, and a missed one stands here as missed.
 ![Every measurement with a target: how far it is from it.]({DRAWING})
 
 A dot right of the line meets its target: at 2, work that was to be 15 times as fast as the peer is 30 times as fast.
+
+Under each table stands why its targets were missed, in operations and bytes.
 
 "Faster than" is the peer's time over ours, "of" ours over the peer's; ✓ met, ✗ missed, no mark where there was no
 target. A row with * was measured while other processes used more than {BUSY} cores.
@@ -46,6 +49,8 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         yield "| work | ours | peer | | ratio | target | |"
         yield "| --- | ---: | ---: | --- | ---: | ---: | --- |"
         yield from map(_timed, timed)
+        missed = [row["work"] for row in timed if row["met"] is False]
+        yield from (f"\nMissed, *{work}*: {reason_of(work)}" for work in dict.fromkeys(missed))
     if sized:
         yield "| work | seconds | megabytes at the peak |"
         yield "| --- | ---: | ---: |"

@@ -35,7 +35,8 @@ from memcirc.work.fitting import Fitting
 
 AnyCircuit = Circuit | Collection[str]
 
-CHUNK = 32
+CHUNK, MOST_CIRCUITS, NUMBERS = 32, 256, 1 << 26
+"""Pairs at a time that are run whole; circuits at a time at most, and how many numbers they may take."""
 
 
 class RunnerOptions(TypedDict, total=False):
@@ -125,7 +126,8 @@ class CircuitRunner:
         """The metric of every circuit on every pair."""
         asked = Metric.parse(metric)
         masks = circuits if isinstance(circuits, Tensor) else self.masks(circuits)
-        parts = [asked(self._read(asked, chunk), self._labels(asked)) for chunk in masks.split(CHUNK)]
+        chunks = masks.split(self._at_once(asked))
+        parts = [asked(self._read(asked, chunk), self._labels(asked)) for chunk in chunks]
         return torch.cat(parts) if len(masks) else torch.zeros(0, len(self.pairs))
 
     def failures(self, circuit: AnyCircuit) -> Pairs:
@@ -133,6 +135,12 @@ class CircuitRunner:
         its first token is read.)"""
         right = self.per_pair([circuit], "correct")[0].tolist()
         return replace(self.pairs, items=tuple(pair for pair, at in zip(self.pairs, right, strict=True) if not at))
+
+    def _at_once(self, metric: Metric) -> int:
+        """How many circuits' masks and logits take at most ``NUMBERS``."""
+        columns = self.answers.columns.shape[1] if metric.reads == COLUMNS else self.model.d_vocab
+        steps = max(len(pair.answer_sequence_ids) for pair in self.pairs) if metric.reads == SEQUENCE else 1
+        return max(1, min(MOST_CIRCUITS, NUMBERS // max(self.graph.n_edges, len(self.pairs) * columns * steps)))
 
     def _read(self, metric: Metric, circuits: Tensor) -> Tensor:
         """The logits that a metric reads."""

@@ -44,14 +44,24 @@ class Ready:
     rest: Heads
 
 
-def run_plan(
-    weights: Weights, ready: Ready, plan: Plan, workspace: Workspace
-) -> Float[Tensor, "batch circuit step d_model"]:
-    """The final residual of every circuit at the read positions."""
-    run = _Run(weights, ready, plan, workspace)
-    for layer in range(plan.graph.shape.n_layers):
-        run.layer(layer)
-    return run.final()
+class Circuits:
+    """Runs planned circuits over one batch, one plan after the other."""
+
+    def __init__(self, weights: Weights, ready: Ready, workspace: Workspace) -> None:
+        self.weights, self.ready, self.workspace = weights, ready, workspace
+        self._before: _Run | None = None
+
+    def __call__(self, plan: Plan, shared: int = 0) -> Float[Tensor, "batch circuit step d_model"]:
+        """The final residual of every circuit of a plan at the read positions.
+
+        Args:
+            shared: how many layers it has in common with the plan before (:func:`memcirc.engine.plan.in_turn`), which
+                are not run again.
+        """
+        run = self._before = _Run(self.weights, self.ready, plan, self.workspace, self._before, shared)
+        for layer in range(len(run.totals), plan.graph.shape.n_layers):
+            run.layer(layer)
+        return run.final()
 
 
 FEW = 4
@@ -59,22 +69,29 @@ FEW = 4
 
 class _Run:
     """One run's state: the deltas of the referenced sources and the running total, first at all positions, from the
-    last layer's queries on at the read positions."""
+    last layer's queries on at the read positions; and the total before each layer."""
 
-    def __init__(self, weights: Weights, ready: Ready, plan: Plan, workspace: Workspace) -> None:
+    def __init__(
+        self, weights: Weights, ready: Ready, plan: Plan, workspace: Workspace, before: "_Run | None", shared: int
+    ) -> None:
+        """``before``: the run whose deltas the workspace holds, as long as it gives the same memory."""
         self.weights, self.ready, self.plan, self.workspace = weights, ready, plan, workspace
         self.frame, self.graph = ready.frame, plan.graph
         self.slot = np.cumsum(plan.referenced) - 1
         shape = (int(plan.referenced.sum()), len(self.frame), plan.n_circuits, self.frame.clean.shape[1])
-        self.deltas = workspace.take("deltas", (*shape, weights.d_model), weights.stream_dtype)
+        self.deltas = self.whole = workspace.take("deltas", (*shape, weights.d_model), weights.stream_dtype)
         self.total: Tensor | None = None
-        if plan.computed[0]:
+        self.totals: list[Tensor | None] = []
+        if shared and before is not None and before.whole.data_ptr() == self.whole.data_ptr():
+            self.totals, self.total = before.totals[:shared], before.totals[shared]
+        elif plan.computed[0]:
             self._wrote(0, ready.embed - ready.values.outputs.embed)
 
     def layer(self, layer: int) -> None:
         """Run a layer's needed heads and its MLP."""
         shape, totals, inputs = self.graph.shape, self.ready.values.totals, self.plan.layers[layer]
         block, sources = self.weights.blocks[layer], self.graph.heads(layer)
+        self.totals.append(self.total)
         heads = np.nonzero(self.plan.computed[sources])[0].tolist()
         read = self._inputs(inputs.key_value, totals.attention[layer])
         key_value = query = self._normed(block.attention.norm, read, "key value")

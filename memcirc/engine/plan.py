@@ -17,7 +17,9 @@ Several circuits are planned together: a node is computed if one of them needs i
 same in all of them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,6 +39,9 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.total)
 
+    def same(self, other: "Inputs") -> bool:
+        return self.of == other.of and self.total == other.total and np.array_equal(self.signs, other.signs)
+
 
 @dataclass(frozen=True, eq=False)
 class LayerInputs:
@@ -46,6 +51,9 @@ class LayerInputs:
     key_value: Inputs
     query: Inputs
     mlp: Inputs
+
+    def same(self, other: "LayerInputs") -> bool:
+        return all(getattr(self, name).same(getattr(other, name)) for name in ("key_value", "query", "mlp"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +68,20 @@ class Plan:
     summed: np.ndarray
     layers: tuple[LayerInputs, ...]
     final: Inputs
+
+    def layers_shared(self, other: "Plan") -> int:
+        """How many layers, from the first on and without the last, both compute alike and from the same sources."""
+        shared = 0
+        while shared < len(self.layers) - 1 and self.layers[shared].same(other.layers[shared]):
+            shared += 1
+        while shared and not self._same_before(self.graph.heads(shared).start, other):
+            shared -= 1
+        return shared
+
+    def _same_before(self, n_sources: int, other: "Plan") -> bool:
+        return np.array_equal(self.computed[:n_sources], other.computed[:n_sources]) and np.array_equal(
+            self.summed[:n_sources], other.summed[:n_sources]
+        )
 
 
 def plan(graph: Graph, carried: np.ndarray, rests: bool, coupled: bool = False) -> Plan:
@@ -83,6 +105,18 @@ def plan(graph: Graph, carried: np.ndarray, rests: bool, coupled: bool = False) 
             if group.total[index]:
                 summed[: graph.n_visible[destination]] = True
     return Plan(graph, len(carried), computed, referenced, summed & computed, layers, final)
+
+
+def in_turn(plans: Sequence[Plan]) -> list[tuple[Plan, int]]:
+    """Plans that are run one after the other, each with the layers that it shares with the one before. In a stretch of
+    plans that share some, a source that one of them names alone is kept in all, so that what is shared serves each."""
+    shared = [0, *(after.layers_shared(before) for before, after in pairwise(plans))][: len(plans)]
+    starts = [index for index, layers in enumerate(shared) if not layers]
+    made = []
+    for first, stop in pairwise([*starts, len(plans)]):
+        named = np.logical_or.reduce([each.referenced for each in plans[first:stop]])
+        made += [replace(each, referenced=named & each.computed) for each in plans[first:stop]]
+    return list(zip(made, shared, strict=True))
 
 
 def _layer_inputs(graph: Graph, carried: np.ndarray, computed: np.ndarray, layer: int) -> LayerInputs:

@@ -20,12 +20,12 @@ from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ValuesOf, ablation_values, rest_heads
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.circuits import Ready, run_plan
+from memcirc.engine.circuits import Circuits, Ready
 from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
 from memcirc.engine.memory import Memory
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
-from memcirc.engine.plan import plan
+from memcirc.engine.plan import Plan, in_turn, plan
 from memcirc.engine.values import embedding
 from memcirc.interventions import RunSettings
 from memcirc.metrics import Answers
@@ -90,21 +90,21 @@ class Prepared:
         return self.weights.graph.to_matrix(own.cpu()).numpy()
 
     def _finals(self, ready: Ready, carried: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Several circuits at a time, those of like size together: their rows and their final residuals."""
-        rests = self.settings.ablated.rests or self.settings.dangling == "prune"
-        order = np.argsort(carried.sum((1, 2)), kind="stable")
+        """The rows of circuits that are run together, and their final residuals: several of like size; or one at a
+        time, those with the same first layers one after the other."""
         size = _circuits_at_once(self.weights, ready.frame)
-        for first in range(0, len(order), size):
-            rows = order[first : first + size]
-            yield (
-                torch.from_numpy(rows),
-                run_plan(
-                    self.weights,
-                    ready,
-                    plan(self.weights.graph, carried[rows], rests, self.weights.coupled),
-                    self.workspace,
-                ),
-            )
+        order = np.argsort(carried.sum((1, 2)), kind="stable") if size > 1 else _alike_first(carried)
+        parts = [order[first : first + size] for first in range(0, len(order), size)]
+        run = Circuits(self.weights, ready, self.workspace)
+        if size > 1:
+            yield from ((torch.from_numpy(rows), run(self._planned(carried[rows]))) for rows in parts)
+            return
+        plans = in_turn([self._planned(carried[rows]) for rows in parts])
+        yield from ((torch.from_numpy(rows), run(*each)) for rows, each in zip(parts, plans, strict=True))
+
+    def _planned(self, carried: np.ndarray) -> Plan:
+        rests = self.settings.ablated.rests or self.settings.dangling == "prune"
+        return plan(self.weights.graph, carried, rests, self.weights.coupled)
 
     def _read(self, frame: Frame, final: Tensor, answers_only: bool) -> Float[Tensor, "batch circuit step column"]:
         hat = final_normed(self.weights, final)
@@ -188,6 +188,12 @@ def _circuits_at_once(weights: Weights, frame: Frame) -> int:
     one = frame.clean.numel() * len(weights.graph.sources) * weights.d_model * weights.stream_dtype.itemsize
     room = batch_bytes(weights.device) if weights.device.type == "cuda" else CACHE_BYTES
     return max(1, min(MANY_CIRCUITS, room // one))
+
+
+def _alike_first(carried: np.ndarray) -> np.ndarray:
+    """int64 [circuit]: circuits in the order of what they carry, destination by destination."""
+    packed = np.packbits(carried.reshape(len(carried), -1), axis=1)
+    return np.array(sorted(range(len(packed)), key=lambda i: packed[i].tobytes()), dtype=np.int64)
 
 
 def _bytes(ready: Ready) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memcirc.decoder.weights import Projection
 from memcirc.engine import circuits as circuits_module
+from memcirc.engine import prepared as prepared_module
 from memcirc.engine.circuits import Columns, _runs
 from memcirc.engine.plan import Inputs
 from memcirc.engine.prepared import prepare
@@ -109,3 +110,50 @@ def test_no_circuit_gives_no_logits() -> None:
     model = loaded("gpt2")
     none = torch.zeros(0, model.weights.graph.n_edges, dtype=torch.bool)
     assert prepare(model, Pairs(random_pairs(2).items), RunSettings("tree")).logits(none).shape == (0, 2, 31)
+
+
+def changed_at(model: Model, base: Tensor, edges: Tensor) -> Tensor:
+    """A circuit with each of some edges put in or taken out."""
+    masks = base.repeat(len(edges), 1)
+    masks[torch.arange(len(edges)), edges] ^= True
+    return masks
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    share=st.floats(0.02, 0.98),
+    name=st.sampled_from(["gpt2", "gpt_neox", "llama_tied", "gemma2", "olmo2", "phi_normed"]),
+    ablation=st.sampled_from(["resample", "zero"]),
+    mode=st.sampled_from(["tree", "edge"]),
+)
+def test_layers_that_circuits_share_are_run_once_and_change_nothing(
+    seed: int, share: float, name: str, ablation: str, mode: str
+) -> None:
+    """One circuit at a time, each from the first layer that differs from the one before, against each alone; some pairs
+    are read at their last position alone."""
+    model, pairs = loaded(name), random_pairs(2, (5, 7), shared=seed % 3)
+    runner = prepare(model, pairs, RunSettings(mode, ablation))
+    (base,) = circuits(model, [share], seed)
+    masks = changed_at(model, base, torch.randperm(len(base), generator=torch.Generator().manual_seed(seed))[:12])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared_module, "CACHE_BYTES", 0)
+        together = runner.logits(torch.cat([base[None], masks]))
+        alone = torch.cat([runner.logits(mask[None]) for mask in (base, *masks)])
+    assert torch.equal(together, alone)
+
+
+def test_a_change_in_the_last_layer_runs_that_layer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pairs = loaded("gpt2"), random_pairs(2, 6)
+    graph, ran = model.weights.graph, []
+    first = graph.rows(graph.shape.n_layers - 1).query.start
+    masks = changed_at(
+        model, torch.ones(graph.n_edges, dtype=torch.bool), (graph.edge_destination >= first).nonzero()[:, 0]
+    )
+    runner = prepare(model, pairs, RunSettings("tree"))
+    layer = circuits_module._Run.layer
+    monkeypatch.setattr(circuits_module._Run, "layer", lambda run, n: ran.append(n) or layer(run, n))
+    monkeypatch.setattr(prepared_module, "CACHE_BYTES", 0)
+    runner.logits(masks)
+    assert ran.count(graph.shape.n_layers - 1) == len(masks)
+    assert [ran.count(n) for n in range(graph.shape.n_layers - 1)] == [1] * (graph.shape.n_layers - 1)
