@@ -32,6 +32,9 @@ from memcirc.engine.batch import EngineBatch
 from memcirc.engine.sheet import Sheet
 from memcirc.engine.tape import AttentionTape, MlpTape, Replaced, Tape
 
+CACHED_BYTES = 8 << 20
+"""Of gradients at heads' inputs that are made, corrected and summed before the next ones."""
+
 
 def backward(
     batch: EngineBatch,
@@ -146,15 +149,15 @@ class AttentionBackward:
         read_inverse = frame.at_read(inverse, 2) if reading and inverse is not None else inverse
         n_visible = graph.n_visible[rows.query.start]
         room = queries.room(rows.query.start, weights.n_heads, n_visible)
-        self.into(room, self.attention.query, dq, (read_hat, by_head(read_inverse)), along_query)
-        total = room.sum(0)
+        total = torch.zeros_like(room[0])
+        self.into(room, self.attention.query, dq, (read_hat, by_head(read_inverse)), along_query, total)
         if reading:
             total = frame.from_read(total, 2)
         room = whole.room(rows.key.start, 2 * weights.n_kv_heads, n_visible)
         keys, values = room.split(weights.n_kv_heads)
-        self.into(keys, self.attention.key, dk, (hat, by_head(inverse)), along_key)
-        self.into(values, self.attention.value, dv, (hat, by_head(inverse)), along_value)
-        return total + room.sum(0)
+        self.into(keys, self.attention.key, dk, (hat, by_head(inverse)), along_key, total)
+        self.into(values, self.attention.value, dv, (hat, by_head(inverse)), along_value, total)
+        return total
 
     def _at_outputs(self, gradient: Tensor) -> Tensor:
         """The gradient at z, head by head."""
@@ -245,27 +248,38 @@ class AttentionBackward:
         gradient: Tensor,
         norm: tuple[Tensor, Tensor | None],
         along: Tensor | None,
+        total: Tensor | None = None,
     ) -> None:
         """Gradients at the heads' inputs, [head, batch, variant, pos, d_model], from those of what the heads read: one
-        product a head and the norm's rank-1 correction.
+        product a head and the norm's rank-1 correction; as many heads at a time as a cache holds.
 
         Args:
             norm: the inputs' hat, alike for all heads or one each as in ``room``, and 1/scale [batch, head or 1,
                 variant, pos, 1].
+            total: what their sum is added to.
         """
         hat, inverse = norm
         matrix = scaled_matrix(self.batch, self.attention, projection, len(room))
         if inverse is not None:
             gradient = gradient * inverse
         rows = rearrange(gradient, "b head v p d_head -> head (b v p) d_head").to(matrix.dtype)
-        flat = room.flatten(1, 3)
-        if flat.dtype == rows.dtype:
-            torch.bmm(rows, matrix, out=flat)
-        else:
-            flat.copy_(torch.bmm(rows, matrix))
+        share = None
         if inverse is not None and along is not None:
             share = (along * inverse).transpose(0, 1) / self.batch.weights.d_model
-            torch.addcmul(room, share, hat, value=-1, out=room)
+        n_at_once = max(1, CACHED_BYTES // (room[0].numel() * room.itemsize))
+        for first in range(0, len(room), n_at_once):
+            heads = slice(first, first + n_at_once)
+            part = room[heads]
+            flat = part.flatten(1, 3)
+            if flat.dtype == rows.dtype:
+                torch.bmm(rows[heads], matrix[heads], out=flat)
+            else:
+                flat.copy_(torch.bmm(rows[heads], matrix[heads]))
+            if share is not None:
+                own_hat = hat[heads] if hat.ndim == room.ndim else hat
+                torch.addcmul(part, share[heads], own_hat, value=-1, out=part)
+            if total is not None:
+                total += part.sum(0)
 
 
 def by_head(inverse: Tensor | None) -> Float[Tensor, "batch 1 variant pos 1"] | None:
