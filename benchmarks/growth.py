@@ -39,6 +39,8 @@ class Curve:
 
 BASE = {"shape": "pythia-14m", "pairs": 4, "length": 32, "share": 0.01, "circuits": 1, "branch": False}
 OF_PAIRS = {"branch": True}
+LEAST = {"seconds": 1e-3, "bytes": 4e6}
+"""What a point of a curve counts at least: less is the interpreter's and the allocator's."""
 CURVES = (
     Curve("attribution", "pairs", (10, 100, 1_000, 10_000), 1, 0),
     Curve("attribution", "length", (16, 64, 256, 1024, 2048), 2, 2),
@@ -69,9 +71,10 @@ def measured(work: str, case: dict[str, Any], repeats: int) -> dict[str, float]:
     return {"seconds": min(seconds), "bytes": grown, "parameters": parameters}
 
 
-def exponents(x: list[float], y: list[float]) -> tuple[float, float]:
-    """The slope of log y over log x, over all points and over the last two."""
-    slopes = [float(np.polyfit(np.log(x[-n:]), np.log(np.maximum(y[-n:], 1e-9)), 1)[0]) for n in (len(x), 2)]
+def exponents(x: list[float], y: list[float], least: float) -> tuple[float, float]:
+    """The slope of log y over log x, over all points and over the last two; below ``least`` nothing can be told
+    apart."""
+    slopes = [float(np.polyfit(np.log(x[-n:]), np.log(np.maximum(y[-n:], least)), 1)[0]) for n in (len(x), 2)]
     return slopes[0], slopes[1]
 
 
@@ -100,7 +103,7 @@ def main() -> None:
         x = [found["parameters"] if curve.varied == "shape" else value for found, value in zip(points, curve.values,
                                                                                               strict=True)]  # fmt: skip
         for measure, expected in (("seconds", curve.time), ("bytes", curve.memory)):
-            whole, end = exponents(x, [found[measure] for found in points])
+            whole, end = exponents(x, [found[measure] for found in points], LEAST[measure])
             fits.append({"work": f"{curve.work}, {measure} over {curve.varied}", "exponent": round(whole, 2),
                          "at the end": round(end, 2), "expected": expected})  # fmt: skip
             print(f"{fits[-1]['work']}: exponent {whole:.2f}, at the end {end:.2f}, expected at most {expected}")
