@@ -6,16 +6,17 @@ cache holds, written and read again.
 
 REASONS = {
     "mask-ig k=5, pairs that differ everywhere": (
-        "what a pass has not: the products of all inputs' gradients with all sources (100 GFlop on GPT-2 small, where "
+        "What a pass has not: the products of all inputs' gradients with all sources (100 GFlop on GPT-2 small, where "
         "five passes have 680; 284 on SmolLM2-135M, where they have 848), what each head writes by itself, one more "
         "run for the ablation values. Operations alone make 1.3 of five passes on GPT-2 small and 1.5 on SmolLM2, "
         "and the gradients at heads' inputs, 2.8 GB (3.9 GB), are written and read again. The faster a processor "
         "multiplies beside its memory, the higher the ratio: another one reached 1.32"
     ),
     "learned masks, a step, pairs that differ everywhere": (
-        "each pair has masks of its own, so that sources (193 MB) are mixed pair by pair: three products of 20 GFlop "
-        "beside the 136 of a pass, each with few rows, which read all sources of the layers before for every layer, "
-        "3.5 GB; and every head reads an input of its own, 545 MB written and read in each direction"
+        "Each pair has masks of its own, so that sources (on GPT-2 small 193 MB) are mixed pair by pair: three "
+        "products of 20 GFlop beside the 136 of a pass, each with few rows, which read all sources of the layers "
+        "before for every layer, 3.5 GB; and every head reads an input of its own, 545 MB written and read in each "
+        "direction"
     ),
     "one circuit of 40 edges, edge, differ everywhere": (
         "1.4 plain passes: every input that loses an edge is made, normed and read by its own head, and at a width of "
@@ -26,29 +27,29 @@ REASONS = {
         "8 tokens are left to run: 5 MFlop, and about 4,000 calls of the interpreter, which take 3 ms whatever the "
         "size; the peer's pass takes 70"
     ),
-    "one circuit of 40 edges, edge, differ branch": "as in mode `tree`: calls, not operations",
+    "one circuit of 40 edges, edge, differ branch": "As in mode `tree`: calls, not operations",
     "search, tree, differ": (
-        "a search is 12 circuits, one after the other, of up to half of all edges: on the small model each costs what "
+        "A search is 12 circuits, one after the other, of up to half of all edges: on the small model each costs what "
         "the single circuits above do, and preparing the pairs two more"
     ),
-    "search, edge, differ branch": "as in mode `tree`: calls, not operations",
+    "search, edge, differ branch": "As in mode `tree`: calls, not operations",
     "edge, differ everywhere, 1232 edges, full logits": (
         "SmolLM2 has 28 destinations a layer, each with an input of its own where what it reads is patched: 26 MB a "
         "layer, made, normed (root mean squares take three passes over it) and read by products of 64 columns; keys "
         "and values of a group are computed for each of its heads"
     ),
     "tree, 61605 random edges": (
-        "every destination reads a mixture of its own of up to 300 sources: 57 GFlop of mixing and 11 of keys and "
+        "Every destination reads a mixture of its own of up to 300 sources: 57 GFlop of mixing and 11 of keys and "
         "values by head beside the 108 of a plain pass, 1.4 in operations; the inputs, 774 MB, are made, normed by "
         "root mean squares and read, some 4 GB in all"
     ),
-    "edge, 61605 random edges": "as in mode `tree`",
+    "edge, 61605 random edges": "As in mode `tree`",
     "1000 circuits of 40 edges, 25 pairs, differ everywhere": (
-        "random circuits share no layer. One of 40 edges computes 17 of 32 heads and 2 of 4 MLPs, .41 of a plain "
+        "Random circuits share no layer. One of 40 edges computes 17 of 32 heads and 2 of 4 MLPs, .41 of a plain "
         "pass's operations: 406 passes are the limit, without norms, sums and attention of inputs that differ"
     ),
     "each edge of 154 left out, tree": (
-        "of 154 circuits 33 run the first layer, 50 the second, 82 the third: .25 of a plain pass in operations; "
+        "Of 154 circuits 33 run the first layer, 50 the second, 82 the third: .25 of a plain pass in operations; "
         "every head of such a circuit reads an input of its own, which is made and normed for it alone"
     ),
     "all checks together": (
@@ -57,16 +58,16 @@ REASONS = {
         "quarter, and a ranking of edges for each document, for `certificates`, another"
     ),
     "gpt2-small, 100% memorized": (
-        "nothing can be left out: every token is read, and the logits before each of the completion's. One plain pass "
+        "Nothing can be left out: every token is read, and the logits before each of the completion's. One plain pass "
         "over whole windows, logits of 50 positions included, is the limit: 667 GFlop, 2.4 s, by which `generate`, "
         "which reads the weights once a token, is 3.2 x slower. Exact scores are at 1.14 of the limit, "
         "log-probabilities at 1.2, full ones at 1.4, for which 1,600 x 50,257 logits are gone through again"
     ),
     "embedded, 100% memorized": (
-        "as above: one pass over 256 windows is 28 GFlop, .19 s at the rate of a plain pass, of .26 to .27"
+        "As above: one pass over 256 windows is 28 GFlop, .19 s at the rate of a plain pass, of .26 to .27"
     ),
     "32 tokens, a circuit taken out": (
-        "per token, layer and model: the inputs of all heads are made from what every source wrote (157 x 768 numbers "
+        "Per token, layer and model: the inputs of all heads are made from what every source wrote (157 x 768 numbers "
         "a prompt), and each of 36 projections reads an input of its own, 36 products of 8 rows where plain decoding "
         "has one; both read the same weights"
     ),

@@ -23,7 +23,7 @@ before it was measured, and a missed one stands here as missed.
 
 A dot right of the line meets its target: at 2, work that was to be 15 times as fast as the peer is 30 times as fast.
 
-Under each table stands why its targets were missed, in operations and bytes.
+Why targets were missed stands [below](#what-was-missed-and-why), in operations and bytes.
 
 "Faster than" is the peer's time over ours, "of" ours over the peer's; ✓ met, ✗ missed, no mark where there was no
 target. A row with * was measured while other processes used more than {BUSY} cores.
@@ -37,7 +37,20 @@ def results(folder: Path = RESULTS) -> list[dict[str, Any]]:
 
 
 def page(found: Sequence[dict[str, Any]]) -> str:
-    return "\n".join([HEAD, *(line for result in found for line in _section(result))]) + "\n"
+    sections = [line for result in found for line in _section(result)]
+    return "\n".join([HEAD, *_missed(found), *sections]) + "\n"
+
+
+def _missed(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Each reason once, behind the rows that it is of."""
+    told: dict[str, list[str]] = {}
+    for result in found:
+        for row in result["rows"]:
+            if row.get("met") is False:
+                of = f", {result['shape']}" if "shape" in result else ""
+                told.setdefault(reason_of(row["work"]), []).append(f"*{row['work']}*{of}: {row['ratio']:.2f}")
+    yield "\n## What was missed, and why\n"
+    yield from (f"- {'; '.join(dict.fromkeys(rows))}. {reason}.\n" for reason, rows in told.items())
 
 
 def _section(result: dict[str, Any]) -> Iterator[str]:
@@ -49,8 +62,6 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         yield "| work | ours | peer | | ratio | target | |"
         yield "| --- | ---: | ---: | --- | ---: | ---: | --- |"
         yield from map(_timed, timed)
-        missed = [row["work"] for row in timed if row["met"] is False]
-        yield from (f"\nMissed, *{work}*: {reason_of(work)}" for work in dict.fromkeys(missed))
     if sized:
         yield "| work | seconds | megabytes at the peak |"
         yield "| --- | ---: | ---: |"
@@ -87,11 +98,11 @@ def _timed(row: dict[str, Any]) -> str:
     mark = {True: "✓", False: "✗", None: ""}[row["met"]]
     peer = ratio = way = target = ""
     if row["peer"] is not None:
-        peer, way = f"{row['peer']:.3f} s", f"{'of' if row['at_most'] else 'faster than'} {row['peer_name']}"
+        peer, way = f"{row['peer']:.3f}&nbsp;s", f"{'of' if row['at_most'] else 'faster than'} {row['peer_name']}"
         ratio = f"{'' if row['at_most'] else '×'}{row['ratio']:.2f}"
     if row["target"] is not None:
         target = f"{'≤' if row['at_most'] else '≥'} {row['target']:g}"
-    return f"| {row['work']}{_star(row)} | {row['ours']:.3f} s | {peer} | {way} | {ratio} | {target} | {mark} |"
+    return f"| {row['work']}{_star(row)} | {row['ours']:.3f}&nbsp;s | {peer} | {way} | {ratio} | {target} | {mark} |"
 
 
 def with_targets(found: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
