@@ -14,7 +14,7 @@ def run() -> int:
     """
     try:
         from memcirc.cli import main
-        from memcirc.devices import keep_freed_memory
+        from memcirc.work.freed import keep_freed_memory
 
         keep_freed_memory()
         status = main()

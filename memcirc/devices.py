@@ -1,8 +1,6 @@
-"""Where a model computes, and in which precision, by name; and where tensors on the CPU get their memory."""
+"""Where a model computes, and in which precision, by name."""
 
 import copy
-import ctypes
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -12,22 +10,6 @@ from memcirc.lens import is_hooked
 
 Module = TypeVar("Module", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-MMAP_THRESHOLD, TRIM_THRESHOLD, KEPT_BYTES = -3, -1, 256 << 20
-"""Of glibc's ``mallopt``: from which size on an allocation gets pages of its own, and how much that is free at the end
-of the heap is kept."""
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep up to 256 MiB of the memory that tensors give up, for those that come next.
-
-    By default large ones are given fresh pages each time, whose first touch is slow: a fifth of the time of a sweep on
-    a CPU. Without glibc nothing changes.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for threshold in (MMAP_THRESHOLD, TRIM_THRESHOLD):
-            mallopt(threshold, KEPT_BYTES)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -168,6 +168,17 @@ def test_importing_memcirc_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_command_sets_its_threads_before_torch_is_loaded() -> None:
+    """What waits for signals and how threads wait is settled first; a mistake costs no import of torch."""
+    code = (
+        "import sys, memcirc.__main__ as command\n"
+        "sys.argv = ['memcirc', 'no-such-command']\n"
+        "try: command.run()\n"
+        "except SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
 def test_the_native_road_never_imports_the_peer() -> None:
     code = (
         "import sys, memcirc; [getattr(memcirc, n) for n in memcirc.__all__]; "

@@ -88,10 +88,14 @@ class Norm:
             return torch.mul(hat, self.gain.to(hat), out=out)
         return torch.addcmul(self.bias.to(hat), hat, self.gain.to(hat), out=out)
 
-    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """What leaves the norm, in ``out``, or in memory of its own where torch has it in one pass over x."""
-        if not self.centred or self.gain is None or self.bias is None or self.gain.ndim > 1:
-            return self.scaled(self.hat(x, out)[0], out)
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether torch has this norm as a whole, which takes one pass over x."""
+        return self.centred and self.gain is not None and self.bias is not None and self.gain.ndim == 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.in_one_pass or self.gain is None or self.bias is None:
+            return self.scaled(self.hat(x)[0])
         return torch.layer_norm(x, [x.shape[-1]], self.gain.to(x), self.bias.to(x), self.eps)
 
     def backward(self, gradient: Tensor, hat: Tensor, inverse: Tensor, fixed_scale: bool = False) -> Tensor:

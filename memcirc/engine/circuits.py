@@ -6,6 +6,7 @@ input of its own is at rest and its query, key or value known; 3. attention of t
 of what was computed, in d_model numbers only for sources named alone in a later sum.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame
 from memcirc.engine.outputs import HeadWrites, neighbours, own_outputs
 from memcirc.engine.plain import Heads
-from memcirc.engine.plan import Inputs, Plan
+from memcirc.engine.plan import Inputs, Plan, in_turn
 from memcirc.engine.values import Values
 
 
@@ -44,24 +45,19 @@ class Ready:
     rest: Heads
 
 
-class Circuits:
-    """Runs planned circuits over one batch, one plan after the other."""
-
-    def __init__(self, weights: Weights, ready: Ready, workspace: Workspace) -> None:
-        self.weights, self.ready, self.workspace = weights, ready, workspace
-        self._before: _Run | None = None
-
-    def __call__(self, plan: Plan, shared: int = 0) -> Float[Tensor, "batch circuit step d_model"]:
-        """The final residual of every circuit of a plan at the read positions.
-
-        Args:
-            shared: how many layers it has in common with the plan before (:func:`memcirc.engine.plan.in_turn`), which
-                are not run again.
-        """
-        run = self._before = _Run(self.weights, self.ready, plan, self.workspace, self._before, shared)
-        for layer in range(len(run.totals), plan.graph.shape.n_layers):
+def run_plans(
+    weights: Weights, ready: Ready, plans: Sequence[Plan], workspace: Workspace
+) -> Iterator[Float[Tensor, "batch circuit step d_model"]]:
+    """The final residuals of each plan's circuits at the read positions, until the next. Layers that a plan shares with
+    the one before are not run again."""
+    turns, totals = in_turn(plans), list[Tensor | None]()
+    most = max((int(each.referenced.sum()) for each, _ in turns), default=0)
+    for each, shared in turns:
+        run = _Run(weights, ready, each, workspace, most, totals[: shared + 1] if shared else [])
+        for layer in range(shared, each.graph.shape.n_layers):
             run.layer(layer)
-        return run.final()
+        totals = run.totals
+        yield run.final()
 
 
 FEW = 4
@@ -72,19 +68,24 @@ class _Run:
     last layer's queries on at the read positions; and the total before each layer."""
 
     def __init__(
-        self, weights: Weights, ready: Ready, plan: Plan, workspace: Workspace, before: "_Run | None", shared: int
+        self,
+        weights: Weights,
+        ready: Ready,
+        plan: Plan,
+        workspace: Workspace,
+        most: int,
+        totals: Sequence[Tensor | None],
     ) -> None:
-        """``before``: the run whose deltas the workspace holds, as long as it gives the same memory."""
+        """``most``: deltas that any of these runs keeps, so that all have them in the same memory; ``totals``: of the
+        run before, up to the first layer that is not shared with it; none where no layer is."""
         self.weights, self.ready, self.plan, self.workspace = weights, ready, plan, workspace
         self.frame, self.graph = ready.frame, plan.graph
         self.slot = np.cumsum(plan.referenced) - 1
-        shape = (int(plan.referenced.sum()), len(self.frame), plan.n_circuits, self.frame.clean.shape[1])
-        self.deltas = self.whole = workspace.take("deltas", (*shape, weights.d_model), weights.stream_dtype)
-        self.total: Tensor | None = None
-        self.totals: list[Tensor | None] = []
-        if shared and before is not None and before.whole.data_ptr() == self.whole.data_ptr():
-            self.totals, self.total = before.totals[:shared], before.totals[shared]
-        elif plan.computed[0]:
+        shape = (most, len(self.frame), plan.n_circuits, self.frame.clean.shape[1], weights.d_model)
+        self.deltas = workspace.take("deltas", shape, weights.stream_dtype)[: int(plan.referenced.sum())]
+        self.totals: list[Tensor | None] = list(totals[:-1])
+        self.total: Tensor | None = totals[-1] if totals else None
+        if not totals and plan.computed[0]:
             self._wrote(0, ready.embed - ready.values.outputs.embed)
 
     def layer(self, layer: int) -> None:
@@ -142,9 +143,13 @@ class _Run:
         return inputs
 
     def _normed(self, norm: Norm | None, inputs: Tensor, name: str) -> Tensor:
-        """Step 2: what products read of a group's inputs, until ``name`` is used again."""
+        """Step 2: what products read of a group's inputs, at the latest until ``name`` is used again."""
+        if norm is not None and norm.in_one_pass:
+            return norm(inputs).to(self.weights.dtype)
         room = self.workspace.take(name, tuple(inputs.shape), inputs.dtype)
-        return (room.copy_(inputs) if norm is None else norm(inputs, room)).to(self.weights.dtype)
+        if norm is None:
+            return room.copy_(inputs).to(self.weights.dtype)
+        return norm.scaled(norm.hat(inputs, room)[0], room).to(self.weights.dtype)
 
     def _attention(self, layer: int, heads: list[int], key_value_x: Tensor, query_x: Tensor) -> None:
         """Steps 3 and 4 for the given heads."""

@@ -15,7 +15,8 @@ from memcirc.engine.frame import Frame, batch_bytes
 from memcirc.engine.outputs import Outputs
 
 BYTES_A_TOKEN = 256 << 10
-"""Of :func:`memcirc.engine.frame.batch_bytes`, in a pass over a prefix: 1,024 tokens on a CPU."""
+"""A pass over prefixes takes as many tokens at a time as :func:`memcirc.engine.frame.batch_bytes` has of these, 1,024
+on a CPU."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ class Inputs:
         return len(self.total)
 
     def same(self, other: "Inputs") -> bool:
+        """Whether both are the same sums, for the same destinations."""
         return self.of == other.of and self.total == other.total and np.array_equal(self.signs, other.signs)
 
 
@@ -53,6 +54,7 @@ class LayerInputs:
     mlp: Inputs
 
     def same(self, other: "LayerInputs") -> bool:
+        """Whether all groups are the same."""
         return all(getattr(self, name).same(getattr(other, name)) for name in ("key_value", "query", "mlp"))
 
 
@@ -70,7 +72,8 @@ class Plan:
     final: Inputs
 
     def layers_shared(self, other: "Plan") -> int:
-        """How many layers, from the first on and without the last, both compute alike and from the same sources."""
+        """How many layers, from the first on, both compute alike and from the same sources. The last is not counted: it
+        leaves the read positions alone of what was written before."""
         shared = 0
         while shared < len(self.layers) - 1 and self.layers[shared].same(other.layers[shared]):
             shared += 1
@@ -108,15 +111,17 @@ def plan(graph: Graph, carried: np.ndarray, rests: bool, coupled: bool = False) 
 
 
 def in_turn(plans: Sequence[Plan]) -> list[tuple[Plan, int]]:
-    """Plans that are run one after the other, each with the layers that it shares with the one before. In a stretch of
-    plans that share some, a source that one of them names alone is kept in all, so that what is shared serves each."""
+    """Plans that are run one after the other, each with the layers that it shares with the one before. Of two that
+    share layers, both keep what one of them names alone among the sources of these, so that it serves either."""
     shared = [0, *(after.layers_shared(before) for before, after in pairwise(plans))][: len(plans)]
-    starts = [index for index, layers in enumerate(shared) if not layers]
-    made = []
-    for first, stop in pairwise([*starts, len(plans)]):
-        named = np.logical_or.reduce([each.referenced for each in plans[first:stop]])
-        made += [replace(each, referenced=named & each.computed) for each in plans[first:stop]]
-    return list(zip(made, shared, strict=True))
+    n_sources = [each.graph.heads(layers).start if layers else 0 for each, layers in zip(plans, shared, strict=True)]
+    named = [each.referenced.copy() for each in plans]
+    for i in range(len(plans) - 1, 0, -1):
+        named[i - 1][: n_sources[i]] |= named[i][: n_sources[i]]
+    for i in range(1, len(plans)):
+        named[i][: n_sources[i]] |= named[i - 1][: n_sources[i]]
+    kept = [replace(each, referenced=alone & each.computed) for each, alone in zip(plans, named, strict=True)]
+    return list(zip(kept, shared, strict=True))
 
 
 def _layer_inputs(graph: Graph, carried: np.ndarray, computed: np.ndarray, layer: int) -> LayerInputs:

@@ -20,12 +20,12 @@ from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import ValuesOf, ablation_values, rest_heads
 from memcirc.engine.batch import EngineBatch
-from memcirc.engine.circuits import Circuits, Ready
+from memcirc.engine.circuits import Ready, run_plans
 from memcirc.engine.frame import Frame, Slots, batch_bytes, batch_slots, frame_of, slots_bytes
 from memcirc.engine.memory import Memory
 from memcirc.engine.objective import all_logits, answer_logits
 from memcirc.engine.plain import prefix_pass
-from memcirc.engine.plan import Plan, in_turn, plan
+from memcirc.engine.plan import Plan, plan
 from memcirc.engine.values import embedding
 from memcirc.interventions import RunSettings
 from memcirc.metrics import Answers
@@ -95,12 +95,8 @@ class Prepared:
         size = _circuits_at_once(self.weights, ready.frame)
         order = np.argsort(carried.sum((1, 2)), kind="stable") if size > 1 else _alike_first(carried)
         parts = [order[first : first + size] for first in range(0, len(order), size)]
-        run = Circuits(self.weights, ready, self.workspace)
-        if size > 1:
-            yield from ((torch.from_numpy(rows), run(self._planned(carried[rows]))) for rows in parts)
-            return
-        plans = in_turn([self._planned(carried[rows]) for rows in parts])
-        yield from ((torch.from_numpy(rows), run(*each)) for rows, each in zip(parts, plans, strict=True))
+        finals = run_plans(self.weights, ready, [self._planned(carried[rows]) for rows in parts], self.workspace)
+        yield from ((torch.from_numpy(rows), final) for rows, final in zip(parts, finals, strict=True))
 
     def _planned(self, carried: np.ndarray) -> Plan:
         rests = self.settings.ablated.rests or self.settings.dangling == "prune"
@@ -192,7 +188,7 @@ def _circuits_at_once(weights: Weights, frame: Frame) -> int:
 
 def _alike_first(carried: np.ndarray) -> np.ndarray:
     """int64 [circuit]: circuits in the order of what they carry, destination by destination."""
-    packed = np.packbits(carried.reshape(len(carried), -1), axis=1)
+    packed = np.packbits(carried, axis=-1)
     return np.array(sorted(range(len(packed)), key=lambda i: packed[i].tobytes()), dtype=np.int64)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from memcirc.work.config import Execution
+from memcirc.work.freed import keep_freed_memory
 from memcirc.work.parts import Parts
 from memcirc.work.progress import say
 
@@ -129,6 +130,7 @@ class _Actor:
     """A process that loads what the units need with the first of them, so that an error in loading is that unit's."""
 
     def __init__(self, parts: Parts, worker: Worker) -> None:
+        keep_freed_memory()
         self._parts, self._worker = parts, cache(worker)
 
     def do(self, unit: int) -> int:

@@ -106,7 +106,9 @@ def test_circuits_in_one_plan_do_not_touch_each_other() -> None:
         torch.testing.assert_close(runner.logits(kept[order])[order.index(0)], alone)
 
 
-def test_no_circuit_gives_no_logits() -> None:
+@pytest.mark.parametrize("cache", [0, 16 << 20])
+def test_no_circuit_gives_no_logits(cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared_module, "CACHE_BYTES", cache)
     model = loaded("gpt2")
     none = torch.zeros(0, model.weights.graph.n_edges, dtype=torch.bool)
     assert prepare(model, Pairs(random_pairs(2).items), RunSettings("tree")).logits(none).shape == (0, 2, 31)

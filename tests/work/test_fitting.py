@@ -138,7 +138,7 @@ def test_circuits_go_on_in_halves_and_what_was_kept_ready_makes_room(metric: str
     runner.end_values(metric)  # with room for all: batches are ready when it is lost
     masks = torch.stack([torch.zeros(runner.graph.n_edges), torch.ones(runner.graph.n_edges)]).bool()
     with (
-        no_room_beyond(3, prepared, "Circuits", lambda weights, ready, *rest: len(ready.frame)),
+        no_room_beyond(3, prepared, "run_plans", lambda weights, ready, *rest: len(ready.frame)),
         no_room_beyond(0, prepared, "batch_slots", divided),
         pytest.warns(UserWarning, match="goes on in batches of 2"),
     ):

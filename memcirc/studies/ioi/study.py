@@ -119,11 +119,11 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
         start = time.perf_counter()
         model.logits(prompts_of(model, pairs)[0].ids)
     differ = float(np.mean([1 - pair.shared_prefix / len(pair) for pair in pairs]))  # nothing changes before
-    most = left * (time.perf_counter() - start) * differ / 2  # nor, on average, below the middle block
-    say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: at most {in_minutes(most)}")
+    about = left * (time.perf_counter() - start) * differ / 2  # nor, on average, below the middle block
+    say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: about {in_minutes(about)}")
     found: dict[str, Sweep] = {}
     measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
-    metrics = differing(model, pairs, keep)
+    of_blocks = differing(model, pairs, keep)
 
     def sweep(name: str, direction: str, sites: str | Sequence[Patch], metrics: str | Sequence[str] = METRIC) -> float:
         start = time.perf_counter()
@@ -134,7 +134,7 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
         return seconds / len(made.patches)
 
     for name, direction in plan:
-        each = sweep(name, direction, name, metrics if name == "block_every" else METRIC)
+        each = sweep(name, direction, name, of_blocks if name == "block_every" else METRIC)
         left -= sizes[name]
         say(f"about {in_minutes(left * each)} to go before queries and keys by position")
     for name, kind in SCREENED.items():

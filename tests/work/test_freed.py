@@ -8,7 +8,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from memcirc.devices import keep_freed_memory
+from memcirc.work.freed import keep_freed_memory
 {asked}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for size in (16, 33, 64):
