@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memcirc.decoder.activations import ACTIVATIONS
+from memcirc.decoder.norm import Norm
 from memcirc.decoder.positions import Rotation
-from memcirc.decoder.weights import Attention, Mlp, Norm, Weights
+from memcirc.decoder.weights import Attention, Mlp, Weights
 from memcirc.decoder.workspace import Workspace
 
 Stream = Float[Tensor, "batch variant pos d_model"]
@@ -95,7 +96,7 @@ class Sight:
 def hat_of(
     norm: Norm | None, x: Float[Tensor, "*rows d_model"], out: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """:meth:`memcirc.decoder.weights.Norm.hat`; without a norm x itself and None."""
+    """:meth:`memcirc.decoder.norm.Norm.hat`; without a norm x itself and None."""
     return (x, None) if norm is None else norm.hat(x, out)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from memcirc.decoder.activations import ACTIVATIONS
+from memcirc.decoder.norm import Norm
 from memcirc.decoder.positions import Rotary
-from memcirc.decoder.weights import Attention, Block, Linear, Mlp, Norm, Projection, Weights
+from memcirc.decoder.weights import Attention, Block, Linear, Mlp, Projection, Weights
 from memcirc.graph import graph_of
 
 

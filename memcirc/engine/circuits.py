@@ -23,7 +23,8 @@ from memcirc.decoder.block import (
     split_heads,
     turned,
 )
-from memcirc.decoder.weights import Norm, Projection, Weights
+from memcirc.decoder.norm import Norm
+from memcirc.decoder.weights import Projection, Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import Prefix
 from memcirc.engine.frame import Frame

@@ -21,7 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.decoder.block import feed, hat_of, head_outputs, scaled
-from memcirc.decoder.weights import Attention, Norm, Projection, Weights
+from memcirc.decoder.norm import Norm
+from memcirc.decoder.weights import Attention, Projection, Weights
 from memcirc.engine.backward import scaled_matrix
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.mixing import Masks, Rows, Slots, mix_into

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.decoder.block import Inner, Steps, feed, hat_of, join_heads, project, run_blocks, scaled, written
-from memcirc.decoder.weights import Norm
+from memcirc.decoder.norm import Norm
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import Residuals

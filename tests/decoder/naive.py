@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcirc.decoder.weights import Attention, Mlp, Norm, Projection, Weights
+from memcirc.decoder.norm import Norm
+from memcirc.decoder.weights import Attention, Mlp, Projection, Weights
 
 ACTIVATIONS = {
     "gelu": torch.nn.functional.gelu,

@@ -25,7 +25,8 @@ from memcirc.decoder.block import (
     write_of,
     written,
 )
-from memcirc.decoder.weights import Attention, Linear, Mlp, Norm, Projection
+from memcirc.decoder.norm import Norm
+from memcirc.decoder.weights import Attention, Linear, Mlp, Projection
 from memcirc.decoder.workspace import Workspace
 from tests.models import small_model
 

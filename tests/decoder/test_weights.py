@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from memcirc.decoder.weights import Attention, Linear, Mlp, Norm, Projection, Weights
+from memcirc.decoder.norm import Norm
+from memcirc.decoder.weights import Attention, Linear, Mlp, Projection, Weights
 from tests.models import small_model
 
 

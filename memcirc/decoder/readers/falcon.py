@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from transformers.models.falcon.modeling_falcon import build_alibi_tensor
 
+from memcirc.decoder.norm import Norm
 from memcirc.decoder.positions import Alibi
 from memcirc.decoder.readers.llama import activation
 from memcirc.decoder.readers.parts import Parts, fused, linear, norm, rotary, rotary_context
-from memcirc.decoder.weights import Attention, Block, Mlp, Norm
+from memcirc.decoder.weights import Attention, Block, Mlp
 
 
 def read(hf: Any) -> Parts:

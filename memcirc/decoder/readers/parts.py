@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from memcirc.decoder.norm import Norm
 from memcirc.decoder.positions import Alibi, Rotary
-from memcirc.decoder.weights import Block, Linear, Norm, Projection
+from memcirc.decoder.weights import Block, Linear, Projection
 
 UNLIMITED = 1 << 20
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
+from memcirc.decoder.norm import Norm
 from memcirc.decoder.readers import llama
 from memcirc.decoder.readers.parts import Parts, norm, separate
-from memcirc.decoder.weights import Attention, Block, Norm
+from memcirc.decoder.weights import Attention, Block
 
 
 def read(hf: Any) -> Parts:
