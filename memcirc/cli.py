@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from memcirc.studies.config import STUDIES
 from memcirc.study import TwoFunctions
 from memcirc.work.config import Execution
 from memcirc.work.fitting import ran_out
+from memcirc.work.threads import let_threads_wait
 
 INTERRUPTED = 130
 MISTAKE = 2
@@ -184,7 +184,7 @@ def _add_studies(commands: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 for a caller's mistake (one line), 130 on Ctrl-C, 143 when terminated,
     1 where memory or disk end, or an audit has findings."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin crawl when others use the cores
+    let_threads_wait()
     arguments = list(sys.argv[1:] if argv is None else argv)
     with outlets(), stoppable() as arrived:
         try:

@@ -21,6 +21,7 @@ from memcirc.report.page import write_report
 from memcirc.run.reading import Run, write_absent
 from memcirc.run.scoring import ScoringStages
 from memcirc.run.stages import Made, Units
+from memcirc.run.tasks import task_named
 from memcirc.run.transfer import transfer_options, transfer_table
 from memcirc.run.verifying import given_files, merged, verification_units
 from memcirc.work.parts import Parts
@@ -155,16 +156,22 @@ class Pipeline(ScoringStages):
         return write_report(Run(self.run_dir, self.config).files(), self.run_dir / "report")
 
     def everything(self) -> Path:
-        """All stages of all tasks, then the report. A task for which there are too few pairs is reported as absent, as
-        long as another one can be run."""
-        for task in self.config.model.tasks:
+        """All stages of all tasks, then the report. Tasks against a twin come last: they take longest, since no two
+        pairs' runs have a beginning in common. While others are to come, each new task is on the page when it is done.
+        A task for which there are too few pairs is reported as absent, as long as another one can be run."""
+        tasks = self.config.model.tasks
+        ordered = sorted(tasks, key=lambda name: task_named(name).needs_twin)
+        for task in ordered:
             try:
                 self.verify(task)
                 self.finished.append(task)
             except TooFewPairs as reason:
                 self.absent[task] = str(reason)
                 say(f"{task}: left out, {reason}")
+            if task != ordered[-1] and f"{task}/verify" in self.stages.seconds:
+                say(f"page so far: {self.report()}")
         if not self.finished:
             raise TooFewPairs("; ".join(f"{task}: {reason}" for task, reason in self.absent.items()))
+        self.finished.sort(key=tasks.index)
         self.transfer()
         return self.report()

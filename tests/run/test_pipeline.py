@@ -273,6 +273,29 @@ def test_a_task_without_pairs_is_reported_beside_the_one_that_has(run_options: l
     ) in page
 
 
+def test_the_page_grows_by_each_task_the_slowest_of_which_is_last(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+
+    def verify(pipeline: Pipeline, task: str) -> None:
+        done.append(task)
+        if task != "memorization":  # which an earlier command has made
+            pipeline.stages.seconds[f"{task}/verify"] = 1.0
+
+    def report(pipeline: Pipeline) -> Path:
+        done.append("page")
+        return Path("page")
+
+    monkeypatch.setattr(Pipeline, "verify", verify)
+    monkeypatch.setattr(Pipeline, "report", report)
+    monkeypatch.setattr(Pipeline, "transfer", lambda pipeline: done.append(tuple(pipeline.finished)))
+    twins = {"twin_name": "twin", "contrastive_mode": "both"}
+    Pipeline(finished_run, resolve(stored_config(finished_run), twins)).everything()
+    first, last = ["branch", "page", "memorization"], "learned"
+    assert done == [*first, last, ("learned", "branch", "memorization"), "page"]
+
+
 def test_circuits_are_exported_from_the_command_line(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
