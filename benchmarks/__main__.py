@@ -3,22 +3,23 @@
 import subprocess
 import sys
 
-OTHER_SHAPES = ("smollm2-135m", "pythia-160m")
+OTHER_SHAPES = {"smollm2-135m": "2", "pythia-160m": "2", "llama-1b": "1"}
+"""Further shapes, and how often each is measured, without the peer."""
 OF_ONE_SHAPE = (
     *("attribution", "circuits", "trained", "search", "default_checks", "verification"),
     *("growth", "twins", "memory", "patching", "precision", "studies", "page"),
 )
-WITHOUT_PEER = ("--repeats", "2", "--peer-repeats", "0")
 
 
 def main() -> None:
     scripts: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in OF_ONE_SHAPE]
-    for shape in OTHER_SHAPES:
-        scripts += [(name, ("--shape", shape, *WITHOUT_PEER)) for name in ("attribution", "circuits")]
+    for shape, repeats in OTHER_SHAPES.items():
+        arguments = ("--shape", shape, "--repeats", repeats, "--peer-repeats", "0")
+        scripts += [(name, arguments) for name in ("attribution", "circuits")]
     scripts.append(("memorization", ()))
     failed = []
-    for name, arguments in scripts:
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    for name, given in scripts:
+        command = [sys.executable, "-m", f"benchmarks.{name}", *given]
         if subprocess.run(command, check=False).returncode:
             failed.append(" ".join(command[1:]))
     if failed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import model_of, random_pairs
+from benchmarks.cases import model_of, n_pairs, random_pairs
 from benchmarks.peers import AutoCircuit, forward_backward
 from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.engine import Request, mask_gradients
@@ -23,8 +23,10 @@ MOST_PASSES = {"gpt2-small": 1.35}
 """Targets for five steps over five passes, by shape; 1.6 for others."""
 
 
-def measure(model: Model, branch: bool, repeats: int, peer_repeats: int, clock: str, most_passes: float) -> list[Row]:
-    pairs = random_pairs(8, 50, branch, model.d_vocab)
+def measure(
+    model: Model, n: int, branch: bool, repeats: int, peer_repeats: int, clock: str, most_passes: float
+) -> list[Row]:
+    pairs = random_pairs(n, 50, branch, model.d_vocab)
     calls: dict[str, Callable[[], Any]] = {
         "ours": lambda: mask_gradients(Request(model, pairs, "logit_diff"), ALPHAS),
         "passes": lambda: [forward_backward(model, pairs) for _ in range(5)],
@@ -59,8 +61,8 @@ def main() -> None:
     rows = []
     for branch in (False, True):
         most = MOST_PASSES.get(chosen.shape, 1.6)
-        rows += measure(model, branch, chosen.repeats, chosen.peer_repeats, chosen.clock, most)
-    title = f"Attribution, {chosen.shape}, 8 pairs of 50 tokens"
+        rows += measure(model, n_pairs(chosen.shape), branch, chosen.repeats, chosen.peer_repeats, chosen.clock, most)
+    title = f"Attribution, {chosen.shape}, {n_pairs(chosen.shape)} pairs of 50 tokens"
     report(result_name("attribution", chosen.shape), title, rows, shape=chosen.shape, clock=chosen.clock)
 
 

@@ -48,6 +48,13 @@ SHAPES |= {
     "llama-8b": LlamaConfig(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, **LLAMA_3),
 }
 
+BILLION = ("llama-1b", "pythia-1b", "pythia-1.4b", "llama-8b")
+
+
+def n_pairs(shape: str) -> int:
+    """How many pairs a shape is measured on: 8, of a billion parameters 2."""
+    return 2 if shape in BILLION else 8
+
 
 def model_of(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> Model:
     """Random weights of a shape in ``SHAPES`` by a seed, or any model that ``load_model`` takes, as a trained one."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.cases import model_of, random_pairs
+from benchmarks.cases import model_of, n_pairs, random_pairs
 from benchmarks.peers import peers_circuit, plain_forward
 from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.engine import Request, mask_gradients, prepare
@@ -32,8 +32,8 @@ def drawn(n_edges: int, n_kept: int) -> Tensor:
     return kept
 
 
-def measure(model: Model, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
-    pairs, graph = random_pairs(8, 50, branch, model.d_vocab), graph_of(model)
+def measure(model: Model, n: int, branch: bool, mode: str, repeats: int, peer_repeats: int, clock: str) -> list[Row]:
+    pairs, graph = random_pairs(n, 50, branch, model.d_vocab), graph_of(model)
     scores = mask_gradients(Request(model, pairs, "logit_diff"), [0.0, 0.5])
     small, half = round(graph.n_edges / 100), graph.n_edges // 2
     few, many = top(scores, small), drawn(graph.n_edges, half)
@@ -76,9 +76,11 @@ def main() -> None:
         row
         for branch in (False, True)
         for mode in ("tree", "edge")
-        for row in measure(model, branch, mode, chosen.repeats, chosen.peer_repeats, chosen.clock)
+        for row in measure(
+            model, n_pairs(chosen.shape), branch, mode, chosen.repeats, chosen.peer_repeats, chosen.clock
+        )
     ]
-    title = f"One circuit, {chosen.shape}, 8 pairs of 50 tokens"
+    title = f"One circuit, {chosen.shape}, {n_pairs(chosen.shape)} pairs of 50 tokens"
     report(result_name("circuits", chosen.shape), title, rows, shape=chosen.shape, clock=chosen.clock)
 
 

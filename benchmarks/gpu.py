@@ -22,21 +22,21 @@ from memcirc.work.fitting import ran_out
 
 BESIDE_PEER = ("gpt2-small",)
 """Shapes of which AutoCircuit's mask for every edge and position fits into a GPU."""
-MOST_PASSES = 1.6
+PAIRS, MOST_PASSES = 8, 1.6
 
 
 def measured(model: Model, peer_repeats: int) -> Iterator[Row]:
     """Rows of one model, on pairs that differ everywhere."""
-    yield from attribution.measure(model, False, 3, peer_repeats, "wall", MOST_PASSES)
+    yield from attribution.measure(model, PAIRS, False, 3, peer_repeats, "wall", MOST_PASSES)
     for mode in ("tree", "edge"):
-        yield from circuits.measure(model, False, mode, 3, peer_repeats, "wall")
+        yield from circuits.measure(model, PAIRS, False, mode, 3, peer_repeats, "wall")
 
 
 def keep_profile(model: Model, name: str) -> None:
     """Write down which operations one attribution spends its time on."""
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if model.device.type == "cuda" else [])]
     with profile(activities=kinds) as seen:
-        attribute(model, random_pairs(8, 50, False, model.d_vocab), "mask-ig", steps=5)
+        attribute(model, random_pairs(PAIRS, 50, False, model.d_vocab), "mask-ig", steps=5)
     by = f"self_{'cuda' if model.device.type == 'cuda' else 'cpu'}_time_total"
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"profile-{name}.txt").write_text(seen.key_averages().table(by, row_limit=20) + "\n", encoding="utf-8")
@@ -56,7 +56,7 @@ def measure_shape(shape: str, dtype: str, device: str) -> None:
         if not ran_out(error):
             raise
         print(f"{shape} in {dtype} does not fit, or not all of it: {str(error).splitlines()[0]}")
-    report(name, f"{shape}, {dtype}, 8 pairs of 50 tokens, on {device}", rows, shape=shape, device=device)
+    report(name, f"{shape}, {dtype}, {PAIRS} pairs of 50 tokens, on {device}", rows, shape=shape, device=device)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from memcirc.report.page import write_report
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_config
-from memcirc.run.ground_truth import ensure_ground_truth
 from memcirc.run.loading import check_engines, check_methods, run_model
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.publishing import STALE, publish
@@ -111,6 +110,9 @@ def verify_run(
 
 def _show_page(run_dir: Path, config: RunConfig, absent: Mapping[str, str], force: bool) -> None:
     """Make the page of a full verification, with the ground truth, and print where both are."""
+    # TransformerLens comes with it, which no other command needs.
+    from memcirc.run.ground_truth import ensure_ground_truth
+
     try:
         print(ensure_ground_truth(run_dir, config.verify.seed, force))
     except ValueError as reason:

@@ -34,5 +34,5 @@ def _others(load: Path) -> int | None:
     for look in range(LOOKS):
         time.sleep(PAUSE * bool(look))
         with suppress(OSError, ValueError, IndexError):
-            found.append(int(load.read_text().split()[3].partition("/")[0]) - 1)
+            found.append(int(load.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1)
     return min(found, default=None)
