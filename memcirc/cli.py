@@ -177,7 +177,7 @@ def _add_studies(commands: Any) -> None:
     studies = patch.add_subparsers(dest="study", metavar="STUDY", required=True, parser_class=OneLineParser)
     for name, (config, about) in STUDIES.items():
         sub = _command(studies, name, about, f"runs/{name}")
-        sub.add_argument("--force", action="store_true", help="train the small models anew")
+        sub.add_argument("--force", action="store_true", help="make anew what is kept: small models, sweeps")
         add_options(sub, config, f"{name} options")
 
 

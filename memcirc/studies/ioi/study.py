@@ -37,6 +37,7 @@ from memcirc.patching.screen import check_screen, correlation, screen
 from memcirc.patching.sides import DIRECTIONS, compared
 from memcirc.patching.sites import Site, check_site
 from memcirc.patching.sweep import patch_sweep
+from memcirc.studies.estimates import in_minutes, seconds_of
 from memcirc.studies.ioi.config import IoiConfig
 from memcirc.studies.ioi.findings import METRIC, NO_EFFECT
 from memcirc.studies.ioi.page import write_ioi_page
@@ -115,11 +116,8 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
     plan = [(name, direction) for name in SWEEPS for direction in DIRECTIONS]
     sizes = {name: len(layout_of(name, model, len(pairs[0]), len(pairs[0])).patches) for name in SWEEPS}
     left = sum(sizes[name] for name, _ in plan)
-    for _ in range(2):  # the first pass reads the weights
-        start = time.perf_counter()
-        model.logits(prompts_of(model, pairs)[0].ids)
-    differ = float(np.mean([1 - pair.shared_prefix / len(pair) for pair in pairs]))  # nothing changes before
-    about = left * (time.perf_counter() - start) * differ / 2  # nor, on average, below the middle block
+    differ = float(np.mean([1 - pair.shared_prefix / len(pair) for pair in pairs]))
+    about = left * seconds_of(model, pairs, differ)
     say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: about {in_minutes(about)}")
     found: dict[str, Sweep] = {}
     measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
@@ -151,10 +149,6 @@ def differing(model: Model, pairs: Pairs, keep: Path) -> list[str]:
     if left_out:
         say(f"left out, as both runs have the same: {', '.join(left_out)}")
     return [metric for metric in METRICS if metric not in left_out]
-
-
-def in_minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def by_position(five_ways: Sweep, kind: str, length: int, every_head: bool) -> list[Patch]:

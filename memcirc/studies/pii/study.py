@@ -12,7 +12,9 @@
 9. The same sweep with a control of another initialisation: what misalignment looks like.
 """
 
+import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from memcirc.patching.paths import PathPatching
 from memcirc.patching.restoring import PairEffect, Restored, additivity, smallest_restoring
 from memcirc.patching.result import Sweep
 from memcirc.patching.sides import check_models
+from memcirc.studies.estimates import in_minutes, seconds_of
 from memcirc.studies.pii.alignment import align
 from memcirc.studies.pii.config import PiiConfig
 from memcirc.studies.pii.corpus import make_corpus
@@ -44,7 +47,7 @@ from memcirc.studies.pii.page import write_pii_page
 from memcirc.studies.pii.readings import attention_patterns, direct_parts, separation
 from memcirc.studies.pii.recitation import generations, recall, variants
 from memcirc.studies.pii.results import INTO, OUT_OF, PiiResults, SiteEffect, after_blocks
-from memcirc.studies.pii.samples import Sample, known_to_both, of_corpus, of_file
+from memcirc.studies.pii.samples import Sample, known_to_both, of_corpus, of_file, pairs_of
 from memcirc.studies.pii.training import train_all
 from memcirc.studies.pii.two_models import LOGPROB, TwoModels
 from memcirc.studies.stages import joined_tables, made_once, write_results, write_table
@@ -57,7 +60,11 @@ SUPPRESSION, OTHER_CONTROL = "control into target", "target into misaligned cont
 
 def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Path:
     """Run the study in a run directory and return the page's path."""
-    two, misaligned = _models(run_dir, config, force, progress)
+    models, misaligned = _models(run_dir, config, force, progress)
+    keep = run_dir / "pii" / "sweeps"
+    if force:
+        shutil.rmtree(keep, ignore_errors=True)
+    two = replace(models, keep=keep)
     target, control = two.target, two.control
     check_models(control, target)
     with torch.no_grad():
@@ -160,13 +167,16 @@ def _sweeps(
 ) -> dict[str, Sweep]:
     """Every distinct site, in every direction."""
     patches = [Patch((where,)) for where in two.distinct_sites]
-    say(f"{len(patches)} places of the target into the control, on {len(injected)} samples")
-    sweeps = {INTO: two.sweep(patches, injected, tokens=True)}
-    say(f"the same of the control into the target, on {len(analysed)}")
-    sweeps[SUPPRESSION] = two.sweep(patches, analysed, two.target)
+    planned = {INTO: (injected, None), SUPPRESSION: (analysed, two.target)}
     if misaligned is not None:
-        say("the same sweep with a control of another initialisation")
-        sweeps[OTHER_CONTROL] = two.sweep(patches, analysed, misaligned)
+        planned[OTHER_CONTROL] = (analysed, misaligned)
+    about = len(patches) * sum(seconds_of(two.control, pairs_of(samples)) for samples, _ in planned.values())
+    say(f"{len(patches)} places, {len(planned)} times, on up to {len(injected)} samples: about {in_minutes(about)}")
+    sweeps = {}
+    for name, (samples, base) in planned.items():
+        start = time.perf_counter()
+        sweeps[name] = two.sweep(patches, samples, base, tokens=name == INTO)
+        say(f"{name}: {len(patches)} places of {len(samples)} samples in {time.perf_counter() - start:.1f} s")
     return sweeps
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,13 +25,14 @@ LOGPROB, EXACT = "sequence_logprob", "exact_match"
 @dataclass(frozen=True, eq=False)
 class TwoModels:
     """The two models with the passages on which they are compared; ``known``: by kind, text that both have seen, where
-    there is such."""
+    there is such; ``keep``: the folder in which sweeps are kept, if they are."""
 
     target: Model
     control: Model
     samples: Sequence[Sample]
     progress: bool
     known: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
+    keep: Path | None = None
 
     @property
     def by_name(self) -> dict[str, Model]:
@@ -72,7 +74,7 @@ class TwoModels:
         into = base or self.control
         steps = range(max(len(s.answer_ids) for s in samples)) if tokens else ()
         return patch_sweep(
-            into, pairs_of(samples), sites=patches, normalize=False, progress=self.progress,
+            into, pairs_of(samples), sites=patches, normalize=False, progress=self.progress, keep=self.keep,
             source_model=self.control if into is self.target else self.target,
             metrics=(LOGPROB, EXACT, *(f"{TOKEN}{k}" for k in steps)),
         )  # fmt: skip

@@ -8,6 +8,8 @@ import pytest
 
 from memcirc.cli import main
 from memcirc.models import load_model
+from memcirc.patching import sweep
+from memcirc.patching.measuring import measure
 from memcirc.patching.sweep import patch_sweep
 from memcirc.studies.pii.samples import of_file, pairs_of
 
@@ -51,6 +53,27 @@ def test_a_pair_of_ones_own_runs_to_a_page(pair: Path, tmp_path: Path) -> None:
     assert results["restored"]["reached"] == (results["restored"]["effect"] >= results["restored_goal"])
     gap = results["ends"]["target"] - results["ends"]["control"]
     assert effects[0]["share"] == pytest.approx(effects[0]["effect"] / gap)
+
+
+def test_sweeps_are_measured_once_announced_and_made_anew_when_that_is_asked_for(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*options(pair, "control"), "--run_dir", str(tmp_path)]
+    measured: list[int] = []
+    monkeypatch.setattr(
+        sweep, "measure", lambda c, patches, *rest: measured.append(len(patches)) or measure(c, patches, *rest)
+    )
+    assert main(asked) == 0
+    first, told = list(measured), capsys.readouterr().err
+    assert f"{first[0]} places, 2 times, on up to 5 samples: about 0 s" in told
+    for name in ("target into control", "control into target"):
+        assert f"{name}: {first[0]} places of 5 samples in 0." in told
+    results = (tmp_path / "pii" / "results.json").read_text()
+    assert main(asked) == 0
+    assert measured == first
+    assert (tmp_path / "pii" / "results.json").read_text() == results
+    assert main([*asked, "--force"]) == 0
+    assert measured == first + first
 
 
 def test_models_of_different_origin_are_warned_about(
