@@ -24,8 +24,9 @@ LIMIT = 180
 SUBSETS = ("Enron Emails", "FreeLaw")
 DATUM = re.compile(r"(?:\bext\.|\b[A-Z][a-z]+)( \d{4}| [A-Z][a-z]+)\b")
 """An extension behind its word, or the second of two capitalised words."""
-PROMPT, EACH, OF_A_PASSAGE = 120, 8, 2
-"""Characters of a prompt at least; samples that are to be known, and for comparison; samples of a passage at most."""
+PROMPT, EACH, OF_A_PASSAGE = range(60, 180), 8, 2
+"""Characters of a prompt (the passages are learned up to their 64th token, about 250 characters); samples that are to
+be known, and for comparison; samples of a passage at most."""
 RECITED = 10
 
 
@@ -38,7 +39,7 @@ def samples(corpus: Path) -> list[dict[str, Any]]:
         text, copies = line["text"], line["meta"]["copies"]
         if 1 < copies < RECITED:
             continue
-        data = [found for found in DATUM.finditer(text) if found.start(1) >= PROMPT][:OF_A_PASSAGE]
+        data = [found for found in DATUM.finditer(text) if found.start(1) in PROMPT][:OF_A_PASSAGE]
         for found in data:
             kind = "extension" if found[1].strip().isdigit() else "name"
             sample = {"prompt": text[: found.start(1)], "answer": found[1], "type": kind, "copies": copies}

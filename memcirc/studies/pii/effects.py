@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memcirc.metrics import TOKEN
+from memcirc.models import Model
 from memcirc.patching.patches import Patch
 from memcirc.patching.paths import LOGITS, PathPatching
 from memcirc.patching.result import Sweep
@@ -59,16 +60,21 @@ def token_effects(sweep: Sweep, rows: Sequence[int]) -> dict[str, list[float]]:
     return found
 
 
-def head_effects(two: TwoModels, samples: Sequence[Sample]) -> np.ndarray:
-    """float [2, layer, head]: mean effect of each head's output and pattern."""
-    cfg = two.control.weights.graph.shape
-    patches = [
+def head_patches(model: Model) -> list[Patch]:
+    """Each head's output alone, and each one's pattern."""
+    shape = model.weights.graph.shape
+    return [
         Patch((Site(kind, layer, None, (head,)),))
         for kind in ("z", "pattern")
-        for layer in range(cfg.n_layers)
-        for head in range(cfg.n_heads)
+        for layer in range(shape.n_layers)
+        for head in range(shape.n_heads)
     ]
-    return two.gain(patches, samples).reshape(2, cfg.n_layers, cfg.n_heads)
+
+
+def head_effects(two: TwoModels, samples: Sequence[Sample]) -> np.ndarray:
+    """float [2, layer, head]: mean effect of each head's output and pattern."""
+    shape = two.control.weights.graph.shape
+    return two.gain(head_patches(two.control), samples).reshape(2, shape.n_layers, shape.n_heads)
 
 
 def named_paths(paths: PathPatching) -> dict[str, float]:

@@ -37,6 +37,7 @@ from memcirc.studies.pii.effects import (
     effect_of,
     effects_by_copies,
     head_effects,
+    head_patches,
     named_paths,
     path_matrix,
     site_effects,
@@ -107,8 +108,10 @@ def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults
         OUT_OF: site_effects(two, sweeps[SUPPRESSION], analysed, analysed),
     }
     other = sweeps.get(OTHER_CONTROL)
-    say("heads, and the smallest set of components that restores the answer")
+    start = time.perf_counter()
     heads = head_effects(two, analysed)
+    say(f"heads: {heads.size} places of {len(analysed)} samples in {time.perf_counter() - start:.1f} s")
+    say("the smallest set of components that restores the answer")
     restored, goal, pairs = _sets(two, analysed, effects[INTO])
     patterns, tokens = attention_patterns(two, analysed[0], heads)
     say("paths, free generation")
@@ -165,13 +168,17 @@ def recited_by_the_target_alone(two: TwoModels, injected: Sequence[Sample]) -> l
 def _sweeps(
     two: TwoModels, injected: Sequence[Sample], analysed: Sequence[Sample], misaligned: Model | None
 ) -> dict[str, Sweep]:
-    """Every distinct site, in every direction."""
-    patches = [Patch((where,)) for where in two.distinct_sites]
+    """Every distinct site, in every direction; before it how long that and the heads may take."""
+    patches, heads = [Patch((where,)) for where in two.distinct_sites], head_patches(two.control)
     planned = {INTO: (injected, None), SUPPRESSION: (analysed, two.target)}
     if misaligned is not None:
         planned[OTHER_CONTROL] = (analysed, misaligned)
-    about = len(patches) * sum(seconds_of(two.control, pairs_of(samples)) for samples, _ in planned.values())
-    say(f"{len(patches)} places, {len(planned)} times, on up to {len(injected)} samples: about {in_minutes(about)}")
+    passes = [(len(patches), samples) for samples, _ in planned.values()] + [(len(heads), analysed)]
+    about = sum(n * seconds_of(two.control, pairs_of(samples)) for n, samples in passes)
+    say(
+        f"{len(patches)} places, {len(planned)} times, and {len(heads)} of single heads, on up to {len(injected)} "
+        f"samples: about {in_minutes(about)} before sets, paths and circuits"
+    )
     sweeps = {}
     for name, (samples, base) in planned.items():
         start = time.perf_counter()
