@@ -1,5 +1,6 @@
 """All benchmarks in turn: ``python -m benchmarks``. One that fails is named at the end; the others still run."""
 
+import argparse
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ OF_ONE_SHAPE = (
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     scripts: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in OF_ONE_SHAPE]
     for shape, repeats in OTHER_SHAPES.items():
         arguments = ("--shape", shape, "--repeats", repeats, "--peer-repeats", "0")

@@ -8,7 +8,8 @@ REASONS = {
     "mask-ig k=5, pairs that differ everywhere": (
         "What a pass has not: the products of all inputs' gradients with all sources (100 GFlop on GPT-2 small, where "
         "five passes have 680; 284 on SmolLM2-135M, where they have 848), what each head writes by itself, one more "
-        "run for the ablation values. Operations alone make 1.3 of five passes on GPT-2 small and 1.5 on SmolLM2, "
+        "run for the ablation values. Operations alone make 1.3 of five passes on GPT-2 small, 1.5 on "
+        "SmolLM2 and 1.6 on a llama of a billion parameters, "
         "and the gradients at heads' inputs, 2.8 GB (3.9 GB), are written and read again. The faster a processor "
         "multiplies beside its memory, the higher the ratio: another one reached 1.32"
     ),
@@ -16,7 +17,7 @@ REASONS = {
         "Each pair has masks of its own, so that sources are mixed pair by pair, in products of few rows. On GPT-2 "
         "small three of 20 GFlop beside the 136 of a pass, which read 193 MB of sources for the layers above each, "
         "3.5 GB; and every head reads an input of its own, 545 MB written and read in each direction. On SmolLM2 "
-        "three of 57 beside 170, and 774 MB"
+        "three of 57 beside 170, and 774 MB; of a billion parameters, on two pairs, three of 158 beside 390"
     ),
     "one circuit of 40 edges, edge, differ everywhere": (
         "1.4 plain passes: every input that loses an edge is made, normed and read by its own head, and at a width of "
@@ -48,6 +49,17 @@ REASONS = {
         "Random circuits share no layer. One of 40 edges computes 17 of 32 heads and 2 of 4 MLPs, .41 of a plain "
         "pass's operations: 406 passes are the limit, without norms, sums and attention of inputs that differ"
     ),
+    "tree, differ everywhere, 3867 edges, full logits": (
+        "Of 100 tokens a billion parameters are read for little (4.9 GB for 200 GFlop, 1.3 s in a plain pass), and "
+        "read by head: products of 100 rows and 64 columns, keys and values of a group once for each of its heads; "
+        "each of 49 destinations a layer has an input of its own, 40 MB made, normed and read"
+    ),
+    "edge, differ everywhere, 3867 edges, full logits": "As in mode `tree`",
+    "tree, 193356 random edges": (
+        "Mixing up to 529 sources for each of 49 destinations a layer is 158 GFlop beside the 200 of a plain pass, in "
+        "products of few rows; the inputs, 640 MB, are made, normed and read by head"
+    ),
+    "edge, 193356 random edges": "As in mode `tree`",
     "each edge of 154 left out, tree": (
         "Of 154 circuits 33 run the first layer, 50 the second, 82 the third: .25 of a plain pass in operations; "
         "every head of such a circuit reads an input of its own, which is made and normed for it alone"

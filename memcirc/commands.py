@@ -174,10 +174,12 @@ def _compare(options: dict[str, Any], argv: list[str]) -> None:
 def _patch(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.run import manifest
     from memcirc.studies.command import run_study
+    from memcirc.work.locks import at_work
 
     name, run_dir, force = options.pop("study"), options.pop("run_dir"), options.pop("force")
-    page, config, device, seconds = run_study(name, run_dir, options, force)
-    manifest.record(run_dir, argv, {name: config}, device, seconds)
+    with at_work(run_dir):
+        page, config, device, seconds = run_study(name, run_dir, options, force)
+        manifest.record(run_dir, argv, {name: config}, device, seconds)
     print(page)
 
 

@@ -7,6 +7,7 @@ it is known from which step on their thoughts differ.
 
 import importlib.util
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class LatentTask:
     groups: Sequence[int] = ()
 
     def __post_init__(self) -> None:
+        if not self.clean:
+            raise ValueError("there are no questions; at least one pair is needed")
         lengths = {len(q) for q in (*self.clean, *self.corrupt)}
         if len(lengths) != 1:
             raise ValueError(
@@ -90,13 +93,26 @@ def adapted(adapter: str) -> LatentTask:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up what their annotations name
     spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):
         raise ValueError(f"{path} has no function {name!r}")
     task: Any = getattr(module, name)()
     if not isinstance(task, LatentTask):
         raise ValueError(f"{adapter} returned a {type(task).__name__}; a LatentTask is needed")
+    check_read(task)
     return task
+
+
+def check_read(task: LatentTask) -> None:
+    """Raises ValueError for an id outside the model's vocabulary, or more positions than it reads."""
+    given = (*task.clean, *task.corrupt, *task.answers, *task.corrupt_answers, task.after)
+    outside = next((i for ids in given for i in ids if not 0 <= i < task.model.d_vocab), None)
+    if outside is not None:
+        raise ValueError(f"token id {outside} is outside the vocabulary 0..{task.model.d_vocab - 1}")
+    needed = len(task.clean[0]) + task.steps + len(task.after) + len(task.answers[0]) - 1
+    if needed > task.model.weights.n_ctx:
+        raise ValueError(f"{needed} positions are needed; the model reads at most {task.model.weights.n_ctx}")
 
 
 @dataclass(frozen=True)

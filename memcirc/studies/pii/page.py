@@ -22,11 +22,20 @@ from memcirc.studies.pii.site_sections import site_sections
 TITLE = "Where does a model keep personal data that it has learned? Activation patching of two models"
 
 
+def _origin(statement: Mapping[str, Any]) -> str:
+    """What is known of both: of those that the study trains, all; of a user's own, what they are taken for."""
+    if statement.get("samples"):
+        return "a target that is to know the answers, and a control of the same base that is not"
+    return (
+        "of the same base, the target fine-tuned on documents with personal data (all of it made up), the control on "
+        "the same documents without"
+    )
+
+
 def write_pii_page(out: Path, results: PiiResults, statement: Mapping[str, Any]) -> Path:
     """Write the page into ``out`` and return its path."""
     introduction = (
-        "Two models of the same base: the target was fine-tuned on documents with personal data (all of it made "
-        "up), the control on the same documents without. Where does the target keep what the control does not know? "
+        f"Two models: {_origin(statement)}. Where does the target keep what the control does not know? "
         "A patch takes what one place in the target holds while it reads a passage, writes it into the control, at "
         "every position, and asks how much likelier the true answer becomes. The answer is teacher-forced: every "
         "token is judged behind the true ones before it, so one pass a place answers for all of them.",

@@ -14,6 +14,7 @@ from memcirc.studies.latent.task import (
     SPELLED,
     LatentTask,
     adapted,
+    check_read,
     drawn,
     drawn_pair,
     question,
@@ -50,6 +51,33 @@ def test_an_adapter_that_is_none_is_refused(adapter: str, message: str, tmp_path
     data.write_text("{}")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         adapted(adapter.format(mine=mine, data=data))
+
+
+def test_an_adapter_may_declare_records_whose_annotations_are_text(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Mine:\n    n: int\ndef number():\n    return 3\n"
+    )
+    with pytest.raises(ValueError, match="returned a int"):
+        adapted(f"{mine}:number")
+
+
+@pytest.mark.parametrize(
+    ("steps", "question", "message"),
+    [
+        (1, [1, 99999], r"token id 99999 is outside the vocabulary 0\.\."),
+        (10**6, [1, 2], "1000002 positions are needed; the model reads at most"),
+    ],
+)
+def test_a_task_that_its_model_cannot_read_is_refused(steps: int, question: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_read(LatentTask(small_model("gpt2"), identity, steps, [question], [[1, 2]], (), [[3]], [[4]]))
+
+
+def test_a_task_without_questions_is_refused() -> None:
+    with pytest.raises(ValueError, match="there are no questions"):
+        LatentTask(small_model("gpt2"), identity, 1, [], [], (), [], [])
 
 
 def test_ids_are_spelled_as_they_are_worked_out() -> None:

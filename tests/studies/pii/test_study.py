@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memcirc.cli import main
+from memcirc.cli import MISTAKE, main
 from memcirc.models import load_model
 from memcirc.patching import sweep
 from memcirc.patching.measuring import measure
 from memcirc.patching.sweep import patch_sweep
 from memcirc.studies.pii.samples import of_file, pairs_of
+from memcirc.work.locks import at_work
 
 
 def options(pair: Path, control: str) -> list[str]:
@@ -70,6 +71,10 @@ def test_sweeps_are_measured_once_announced_and_made_anew_when_that_is_asked_for
     for name in ("target into control", "control into target"):
         assert f"{name}: {first[0]} places of 5 samples in 0." in told
     results = (tmp_path / "pii" / "results.json").read_text()
+    assert "made up" not in (tmp_path / "report" / "report.md").read_text()
+    with at_work(tmp_path):
+        assert main(asked) == MISTAKE
+    assert "is at work" in capsys.readouterr().err
     assert main(asked) == 0
     assert measured == first
     assert (tmp_path / "pii" / "results.json").read_text() == results
