@@ -321,7 +321,7 @@ def test_full_with_another_option_is_still_full(
     monkeypatch.setattr(Pipeline, "verify", verified)
     monkeypatch.setattr(Pipeline, "transfer", lambda _: made.append("transfer"))
     monkeypatch.setattr("memcirc.run.command.write_report", lambda *_: made.append("report"))
-    monkeypatch.setattr("memcirc.run.command.ensure_ground_truth", lambda *_: made.append("ground truth"))
+    monkeypatch.setattr("memcirc.run.ground_truth.ensure_ground_truth", lambda *_: made.append("ground truth"))
     assert main(["verify", "--full", str(run_dir), "--random_circuits", "20"]) == 0
     *names, transfer, ground_truth, page = made
     assert (transfer, ground_truth, page) == ("transfer", "ground truth", "report")
