@@ -31,8 +31,8 @@ def let_threads_wait(load: Path = Path("/proc/loadavg")) -> None:
 def _others(load: Path) -> int | None:
     """The threads that run beside this one, at the least of a few looks; None where no file tells."""
     found = []
-    for look in range(LOOKS):
-        time.sleep(PAUSE * bool(look))
+    for _ in range(LOOKS):
+        time.sleep(PAUSE)
         with suppress(OSError, ValueError, IndexError):
             found.append(int(load.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1)
     return min(found, default=None)
