@@ -175,9 +175,9 @@ def test_it_is_painted_within_a_second_and_is_no_heavier_than_six_megabytes(open
     """The time is told, not asserted: a machine may be busy."""
     assert page_of_run.stat().st_size < 6 << 20
     with opened(page_of_run) as watched:
-        painted = watched.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-        assert painted is not None
-        print(f"first contentful paint after {painted:.0f} ms")
+        # Loaded is not painted: on a busy machine the first paint comes after the page's `load`.
+        first = watched.page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+        print(f"first contentful paint after {first.json_value():.0f} ms")
 
 
 def test_printed_no_figure_is_cut(browser: Any, opened: Opened, page_of_run: Path, tmp_path: Path) -> None:
