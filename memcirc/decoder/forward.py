@@ -7,20 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.decoder.block import (
-    Sight,
-    Steps,
-    attend,
-    feed,
-    final_normed,
-    head_normed,
-    join_heads,
-    normed,
-    project,
-    run_block,
-    turned,
-    written,
-)
+from memcirc.decoder.attention import Sight, attend, head_normed, join_heads, project, turned, written
+from memcirc.decoder.block import Steps, final_normed, run_block
+from memcirc.decoder.mlp import feed
+from memcirc.decoder.norm import normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 

@@ -67,3 +67,20 @@ class Norm:
             return torch.mul(matrix, gain, out=out)
         means = (matrix @ gain.to(matrix.dtype)).to(out.dtype) / matrix.shape[2]
         return torch.addcmul(means[..., None].neg_(), matrix.to(out.dtype), gain.to(out.dtype), out=out)
+
+
+def hat_of(
+    norm: Norm | None, x: Float[Tensor, "*rows d_model"], out: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """:meth:`Norm.hat`; without a norm x itself and None."""
+    return (x, None) if norm is None else norm.hat(x, out)
+
+
+def scaled(norm: Norm | None, hat: Tensor, out: Tensor | None = None) -> Tensor:
+    """What a branch's products read, given its hat."""
+    return hat if norm is None else norm.scaled(hat, out)
+
+
+def normed(norm: Norm | None, x: Tensor) -> Tensor:
+    """What a branch's products read, given the residual."""
+    return x if norm is None else norm(x)

@@ -19,7 +19,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from memcirc.decoder.block import normed, project
+from memcirc.decoder.attention import project
+from memcirc.decoder.norm import normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memcirc.decoder.activations import ACTIVATIONS
-from memcirc.decoder.block import split_heads, spread, turned
+from memcirc.decoder.attention import split_heads, spread, turned
 from memcirc.decoder.weights import Attention, Projection
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.sheet import Sheet

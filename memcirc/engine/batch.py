@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcirc.decoder.block import KeyValue, attend, head_normed, turned
+from memcirc.decoder.attention import KeyValue, attend, head_normed, turned
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.frame import Frame

@@ -14,16 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import (
-    attend,
-    feed,
-    head_normed,
-    head_outputs,
-    normed,
-    split_heads,
-    turned,
-)
-from memcirc.decoder.norm import Norm
+from memcirc.decoder.attention import attend, head_normed, head_outputs, split_heads, turned
+from memcirc.decoder.mlp import feed
+from memcirc.decoder.norm import Norm, normed
 from memcirc.decoder.weights import Projection, Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import Prefix

@@ -18,20 +18,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from memcirc.decoder.block import (
+from memcirc.decoder.attention import (
     Sight,
     attend,
-    feed,
-    final_normed,
     head_normed,
     head_outputs,
     join_heads,
-    normed,
     split_heads,
     spread,
     turned,
     written,
 )
+from memcirc.decoder.block import final_normed
+from memcirc.decoder.mlp import feed
+from memcirc.decoder.norm import normed
 from memcirc.decoder.weights import Projection, Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.ablation import means_of

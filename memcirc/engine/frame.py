@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from memcirc.decoder.block import Sight
+from memcirc.decoder.attention import Sight
 from memcirc.decoder.positions import Rotation
 from memcirc.decoder.weights import Weights
 from memcirc.metrics import Answers

@@ -20,8 +20,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import feed, hat_of, head_outputs, scaled
-from memcirc.decoder.norm import Norm
+from memcirc.decoder.attention import head_outputs
+from memcirc.decoder.mlp import feed
+from memcirc.decoder.norm import Norm, hat_of, scaled
 from memcirc.decoder.weights import Attention, Projection, Weights
 from memcirc.engine.backward import scaled_matrix
 from memcirc.engine.batch import EngineBatch

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs, join_heads, split_heads, written
+from memcirc.decoder.attention import head_outputs, join_heads, split_heads, written
 from memcirc.engine.backward import AttentionBackward, mlp_gradient
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.masked import MaskedTape, unflattened

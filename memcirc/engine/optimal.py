@@ -8,9 +8,9 @@ random circuits, of
 at the position where the pair's answer is read. A circuit keeps each edge with probability u, where u is uniform on
 [0, 1], and is drawn anew for each prompt in each step; so one set of constants serves circuits of every size, where Li
 and Janson learn one for each circuit. A constant is the same at every position; a head's is a z'
-(:mod:`memcirc.decoder.block`), so that it is something that the head can write. ``STEPS`` steps of Adam start at the
-means over all prompts and positions, a source's step in units of how far its outputs stray from their mean, and end at
-a size of 0; draws and order are those of one seed.
+(:mod:`memcirc.decoder.attention`), so that it is something that the head can write. ``STEPS`` steps of Adam start at
+the means over all prompts and positions, a source's step in units of how far its outputs stray from their mean, and end
+at a size of 0; draws and order are those of one seed.
 
 With every edge kept no constant is read. The gradient is exact: dL/dp_s = sum over d of (1 - k_sd) dL/dx_d, summed over
 positions and prompts.
@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs
+from memcirc.decoder.attention import head_outputs
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.adam import Adam

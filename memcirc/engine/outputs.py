@@ -7,7 +7,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs, join_heads, split_heads, write_of, written
+from memcirc.decoder.attention import head_outputs, join_heads, split_heads, write_of, written
 from memcirc.decoder.weights import Attention, Weights
 
 
@@ -73,8 +73,8 @@ def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 class Outputs:
     """What the sources of a model write, [batch, variant, pos, ...] (an axis of length 1 is the same all along it).
 
-    Heads are kept as z' (:mod:`memcirc.decoder.block`), before the output matrices of ``weights``: d_head instead of
-    d_model numbers a head. Those of the last block are at the read positions, unless ``whole`` was asked for.
+    Heads are kept as z' (:mod:`memcirc.decoder.attention`), before the output matrices of ``weights``: d_head instead
+    of d_model numbers a head. Those of the last block are at the read positions, unless ``whole`` was asked for.
     """
 
     weights: Weights

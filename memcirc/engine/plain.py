@@ -6,8 +6,11 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import KeyValue, Steps, feed, join_heads, normed, project, run_blocks, written
+from memcirc.decoder.attention import KeyValue, join_heads, project, written
+from memcirc.decoder.block import Steps, run_blocks
 from memcirc.decoder.forward import Forward
+from memcirc.decoder.mlp import feed
+from memcirc.decoder.norm import normed
 from memcirc.decoder.weights import Weights
 from memcirc.decoder.workspace import Workspace
 from memcirc.engine.batch import EngineBatch, Prefix

@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import Inner, Steps, feed, hat_of, join_heads, project, run_blocks, scaled, written
-from memcirc.decoder.norm import Norm
+from memcirc.decoder.attention import join_heads, project, written
+from memcirc.decoder.block import Steps, run_blocks
+from memcirc.decoder.mlp import Inner, feed
+from memcirc.decoder.norm import Norm, hat_of, scaled
 from memcirc.engine.batch import EngineBatch
 from memcirc.engine.outputs import Outputs
 from memcirc.engine.plain import Residuals

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memcirc.decoder.block import head_outputs, written
+from memcirc.decoder.attention import head_outputs, written
 from memcirc.decoder.weights import Weights
 from memcirc.patching.prompts import Prompts
 from memcirc.patching.runs import run

@@ -17,8 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from memcirc.decoder.activations import ACTIVATIONS
-from memcirc.decoder.block import Steps, final_scores, head_normed, normed, project, spread, written
+from memcirc.decoder.attention import final_scores, head_normed, project, spread, written
+from memcirc.decoder.block import Steps
 from memcirc.decoder.block import run_block as run_wired
+from memcirc.decoder.norm import normed
 from memcirc.decoder.positions import Rotation
 from memcirc.decoder.weights import Weights
 

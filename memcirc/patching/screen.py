@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memcirc.decoder.block import final_scores, spread
+from memcirc.decoder.attention import final_scores, spread
 from memcirc.patching.engine import slow_reason
 from memcirc.patching.forward import Taps
 from memcirc.patching.measures import Question
