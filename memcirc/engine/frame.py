@@ -191,10 +191,10 @@ def check_pairs(weights: Weights, pairs: Pairs, sequence: bool) -> None:
         ids = pair.clean_ids + pair.corrupt_ids + (pair.answer_sequence_ids if sequence else ())
         outside = next((i for i in ids if not 0 <= i < d_vocab), None)
         if outside is not None:
-            raise ValueError(f"pair {pair.doc_id!r}: token id {outside} is outside the vocabulary 0..{d_vocab - 1}")
+            raise ValueError(f"pair {pair.label!r}: token id {outside} is outside the vocabulary 0..{d_vocab - 1}")
         if _length(pair, sequence) > weights.n_ctx:
             raise ValueError(
-                f"pair {pair.doc_id!r} has {_length(pair, sequence)} positions; the model reads at most {weights.n_ctx}"
+                f"pair {pair.label!r} has {_length(pair, sequence)} positions; the model reads at most {weights.n_ctx}"
             )
 
 

@@ -68,7 +68,7 @@ def collate(items: tuple[Pair, ...], start: int, device: torch.device | str, seq
         )
     for pair in items:
         if not pair.answer_sequence_ids:
-            raise ValueError(f"pair {pair.doc_id!r} has no answer_sequence_ids, which a metric of whole answers reads")
+            raise ValueError(f"pair {pair.label!r} has no answer_sequence_ids, which a metric of whole answers reads")
     answers = [pair.answer_sequence_ids for pair in items]
     targets = _padded(answers, device)
     steps = torch.arange(targets.shape[1], device=device)

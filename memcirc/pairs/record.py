@@ -20,6 +20,7 @@ from memcirc.schema import with_schema
 from memcirc.showing import Shown
 
 T = TypeVar("T")
+LONGEST_LABEL = 40
 Want: TypeAlias = T | list[T] | set[T] | frozenset[T] | Callable[[T], bool]
 """What is wanted of a field: a value, several, or a function that says of a value whether it is wanted."""
 
@@ -68,19 +69,25 @@ class Pair:
         """Raises ValueError for a field of another type, prompts of unequal length, no answer, a position outside."""
         for name in FIELDS:
             object.__setattr__(self, name, checked(name, getattr(self, name)))
-        label = self.doc_id or self.clean[:40] or f"{len(self.clean_ids)} tokens"
         if not self.clean_ids or len(self.clean_ids) != len(self.corrupt_ids):
             raise ValueError(
-                f"pair {label!r}: clean has {len(self.clean_ids)} tokens and corrupt {len(self.corrupt_ids)}; "
+                f"pair {self.label!r}: clean has {len(self.clean_ids)} tokens and corrupt {len(self.corrupt_ids)}; "
                 "both need the same number, at least one"
             )
         if not self.answer_ids or not self.wrong_answer_ids:
-            raise ValueError(f"pair {label!r}: needs at least one answer and one wrong answer")
+            raise ValueError(f"pair {self.label!r}: needs at least one answer and one wrong answer")
         if self.position is not None and not 0 <= self.position < len(self.clean_ids):
-            raise ValueError(f"pair {label!r}: position {self.position} is outside its {len(self.clean_ids)} tokens")
+            raise ValueError(
+                f"pair {self.label!r}: position {self.position} is outside its {len(self.clean_ids)} tokens"
+            )
 
     def __len__(self) -> int:
         return len(self.clean_ids)
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its document, else its text, else how long it is."""
+        return cut(self.doc_id or self.clean, LONGEST_LABEL) or f"{len(self.clean_ids)} tokens"
 
     @property
     def read_at(self) -> int:

@@ -203,7 +203,11 @@ def test_a_batch_may_take_256_mib_and_4_gib_on_a_gpu() -> None:
     ("pairs", "sequence", "message"),
     [
         (Pairs(()), False, "the pair set is empty"),
-        (random_pairs(1, CONTEXT + 1), False, rf"has {CONTEXT + 1} positions; the model reads at most {CONTEXT}"),
+        (
+            random_pairs(1, CONTEXT + 1),
+            False,
+            rf"^pair '{CONTEXT + 1} tokens' has {CONTEXT + 1} positions; the model reads at most {CONTEXT}",
+        ),
         (random_pairs(1, CONTEXT, steps=2), True, rf"has {CONTEXT + 1} positions"),
         (Pairs((Pair((D_VOCAB,), (0,), (0,), (1,)),)), False, rf"token id {D_VOCAB} is outside the vocabulary 0..30"),
         (Pairs((Pair((0,), (40,), (0,), (1,)),)), False, "token id 40 is outside the vocabulary"),

@@ -363,3 +363,11 @@ def test_joined_pairs_have_the_first_ones_header_without_its_split() -> None:
 def test_pairs_are_told_in_short_with_what_was_dropped() -> None:
     assert repr(Pairs((PAIR,), {"mode": "x"}, {"a": 2, "b": 3})) == "Pairs(1 pairs, mode='x', dropped=5)"
     assert repr(Pairs((PAIR, PAIR))) == "Pairs(2 pairs)"
+
+
+def test_messages_call_a_pair_by_its_document_its_text_or_its_length() -> None:
+    plain = Pair((1, 2), (3, 4), (5,), (6,))
+    assert plain.label == "2 tokens"
+    assert replace(plain, clean="a text").label == "a text"
+    long = replace(plain, clean="a text", doc_id="d" * 100).label
+    assert (len(long), long[-4:]) == (40, "d...")
