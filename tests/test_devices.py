@@ -56,7 +56,7 @@ def test_sweeps(arch: str, device: str) -> None:
 
     def measure(model: Model) -> torch.Tensor:
         sweep = patch_sweep(model, pairs, sites="head_all_pos_every", normalize=False)
-        return torch.as_tensor(sweep.matrix("logit_diff", normalized=False))
+        return torch.as_tensor(sweep.matrix("logit_diff"))
 
     torch.testing.assert_close(*both(arch, device, measure), atol=1e-4, rtol=1e-3, equal_nan=True)
 

@@ -32,7 +32,7 @@ class Sweep(Shown):
     example without a position that the patch names has no value (NaN in ``values``, empty in the table). ``ends`` are
     each metric's means over all examples (base run, source run), ``resolution`` the smallest difference of one example
     that means anything; ``notes`` say what took full passes, and why; ``self_patch`` is the largest change by writing
-    what was there (relative).
+    what was there (relative); ``normalized`` says whether effects are normalised where nothing else is asked for.
     """
 
     table: pa.Table
@@ -47,6 +47,7 @@ class Sweep(Shown):
     direction: str
     notes: tuple[str, ...]
     self_patch: float
+    normalized: bool = True
 
     def __repr__(self) -> str:
         measured = ", ".join(self.values)
@@ -62,20 +63,23 @@ class Sweep(Shown):
         """Whether both runs differ in the metric's mean by more than rounding, so that effects can be normalised."""
         return not coincide(*self.ends[metric], self._finest(metric)).item()
 
-    def matrix(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
+    def matrix(self, metric: str = "logit_diff", normalized: bool | None = None) -> np.ndarray:
         """float64 array in the shape of ``transformer_lens.patching``; cells that do not exist are NaN.
 
+        Args:
+            normalized: by the ends, or raw; default: as the sweep was asked for (``normalize``).
+
         Raises:
-            ValueError: the metric was not measured, or its ends coincide.
+            ValueError: the metric was not measured; normalised, and its ends coincide.
         """
         return self.arranged(self.effects(metric, normalized))
 
-    def effects(self, metric: str = "logit_diff", normalized: bool = True) -> np.ndarray:
-        """float64 [patch]: the mean over the examples that have the place, normalised (raises as :meth:`matrix`) or
-        raw; NaN where none has it, or where the ends of those that do coincide."""
+    def effects(self, metric: str = "logit_diff", normalized: bool | None = None) -> np.ndarray:
+        """float64 [patch]: the mean over the examples that have the place, normalised or raw (``normalized`` and what
+        is raised: :meth:`matrix`); NaN where none has it, or where the ends of those that do coincide."""
         known = self._known(metric)
         means = _mean(self.values[metric], known)
-        if not normalized:
+        if not self._by_ends(normalized):
             return means
         check_ends(metric, *self.ends[metric], self._finest(metric))
         base, source = self.own_ends(metric)
@@ -97,7 +101,7 @@ class Sweep(Shown):
     def intervals(
         self,
         metric: str = "logit_diff",
-        normalized: bool = True,
+        normalized: bool | None = None,
         groups: Iterable[Hashable] | None = None,
         draws: int = 1000,
         seed: int = 0,
@@ -108,7 +112,7 @@ class Sweep(Shown):
         Args:
             groups: a key an example, such as its document; examples of one key are drawn together. Default: each alone.
         """
-        known = self._known(metric)
+        known, normalized = self._known(metric), self._by_ends(normalized)
         if normalized:
             check_ends(metric, *self.ends[metric], self._finest(metric))
         n = len(self.base[metric])
@@ -128,7 +132,7 @@ class Sweep(Shown):
         return found
 
     def ranked(self, metric: str = "logit_diff", by: str = "signed", top: int | None = None) -> list[tuple[str, float]]:
-        """Patches with their normalised effects: ``signed`` by size of either sign, ``positive`` and ``negative`` those
+        """Patches with their :meth:`effects`: ``signed`` by size of either sign, ``positive`` and ``negative`` those
         of one sign, strongest first. Noise has no sign here: an effect of exactly 0 is in none of them, nor is one that
         does not exist."""
         keys = {"signed": lambda e: -abs(e), "positive": lambda e: -e, "negative": lambda e: e}
@@ -143,6 +147,9 @@ class Sweep(Shown):
         array = np.full(self.shape, np.nan)
         array[tuple(np.array(self.cells).T)] = of_patches
         return array
+
+    def _by_ends(self, normalized: bool | None) -> bool:
+        return self.normalized if normalized is None else normalized
 
     def _finest(self, metric: str) -> float:
         """The smallest difference of the metric's mean over the examples that means anything."""
@@ -183,7 +190,7 @@ def finished(layout: Grid, metrics: Sequence[Metric], measured: Measured, direct
     return Sweep(
         table=table, values=values, base=base, source=source, resolution=resolution, axes=layout.axes,
         shape=layout.shape, cells=layout.cells, patches=layout.patches, direction=direction, notes=notes,
-        self_patch=measured.self_patch,
+        self_patch=measured.self_patch, normalized=normalize,
     )  # fmt: skip
 
 

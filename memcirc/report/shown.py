@@ -126,11 +126,8 @@ def _(sweep: Sweep) -> Section:
 
 
 def _effects(sweep: Sweep, metric: str) -> TableBlock:
-    """The patches that move a metric most, normalised where its ends allow it."""
-    try:
-        effects, what = sweep.effects(metric), f"effect on {metric}"
-    except ValueError:  # the ends coincide: the raw changes are what there is
-        effects, what = sweep.effects(metric, normalized=False), f"mean {metric}"
+    """The patches with the strongest effects on a metric."""
+    effects, what = sweep.effects(metric), f"effect on {metric}" if sweep.normalized else f"mean {metric}"
     order = np.argsort(-np.abs(np.nan_to_num(effects)), kind="stable")[:SHOWN]
     rows = [{"patch": sweep.patches[i].label, what: float(effects[i])} for i in order.tolist()]
     return TableBlock(("patch", what), rows, f"{metric}: {_first(len(rows), len(sweep.patches), 'patch', 'patches')}")

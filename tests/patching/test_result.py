@@ -1,5 +1,7 @@
 """What a sweep says of its numbers, worked out by hand on three patches of three examples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -32,6 +34,15 @@ def test_an_effect_is_the_ratio_of_means_over_the_examples_that_have_the_place()
     np.testing.assert_allclose(found.own_ends("m"), [[1.0, 0.5, np.nan], [4.0, 2.5, np.nan]])
     assert found.ends == {"m": (1.0, 4.0)}
     np.testing.assert_allclose(found.changes("m")[:2], [[1, 1, 1], [-1, 0, np.nan]])
+
+
+def test_a_sweep_that_was_asked_for_raw_values_gives_them() -> None:
+    raw = replace(sweep(), normalized=False)
+    np.testing.assert_allclose(raw.effects("m"), [2.0, 0.0, np.nan])
+    np.testing.assert_allclose(raw.matrix("m")[0, 0], 2.0)
+    assert raw.ranked("m") == [("head 0", 2.0)]
+    np.testing.assert_array_equal(raw.intervals("m", draws=20), raw.intervals("m", normalized=False, draws=20))
+    np.testing.assert_allclose(raw.effects("m", normalized=True), sweep().effects("m"))
 
 
 def test_cells_without_a_patch_are_empty() -> None:

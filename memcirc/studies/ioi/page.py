@@ -213,7 +213,7 @@ def _next_tokens(results: IoiResults) -> Section:
 def _factual(out: Path, results: IoiResults) -> list[Section]:
     if results.factual is None:
         return []
-    panels = dict(zip(BLOCK, results.factual.matrix(METRIC, normalized=False), strict=True))
+    panels = dict(zip(BLOCK, results.factual.matrix(METRIC), strict=True))
     labels = [f"{i} {token}" for i, token in enumerate(results.factual_labels)]
     low, high = results.factual.ends[METRIC]
     text = f"Logit difference in logits, not normalised: {low:.2f} on the corrupt prompt, {high:.2f} on the clean one."

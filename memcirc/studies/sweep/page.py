@@ -122,7 +122,7 @@ def _drawings(out: Path, swept: Swept) -> list[Drawing]:
     """Heat maps of one or several layers x something; bars of the strongest where the sweep has no such axes, or too
     many cells."""
     config, sweep = swept.config, swept.sweep
-    axes, array = list(sweep.axes), sweep.matrix(config.metric, config.normalize)
+    axes, array = list(sweep.axes), sweep.matrix(config.metric)
     if "layer" not in axes or array.ndim - ("kind" in axes) > 3:
         return _bars(out, swept)
     panels = _panels(sweep, array, config.sites)

@@ -42,9 +42,9 @@ class Swept:
         """What was patched, the place that moves the metric furthest first, with intervals over documents; without
         places that have no effect to measure."""
         config, sweep = self.config, self.sweep
-        effects, counts = sweep.effects(config.metric, config.normalize), sweep.counts(config.metric)
+        effects, counts = sweep.effects(config.metric), sweep.counts(config.metric)
         of_base = sweep.own_ends(config.metric)[0]
-        low, high = sweep.intervals(config.metric, config.normalize, self._documents)
+        low, high = sweep.intervals(config.metric, groups=self._documents)
         distance = np.abs(effects - (0.0 if config.normalize else of_base))
         return [
             Place(

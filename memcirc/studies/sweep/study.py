@@ -25,7 +25,7 @@ def run_sweep(run_dir: Path, config: SweepConfig, force: bool, progress: bool) -
     write_table(run_dir / "sweep" / "patches.parquet", sweep.table)
     results = {
         "axes": sweep.axes,
-        "effects": sweep.matrix(config.metric, config.normalize),
+        "effects": sweep.matrix(config.metric),
         "n": sweep.arranged(sweep.counts(config.metric)),
         "ends": sweep.ends,
         "notes": sweep.notes,
