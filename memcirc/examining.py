@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from memcirc.checkpoints import ADAPTER_CONFIG, gguf_of, weight_files
-from memcirc.decoder.families import family_of
+from memcirc.decoder.families import context_of, family_of
 from memcirc.graph import Graph, graph_of
-from memcirc.mapped import can_stay_on_disk, gigabytes, larger_than_memory
+from memcirc.mapped import can_stay_on_disk, in_bytes, larger_than_memory
 from memcirc.pretrained import base_of, load_config
+from memcirc.tokenizers import load_tokenizer
 
-TOKENS, STEPS = 50, 5
+LONGEST, STEPS = 50, 5
 STREAM_BYTES = 4
 PRODUCT = 1024
 
@@ -32,6 +33,8 @@ class Examined:
         stored: bytes of its weights' files; None where they are not at hand.
         mapped: its weights can stay in their files.
         parameters: of its blocks and its unembedding: what a token is multiplied with.
+        context: the positions that it reads; None where it sets no end.
+        spare: so many tokens of its tokenizer have no row of its embedding.
     """
 
     name: str
@@ -42,12 +45,19 @@ class Examined:
     mapped: bool
     parameters: int
     d_model: int
+    context: int | None
+    spare: int
 
-    def difference_bytes(self, tokens: int = TOKENS) -> int:
+    @property
+    def tokens(self) -> int:
+        """The length of the pair that is estimated."""
+        return LONGEST if self.context is None else min(LONGEST, self.context)
+
+    def difference_bytes(self, tokens: int) -> int:
         """Memory of the source differences of one pair."""
         return len(self.graph.sources) * tokens * self.d_model * STREAM_BYTES
 
-    def operations(self, tokens: int = TOKENS) -> int:
+    def operations(self, tokens: int) -> int:
         """Of mask-ig with ``STEPS`` steps on one pair whose prompts differ everywhere."""
         products = 2 * len(self.graph.sources) * len(self.graph.destinations) * self.d_model
         return STEPS * tokens * (6 * self.parameters + products)
@@ -57,23 +67,27 @@ class Examined:
         edges = f"{self.graph.n_edges:,} edges"
         if self.grouped != self.graph:
             edges += f" ({self.grouped.n_edges:,} with grouped_kv=True)"
-        pair, seconds = gigabytes(self.difference_bytes()), self.operations() / speed
-        return [
+        n = self.tokens
+        pair, seconds = in_bytes(self.difference_bytes(n)), self.operations(n) / speed
+        told = [
             f"{self.name}: {self.kind} can be run",
             f"{self.graph.shape.n_layers} layers of {self.graph.shape.n_heads} heads, {edges}",
-            f"memory: {self._held(free)}; {pair} a pair of {TOKENS} tokens for attribution",
-            f"time: about {seconds:.2g} s a pair of {TOKENS} tokens (mask-ig, {STEPS} steps) on this processor, less "
+            f"memory: {self._held(free)}; {pair} a pair of {n} tokens for attribution",
+            f"time: about {seconds:.2g} s a pair of {n} tokens (mask-ig, {STEPS} steps) on this processor, less "
             "where prompts share a prefix",
         ]
+        if self.spare:
+            told.append(f"its tokenizer has {self.spare:,} tokens more than its embedding: text with one is refused")
+        return told
 
     def _held(self, free: int) -> str:
         if self.stored is None:
             return "weights not at hand"
         if self.stored <= free:
-            return f"{gigabytes(self.stored)} of weights, held once"
+            return f"{in_bytes(self.stored)} of weights, held once"
         if self.mapped:
             return larger_than_memory(self.stored, free)
-        size = f"{gigabytes(self.stored)} of weights are larger than memory ({gigabytes(free)} free)"
+        size = f"{in_bytes(self.stored)} of weights are larger than memory ({in_bytes(free)} free)"
         return f"{size}; only safetensors can stay on disk"
 
 
@@ -100,6 +114,8 @@ def examine(name: str) -> Examined:
         mapped=can_stay_on_disk(files),
         parameters=_parameters(config, graph),
         d_model=config.hidden_size,
+        context=context_of(config),
+        spare=max(0, len(load_tokenizer(name, optional=True) or ()) - config.vocab_size),
     )
 
 

@@ -66,8 +66,9 @@ def _told(path: str, field: str) -> int:
     return int(found[1]) << 10 if found else 0
 
 
-def gigabytes(n: int) -> str:
-    return f"{n / 1e9:.2f} GB"
+def in_bytes(n: int) -> str:
+    """Bytes as they are told."""
+    return f"{n / 1e9:.2f} GB" if n >= 10_000_000 else f"{n / 1e6:.2f} MB"
 
 
 def can_stay_on_disk(files: list[Path]) -> bool:
@@ -97,8 +98,8 @@ def state_on_disk(name: str, files: list[Path], dtype: torch.dtype | None) -> di
         return None
     if copied > free:
         raise ValueError(
-            f"its weights as {str(dtype).removeprefix('torch.')} are a copy of {gigabytes(copied)}, and "
-            f"{gigabytes(free)} of memory are free; accepted: dtype auto, by which they stay on disk as they are stored"
+            f"its weights as {str(dtype).removeprefix('torch.')} are a copy of {in_bytes(copied)}, and "
+            f"{in_bytes(free)} of memory are free; accepted: dtype auto, by which they stay on disk as they are stored"
         )
     if kept:
         say(f"model {name}: {larger_than_memory(stored, free)}")
@@ -108,7 +109,7 @@ def state_on_disk(name: str, files: list[Path], dtype: torch.dtype | None) -> di
 def larger_than_memory(stored: int, free: int) -> str:
     """What becomes of weights that find no room, in words."""
     return (
-        f"{gigabytes(stored)} of weights are larger than memory ({gigabytes(free)} free): they stay on disk and are "
+        f"{in_bytes(stored)} of weights are larger than memory ({in_bytes(free)} free): they stay on disk and are "
         "read when they are needed, which is slower"
     )
 

@@ -1,5 +1,6 @@
 """What is said of a model before it is loaded."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from memcirc.cli import MISTAKE, main
 from memcirc.examining import examine
 from memcirc.models import load_model
 from tests.decoder.families import MODELS, loaded
+from tests.models import llama_style_tokenizer
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "falcon_grouped"])
@@ -41,6 +43,20 @@ def test_the_command_says_it_in_four_lines(tmp_path: Path, capsys: pytest.Captur
     assert lines[0] == f"{tmp_path}: llama can be run"
     assert "with grouped_kv=True" in lines[1]
     assert len(lines) == 4
+
+
+def test_a_short_context_and_a_tokenizer_that_says_more_than_the_model_knows_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 9, "n_positions": 6}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **facts)).save_pretrained(tmp_path)
+    llama_style_tokenizer(["one"]).save_pretrained(tmp_path)
+    assert main(["doctor", str(tmp_path)]) == 0
+    *others, last = capsys.readouterr().out.splitlines()
+    assert "a pair of 6 tokens" in others[2]
+    assert "a pair of 6 tokens" in others[3]
+    assert "GB" not in others[2]
+    assert re.match(r"its tokenizer has \d+ tokens more than its embedding", last)
 
 
 def test_a_model_that_cannot_be_run_is_named_with_what_is_missing(

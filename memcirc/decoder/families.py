@@ -88,6 +88,12 @@ def family_of(config: Any) -> Family:
     raise ValueError(f"architecture {kind!r} is not supported{f': {missing}' if missing else ''}; {supported}")
 
 
+def context_of(config: Any) -> int | None:
+    """Positions that a configuration names, of which its reader may allow fewer; None where it sets no end."""
+    named: int | None = getattr(config, "max_position_embeddings", None)
+    return named
+
+
 def check(config: Any) -> None:
     """Raises ValueError as :func:`family_of`."""
     family_of(config)
