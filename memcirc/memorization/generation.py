@@ -25,7 +25,12 @@ PIECE_ENDS = (1, 5, 17)
 def check_length(model: Model, n_tokens: int) -> None:
     """Raises ValueError when a passage is longer than the model's context."""
     if n_tokens > model.n_ctx:
-        raise ValueError(f"passages of {n_tokens} tokens do not fit {model.name}'s context of {model.n_ctx}")
+        raise ValueError(does_not_fit(n_tokens, model.name, model.n_ctx))
+
+
+def does_not_fit(n_tokens: int, name: str, context: int) -> str:
+    """The line about passages that a model cannot read whole."""
+    return f"passages of {n_tokens} tokens do not fit {name}'s context of {context}"
 
 
 def check_ids(model: Model, ids: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -58,7 +59,9 @@ def stages_of(run: Run) -> tuple[str, ...]:
     _ = run.config
     found = sorted(marker.parent.relative_to(run.path).as_posix() for marker in run.path.rglob(DONE))
     if not found:
-        raise FileNotFoundError(f"{run.path} has no finished stage; `memcirc run --run_dir {run.path}` makes them")
+        raise FileNotFoundError(
+            f"{run.path} has no finished stage; `memcirc run --run_dir {quote(str(run.path))}` makes them"
+        )
     return tuple(sorted(found, key=lambda name: name.count("/")))
 
 
@@ -143,7 +146,7 @@ def _page(run: Run, _: Sequence[str]) -> Checked:
         again = {path.relative_to(made) for path in Path(made).rglob("*") if path.suffix in COMPARED}
         same = {path for path in again if (folder / path).is_file()
                 and filecmp.cmp(Path(made) / path, folder / path, shallow=False)}  # fmt: skip
-    findings = [f"{folder / path} is not what the artifacts give; `memcirc report {run.path}` makes it anew"
+    findings = [f"{folder / path} is not what the artifacts give; `memcirc report {quote(str(run.path))}` makes it anew"
                 for path in sorted(again - same)]  # fmt: skip
     return Checked(len(again), "files of the page and its tables", tuple(findings))
 

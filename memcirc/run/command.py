@@ -17,7 +17,7 @@ from memcirc.report.page import write_report
 from memcirc.report.tables import text_table
 from memcirc.run import manifest
 from memcirc.run.config import CONFIG_FILE, RunConfig, StageCommand, stored_config
-from memcirc.run.loading import check_engines, check_methods, run_model
+from memcirc.run.loading import check_engines, check_methods, check_windows, run_model
 from memcirc.run.pipeline import Pipeline
 from memcirc.run.publishing import STALE, publish
 from memcirc.run.reading import Run, write_absent
@@ -48,6 +48,7 @@ def run_stages(
     """
     _refuse_forced_shard(force, execution)
     check_engines(config)
+    check_windows(config)
     check_methods(config)
     pipeline = Pipeline(run_dir, config, force, execution=execution)
     with at_work(run_dir, execution.part), _recorded(pipeline, argv):
@@ -67,19 +68,17 @@ def verify_run(
     execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> None:
     """Verify the circuits of a run and print the table. With other options than the run's own, the result is written to
-    a folder of its own (``TASK/verify-HASH``) and the run's configuration is left as it is. The full
-    verification (``TASK/verify-full``; ``TASK/verify-full-HASH`` with further options) ends with the transfer between
-    subsets and with the page. A shard does its units of every task, and ends there if some are left to others.
+    a folder of its own (``TASK/verify-HASH``) and the run's configuration is left as it is; the first verification of a
+    run, unless it is a full one, is the run's own whatever its options. The full verification (``TASK/verify-full``;
+    ``TASK/verify-full-HASH`` with further options) ends with the transfer between subsets and with the page. A shard
+    does its units of every task, and ends there if some are left to others.
 
     Raises:
         ValueError: as :func:`run_stages`.
     """
     _refuse_forced_shard(force, execution)
-    stored = stored_config(run_dir).get("verify")
-    own = None if stored is None else build(VerifyConfig, stored)
+    own, full, name = _own_verification(run_dir, config), config.verify.checks == "full", "verify"
     differs = own is not None and own != config.verify
-    full = config.verify.checks == "full"
-    name = "verify"
     if own is not None and differs:
         name += "-full" if full else ""
         alone = full and replace(own, checks="full") == config.verify
@@ -108,6 +107,15 @@ def verify_run(
                 _show_page(run_dir, config if own is None else replace(config, verify=own), pipeline.absent, force)
 
 
+def _own_verification(run_dir: Path, config: RunConfig) -> VerifyConfig | None:
+    """The options of the run's own verification; None where this one becomes it: nothing is stored, or stages before
+    it have stored options that nothing was verified with. A full verification never becomes it."""
+    stored, run = stored_config(run_dir).get("verify"), Run(run_dir, config)
+    if stored is None or not (config.verify.checks == "full" or any(run.has(f"{task}/verify") for task in run.tasks)):
+        return None
+    return build(VerifyConfig, stored)
+
+
 def _show_page(run_dir: Path, config: RunConfig, absent: Mapping[str, str], force: bool) -> None:
     """Make the page of a full verification, with the ground truth, and print where both are."""
     # TransformerLens comes with it, which no other command needs.
@@ -125,7 +133,8 @@ def _show_page(run_dir: Path, config: RunConfig, absent: Mapping[str, str], forc
 def _refuse_forced_shard(force: bool, execution: Execution) -> None:
     if force and execution.part is not None:
         raise ValueError(
-            f"--force with --shard {execution.shard} would throw away what other shards have made; choose one"
+            f"--force with --shard {execution.shard} would throw away what other shards have made; begin anew with "
+            "--force alone, or in another --run_dir"
         )
 
 

@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from memcirc.attribution.settings import AttributionSettings
+from memcirc.decoder.families import context_of
 from memcirc.engines import engine_module
+from memcirc.memorization.generation import does_not_fit
 from memcirc.models import Model, load_model
 from memcirc.options import build
 from memcirc.pretrained import load_config, load_quietly
@@ -40,14 +43,27 @@ def check_methods(config: RunConfig) -> None:
 
 
 def check_engines(config: RunConfig) -> None:
-    """Raises ValueError, before any stage is begun, for an engine that does not compute the model. Of a model that is
-    not at hand, or whose configuration cannot be read, its loading will tell."""
+    """Raises ValueError, before any stage is begun, for an engine that does not compute the model."""
+    found = _facts(config)
+    if found is not None:
+        for name in {config.discover.engine: 0, config.verify.engine: 0}:
+            engine_module(name).check(found)
+
+
+def check_windows(config: RunConfig) -> None:
+    """Raises ValueError, before a corpus is cut, for windows that are longer than what the model reads."""
+    facts = None if config.model.path else _facts(config)
+    window, context = config.prepare.prompt_tokens + config.prepare.generation_tokens, facts and context_of(facts)
+    if context is not None and window > context:
+        raise ValueError(does_not_fit(window, config.model.model_name, context))
+
+
+def _facts(config: RunConfig) -> Any | None:
+    """The configuration of the model's network; None where it is not at hand or cannot be read: its loading tells."""
     where = config.located(config.model.model_name)
     if not where or not Path(where).exists():
-        return
+        return None
     try:
-        found = load_config(where)
+        return load_config(where)
     except (FileNotFoundError, ValueError):
-        return
-    for name in {config.discover.engine: 0, config.verify.engine: 0}:
-        engine_module(name).check(found)
+        return None

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pyarrow as pa
@@ -91,7 +92,7 @@ class Run:
         """
         page = self.path / "report" / "report.html"
         if not page.is_file():
-            raise FileNotFoundError(f"no page at {page}; `memcirc report {self.path}` makes it")
+            raise FileNotFoundError(f"no page at {page}; `memcirc report {quote(str(self.path))}` makes it")
         return page
 
     def pairs(self, task: str) -> Pairs:
@@ -274,7 +275,7 @@ class Run:
         kind, _, form = Path(stage).name.partition("-")
         whole = form.startswith("full") or "@" in stage
         command = "verify --full" if whole else COMMANDS.get(kind, kind)
-        return f"`memcirc {command} --run_dir {self.path}` makes it"
+        return f"`memcirc {command} --run_dir {quote(str(self.path))}` makes it"
 
 
 def marker_in_our_words(stage: str, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -38,7 +38,6 @@ def options(run_options: list[str], tmp_path: Path) -> list[str]:
         (["--subset", "cookbooks"], "cookbooks.*Wikipedia \\(en\\)"),
         (["--threshold", "1.5"], r"threshold 1.5 is outside \[0, 1\]"),
         (["--low_threshold", "0.9"], "low_threshold 0.9 must be below threshold 0.6"),
-        (["--prompt_tokens", "400"], "gives no window of 412 tokens"),
         (["--patch_type", "NODE"], "mode 'NODE' is not known; accepted: tree, edge"),
         (["--prefix_lengths", "8,99"], "prefix length 99: the prompt has 16 tokens"),
         (["--metric", "rouge"], "metric 'rouge' is not known; accepted: bleu"),
@@ -87,6 +86,22 @@ def test_an_engine_that_does_not_compute_the_model_is_refused_before_any_work(
     line = refused([command, *options, "--engine", "auto-circuit"], capsys)
     assert "a qwen3 has no form in TransformerLens here, which engine auto-circuit" in line
     assert not [path for path in run_dir.rglob("*") if path.name != "config.yaml"]
+
+
+def test_a_corpus_without_a_window_is_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "short.jsonl"
+    corpus.write_text(json.dumps({"text": "the cat"}), encoding="utf-8")
+    assert "gives no window of 28 tokens" in refused([*options, "--dataset", str(corpus)], capsys)
+
+
+def test_windows_longer_than_the_model_reads_are_refused_before_the_corpus_is_cut(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused([*options, "--prompt_tokens", "5000"], capsys)
+    assert re.search(r"passages of 50\d\d tokens do not fit .*'s context of \d+$", line)
+    assert not (tmp_path / "run").exists()
 
 
 LEARNED = ["--contrastive_mode", "learned", "--twin_name", "twin"]

@@ -329,6 +329,21 @@ def test_full_with_another_option_is_still_full(
     assert names[0].startswith("verify-full-")
 
 
+def test_the_first_verification_of_a_run_made_stage_by_stage_is_its_own(finished_run: Path, tmp_path: Path) -> None:
+    """Stages before it have stored the default options, which nothing was verified with."""
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir, ignore=shutil.ignore_patterns("verify", "report", "transfer"))
+    few = ["verify", str(run_dir), "--checks", "faithfulness", "--n_pairs"]
+    assert main([*few, "3"]) == 0
+    run = Run(run_dir)
+    assert run.config.verify.n_pairs == 3
+    assert run.verification("branch").statement["n_pairs"] == 3
+    assert main(["report", str(run_dir)]) == 0
+    assert main([*few, "2"]) == 0
+    assert Run(run_dir).verification("branch").statement["n_pairs"] == 3
+    assert len([*run_dir.glob("branch/verify-*")]) == 1
+
+
 @pytest.mark.slow
 def test_the_full_verification_makes_every_check_and_the_page_anew(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
