@@ -122,11 +122,11 @@ SWEEPS = tuple(_named())
 
 def layout_of(sites: str | Sequence[str | Patch], model: Model, prompt_length: int, length: int) -> Grid:
     """The patches that are asked for, checked against the model and the prompts."""
+    if not sites:
+        raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
     if isinstance(sites, str) and sites not in hooks_of(model):
         return grid(sites, model, prompt_length)
     entries = [sites] if isinstance(sites, str) else list(sites)
-    if not entries:
-        raise ValueError(f"no site is named; accepted: hook names, patches, or one of {', '.join(SWEEPS)}")
     for entry in entries:
         if not isinstance(entry, str | Patch):
             raise ValueError(f"site {shortened(entry)} is neither a hook's name nor a Patch")

@@ -141,4 +141,6 @@ def _facts(model: Model) -> dict[str, Any]:
         **{name: getattr(weights, name) for name in ("d_model", "d_head", "d_mlp", "d_vocab", "gated")},
         "learned_positions": weights.positions is not None,
         "rotary": sorted(weights.rotaries),
+        "activations": sorted({block.mlp.activation for block in weights.blocks if block.mlp is not None}),
+        "centred_norms": sorted({n.centred for block in weights.blocks if (n := block.attention.norm) is not None}),
     }

@@ -1,6 +1,7 @@
 """How long the sweeps of a study may take."""
 
 import time
+from pathlib import Path
 
 from memcirc.models import Model
 from memcirc.pairs.record import Pairs
@@ -19,6 +20,11 @@ def seconds_of(model: Model, pairs: Pairs, share: float = 1.0) -> float:
         start = time.perf_counter()
         model.logits(ids)
     return (time.perf_counter() - start) * share / 2
+
+
+def less_kept(folder: Path | None) -> str:
+    """What an estimate ends with where an earlier command has kept sweeps."""
+    return ", less what is kept" if folder is not None and any(folder.glob("*.safetensors")) else ""
 
 
 def in_minutes(seconds: float) -> str:

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from memcirc.metrics import Metric
+from memcirc.models import Model, load_model
 from memcirc.patching.runs import run
 from memcirc.patching.sides import check_direction, check_models, compared
-from tests.models import random_pairs, small_model
+from tests.models import config, random_pairs, small_model
 
 LOGIT_DIFF = [Metric.parse("logit_diff")]
 
@@ -56,10 +58,18 @@ def test_as_many_examples_fit_as_their_activations_allow_and_some_can_be_taken()
     assert torch.equal(some.source.prompts.ids, comparison.source.prompts.ids[3:])
 
 
+def with_relu() -> Model:
+    """A model of the same sizes with another activation."""
+    other = config("gpt2")
+    other.activation_function = "relu"
+    return load_model(AutoModelForCausalLM.from_config(other), device="cpu", dtype="float64")
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
         (lambda: small_model("no_norm"), "different shapes: n_layers is 3 in one and 2 in the other"),
+        (with_relu, r"activations is \['gelu_new'\] in one and \['relu'\] in the other"),
         (lambda: small_model("gpt2", dtype="float32"), "the two models differ in precision or device; load both alike"),
     ],
 )

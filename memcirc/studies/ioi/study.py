@@ -37,7 +37,7 @@ from memcirc.patching.screen import check_screen, correlation, screen
 from memcirc.patching.sides import DIRECTIONS, compared
 from memcirc.patching.sites import Site, check_site
 from memcirc.patching.sweep import patch_sweep
-from memcirc.studies.estimates import in_minutes, seconds_of
+from memcirc.studies.estimates import in_minutes, less_kept, seconds_of
 from memcirc.studies.ioi.config import IoiConfig
 from memcirc.studies.ioi.findings import METRIC, NO_EFFECT
 from memcirc.studies.ioi.page import write_ioi_page
@@ -78,16 +78,23 @@ def run_ioi(run_dir: Path, config: IoiConfig, force: bool, progress: bool) -> Pa
 
 
 def study(model: Model, config: IoiConfig, progress: bool, keep: Path) -> IoiResults:
-    """Everything that is measured on one model; sweeps are kept in a folder."""
+    """Everything that is measured on one model; sweeps are kept in a folder.
+
+    Raises:
+        ValueError: a head that the model does not have, prompts of the user's that it cannot read; before any sweep.
+    """
     drawn_pairs = drawn(words_for(model.tokenizer), config.n_pairs, config.seed + 1)
     pairs = encoded(model, drawn_pairs)
+    for layer, head in config.chosen_heads():
+        check_site(Site("pattern", layer, None, (head,)), model, len(pairs[0]))
+    factual_pairs = _factual_pairs(model, config)
     sweeps = swept(model, pairs, config.every_head, progress, keep)
     say("direct effects, attention, screened sites")
     weights = model.weights
     clean, corrupt = prompts_of(model, pairs)
     answer, wrong = Answers.of(pairs, model.d_vocab, model.device).columns.unbind(1)
     logits = {"clean": model.logits(clean.ids)[:, -1], "corrupt": model.logits(corrupt.ids)[:, -1]}
-    factual, labels = _factual(model, config, progress)
+    factual = None if factual_pairs is None else _factual(model, factual_pairs, progress)
     tops = {pairs[0].clean: pairs[0].clean_ids, pairs[0].corrupt: pairs[0].corrupt_ids}
     if config.clean_prompt:
         tops |= {text: prompt_ids(model.tokenizer, text) for text in (config.clean_prompt, config.corrupt_prompt)}
@@ -106,7 +113,7 @@ def study(model: Model, config: IoiConfig, progress: bool, keep: Path) -> IoiRes
         top_tokens={text: next_tokens(model, ids) for text, ids in tops.items()},
         screens=_screens(model, pairs, sweeps, config.seed),
         factual=factual,
-        factual_labels=labels,
+        factual_labels=() if factual_pairs is None else tokens(model, factual_pairs[0].clean_ids),
     )
 
 
@@ -118,7 +125,8 @@ def swept(model: Model, pairs: Pairs, every_head: bool, progress: bool, keep: Pa
     left = sum(sizes[name] for name, _ in plan)
     differ = float(np.mean([1 - pair.shared_prefix / len(pair) for pair in pairs]))
     about = left * seconds_of(model, pairs, differ)
-    say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: about {in_minutes(about)}")
+    told = f"{in_minutes(about)}{less_kept(keep)}"
+    say(f"{left} places of {len(pairs)} pairs, and heads' queries and keys by position: about {told}")
     found: dict[str, Sweep] = {}
     measured = partial(patch_sweep, model, pairs, progress=progress, keep=keep)
     of_blocks = differing(model, pairs, keep)
@@ -203,16 +211,10 @@ def next_tokens(model: Model, ids: Sequence[int]) -> list[tuple[str, float]]:
 
 def _attention(model: Model, pairs: Pairs, heads: Sweep, config: IoiConfig) -> dict[str, np.ndarray]:
     """Mean attention, on the clean prompts, of the heads with the strongest positive and negative effects, and of those
-    that the user names.
-
-    Raises:
-        ValueError: a head that the model does not have.
-    """
+    that the user names."""
     found = run(model.weights, prompts_of(model, pairs)[0], ["pattern"]).found
     effects = heads.matrix(METRIC)
     order, top = np.argsort(-effects, axis=None), config.top_heads
-    for where in config.chosen_heads():
-        check_site(Site("pattern", where[0], None, (where[1],)), model, len(pairs[0]))
     named = [int(np.ravel_multi_index(where, effects.shape)) for where in config.chosen_heads()]
     chosen = dict.fromkeys([*named, *order[:top].tolist(), *order[::-1][:top].tolist()])
     panels = {}
@@ -254,14 +256,18 @@ def _screened(name: str, of_patches: Sequence[np.ndarray], seed: int) -> Screene
     )
 
 
-def _factual(model: Model, config: IoiConfig, progress: bool) -> tuple[Sweep | None, Sequence[str]]:
-    """The residual sweep of the user's own pair, in logits."""
+def _factual_pairs(model: Model, config: IoiConfig) -> Pairs | None:
+    """The user's own pair, if there is one; raises what its sweep would refuse."""
     if not config.clean_prompt:
-        return None, ()
-    given = IoiPair(config.clean_prompt, config.corrupt_prompt, config.answer, config.wrong_answer)
-    pairs = encoded(model, [given])
-    sweep = patch_sweep(model, pairs, sites="block_every", normalize=False, progress=progress)
-    return sweep, tokens(model, pairs[0].clean_ids)
+        return None
+    pairs = encoded(model, [IoiPair(config.clean_prompt, config.corrupt_prompt, config.answer, config.wrong_answer)])
+    compared(model, pairs, [Metric.parse(METRIC)])
+    return pairs
+
+
+def _factual(model: Model, pairs: Pairs, progress: bool) -> Sweep:
+    """Its residual sweep, in logits."""
+    return patch_sweep(model, pairs, sites="block_every", normalize=False, progress=progress)
 
 
 def _summary(results: IoiResults) -> dict[str, Any]:
@@ -289,5 +295,5 @@ def _summary(results: IoiResults) -> dict[str, Any]:
         "direct_logit_attribution": direct,
         "screens": results.screens,
         "top_tokens": results.top_tokens,
-        "factual": None if results.factual is None else results.factual.matrix(METRIC, normalized=False),
+        "factual": None if results.factual is None else results.factual.matrix(METRIC),
     }

@@ -29,7 +29,7 @@ from memcirc.patching.paths import PathPatching
 from memcirc.patching.restoring import PairEffect, Restored, additivity, smallest_restoring
 from memcirc.patching.result import Sweep
 from memcirc.patching.sides import check_models
-from memcirc.studies.estimates import in_minutes, seconds_of
+from memcirc.studies.estimates import in_minutes, less_kept, seconds_of
 from memcirc.studies.pii.alignment import align
 from memcirc.studies.pii.config import PiiConfig
 from memcirc.studies.pii.corpus import make_corpus
@@ -177,7 +177,7 @@ def _sweeps(
     about = sum(n * seconds_of(two.control, pairs_of(samples)) for n, samples in passes)
     say(
         f"{len(patches)} places, {len(planned)} times, and {len(heads)} of single heads, on up to {len(injected)} "
-        f"samples: about {in_minutes(about)} before sets, paths and circuits"
+        f"samples: about {in_minutes(about)} before sets, paths and circuits{less_kept(two.keep)}"
     )
     sweeps = {}
     for name, (samples, base) in planned.items():

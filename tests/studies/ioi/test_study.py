@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from memcirc.cli import main
+from memcirc.cli import MISTAKE, main
 from memcirc.metrics import Answers
 from memcirc.models import load_model
 from memcirc.patching import sweep
@@ -86,7 +86,7 @@ def test_sweeps_that_are_done_are_not_made_again(
     assert len(measured) == 1
     assert (copy / "ioi" / "patches.parquet").read_bytes() == table
     lines = capsys.readouterr().err
-    assert re.search(r"^\d+ places of 2 pairs, and heads' queries .*: about \d+ (s|min)$", lines, re.M)
+    assert re.search(r"^\d+ places of 2 pairs, and heads' queries .*: about \d+ (s|min), less what is kept$", lines, re.M)
     for name in ("block_every (noise)", "head_all_pos_every (denoise)", "head_k_by_pos (denoise)"):
         assert re.search(rf"^{re.escape(name)}: \d+ places in [\d.]+ s$", lines, re.M)
     assert re.search(r"^about 0 s to go before queries and keys", lines, re.M)
@@ -170,3 +170,23 @@ def test_the_recipe_learns_the_task(tmp_path: Path) -> None:
     assert results["logit_diff"]["clean"] > 5
     both = results["screens"][-1]
     assert both["with_fix"] >= 0.98 > both["without_fix"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--heads", "9.0"], "layer 9 is out of range"),
+        (
+            ["--clean_prompt", "When", "--corrupt_prompt", "When Mary", "--answer", " a", "--wrong_answer", " b"],
+            "pair 0",
+        ),
+    ],
+)
+def test_what_the_user_names_is_looked_at_before_any_sweep(
+    more: list[str], message: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["patch", "ioi", *OPTIONS, "--model", str(finished / "model"), "--run_dir", str(tmp_path)]
+    assert main([*asked, *more]) == MISTAKE
+    said = capsys.readouterr().err
+    assert message in said
+    assert "places of" not in said

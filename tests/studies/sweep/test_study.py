@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from memcirc.cli import main
+from memcirc.cli import MISTAKE, main
 from memcirc.models import load_model
 from memcirc.pairs.file import load_pairs
 from memcirc.patching.sweep import patch_sweep
@@ -180,3 +180,25 @@ def test_a_pair_of_equal_prompts_is_named(given: Path, tmp_path: Path, capsys: p
     replace(pairs, items=(pairs[0], same, *pairs.items[2:])).save(equal)
     assert main([*options(given), "--pairs", str(equal), "--run_dir", str(tmp_path / "run")]) == 2
     assert "pair 1: clean and corrupt prompts coincide" in capsys.readouterr().err
+
+
+def test_a_finished_study_is_not_overwritten_by_another(
+    given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same is measured again; another one needs a directory of its own, or to be forced."""
+    asked = [*options(given), "--run_dir", str(tmp_path), "--sites"]
+    assert main([*asked, "resid_pre"]) == main([*asked, "resid_pre"]) == 0
+    results = tmp_path / "sweep" / "results.json"
+    before = results.read_bytes()
+    assert main([*asked, "attn_out"]) == MISTAKE
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "sites was 'resid_pre', now 'attn_out'; choose another --run_dir, or --force to make it anew" in line
+    assert results.read_bytes() == before
+    assert main([*asked, "attn_out", "--force"]) == 0
+    assert results.read_bytes() != before
+    assert main([*asked, "resid_pre"]) == MISTAKE
+
+
+def test_a_sweep_of_no_site_is_refused(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options(given), "--sites", "", "--run_dir", str(tmp_path)]) == MISTAKE
+    assert "no site is named; accepted: hook names" in capsys.readouterr().err
