@@ -134,7 +134,7 @@ def sizes_figure(circuits: InjectedCircuits) -> Figure:
         axes.axhline(goal, color=MUTED, linewidth=0.8, linestyle=":")
         place = {"xytext": (4, 0), "textcoords": "offset points", "color": colour}
         size = len(found.edges)
-        axes.annotate(f"{size} edge{'s' * (size != 1)}", (len(found.edges), height), **place)
+        axes.annotate(f"{size:,} edge{'s' * (size != 1)}", (len(found.edges), height), **place)
     axes.set_xscale("symlog", linthresh=1)
     axes.set(xlabel="edges", ylabel="share of what the target knows better", xlim=(0, 1.1 * circuits.n_edges))
     axes.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
@@ -142,7 +142,7 @@ def sizes_figure(circuits: InjectedCircuits) -> Figure:
 
 
 def _span(sizes: Sequence[int]) -> str:
-    return f"{min(sizes)} to {max(sizes)}"
+    return f"{min(sizes):,} to {max(sizes):,}"
 
 
 def circuit_finding(circuits: InjectedCircuits | NoCircuits) -> Finding:
@@ -166,9 +166,9 @@ def circuit_finding(circuits: InjectedCircuits | NoCircuits) -> Finding:
         )
     anew = circuits.other_splits
     return Finding(
-        f"{len(sufficient.edges)} of {circuits.n_edges:,} edges (found anew on other splits: "
+        f"{len(sufficient.edges):,} of {circuits.n_edges:,} edges (found anew on other splits: "
         f"{_span([split.sufficient for split in anew])}) keep {number(sufficient.test.faithfulness)} of what the "
-        f"target knows better about {own.n_passages} records that they were not found on, and {len(necessary.edges)} "
+        f"target knows better about {own.n_passages} records that they were not found on, and {len(necessary.edges):,} "
         f"({_span([split.necessary for split in anew])}) {'is' if len(necessary.edges) == 1 else 'are'} necessary: "
         f"with the control's values there {number(necessary.left)} is left, the loss of the records rises by "
         f"{own.added:.2f} nats a token, and {said.after:.0%} of them are still recited freely ({said.before:.0%} "

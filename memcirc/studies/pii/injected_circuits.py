@@ -10,7 +10,7 @@ from memcirc.pairs.record import Pairs, joined
 from memcirc.studies.pii.circuit_places import place_counts
 from memcirc.studies.pii.circuit_results import FoundCircuit, InjectedCircuits, NoCircuits
 from memcirc.studies.pii.found_circuits import TARGET, TWIN, find_circuits, found_anew, kept_by_group, split_by_person
-from memcirc.studies.pii.samples import Sample, pairs_of
+from memcirc.studies.pii.samples import OTHERS, Sample, pairs_of
 from memcirc.studies.pii.suppression import suppression
 from memcirc.studies.pii.two_models import LOGPROB, TwoModels
 from memcirc.twins import beside
@@ -37,7 +37,7 @@ def injected_circuits(
     except ValueError as error:
         return NoCircuits(str(error))
     found_on, graph = joined(train, validation), graph_of(model)
-    others = {**two.known, "people in no corpus": [sample for sample in two.samples if not sample.injected]}
+    others = {**two.known, OTHERS: [sample for sample in two.samples if not sample.injected]}
     texts = {
         MEMORIZED: test, FOUND_ON: found_on, **{name: pairs_of(some) for name, some in others.items() if some}
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Sections about the two models: what they recite and write, whether they share a basis, what they tell apart."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from memcirc.report.drawing import draw
 from memcirc.report.sections import Section, TableBlock
 from memcirc.studies.blocks import Axes, Column, entries, heat_map, numbered, table
 from memcirc.studies.pii.results import INTO, NATS, PiiResults
+from memcirc.studies.pii.samples import OTHERS
 from memcirc.studies.words import part
 
 SAMPLES_SHOWN = 6
+LINES = re.compile(r"\s*\n\s*")
 
 
 def recitation_section(results: PiiResults) -> Section:
@@ -22,7 +25,8 @@ def recitation_section(results: PiiResults) -> Section:
     }  # fmt: skip
     by_group = sorted(results.recall, key=lambda r: r.group.startswith("type"))
     shown = [
-        f"{s.prompt}[{s.answer.strip()}]" + (f"   {s.copies} copies" if s.copies else "") for s in results.analysed
+        f"{LINES.sub(' ↵ ', s.prompt)}[{s.answer.strip()}]" + (f"   {s.copies} copies" if s.copies else "")
+        for s in results.analysed
     ]
     return Section(
         "What the models recite",
@@ -93,8 +97,8 @@ def separation_section(out: Path, results: PiiResults) -> list[Section]:
     return [
         Section(
             "Memorized against other passages",
-            ("The residual stream at the end of the prompt, passages that the target recites against people who are "
-             "in no corpus. The control has seen neither: what separates there is the wording, not memory.",),
+            (f"The residual stream at the end of the prompt, passages that the target recites against {OTHERS}. "
+             "The control recites neither: what separates there is the wording, not memory.",),
             drawings=(
                 draw(out, "separation", figures.lines(curves, "after layer", "silhouette"),
                      "Separation by layer: 1 well apart, 0 on top of one another."),

@@ -16,9 +16,10 @@ from memcirc.studies.pii.model_sections import (
     separation_section,
 )
 from memcirc.studies.pii.part_sections import part_sections
-from memcirc.studies.pii.results import INTO, PiiResults, after_blocks
+from memcirc.studies.pii.results import INTO, PiiResults, after_blocks, in_words
 from memcirc.studies.pii.site_sections import site_sections
 
+MOST_LAYERS = 12
 TITLE = "Where does a model keep personal data that it has learned? Activation patching of two models"
 
 
@@ -71,13 +72,13 @@ def _findings(results: PiiResults) -> list[Finding]:
     restored = results.restored
     return [
         *_by_copies(results),
-        Finding(f"{recites}."),
+        Finding(f"{recites[:1].upper()}{recites[1:]}."),
         _aligned(results.alignment),
         _rising(results),
         Finding(
             f"{len(restored.labels)} components patched together restore {restored.effect:+.2f} nats (goal: "
             f"{results.restored_goal:.2f}, nine tenths of what the last residual restores): "
-            f"{', '.join(restored.labels)}.",
+            f"{in_words(results, *restored.labels)}.",
             restored.reached,
         ),
         Finding(
@@ -90,14 +91,14 @@ def _findings(results: PiiResults) -> list[Finding]:
 
 
 def _by_copies(results: PiiResults) -> list[Finding]:
-    """Recitation by frequency: it meets its threshold where it rises to three quarters or more; none for samples that
-    do not say how often they occur."""
+    """Recitation by frequency: it meets its threshold where its share does not fall and ends at three quarters or more;
+    none for samples that do not say how often they occur."""
     trained = [r for r in results.recall if r.model == "target" and r.group.startswith("copies")]
     if not trained:
         return []
     text = ", ".join(f"{r.exact} of {r.n} at {r.group.split()[1]}" for r in trained)
-    by = {int(r.group.split()[1]): r for r in trained}
-    rising = by[min(by)].exact <= by[max(by)].exact and by[max(by)].exact >= 0.75 * by[max(by)].n
+    by = {int(r.group.split()[1]): r.exact / r.n for r in trained}
+    rising = by[min(by)] <= by[max(by)] >= 0.75
     return [Finding(f"Answers recited exactly by copies in the training data: {text}.", rising)]
 
 
@@ -113,13 +114,17 @@ def _aligned(alignment: Alignment) -> Finding:
 
 
 def _rising(results: PiiResults) -> Finding:
-    """The residual stream's effects, layer by layer; no threshold where the models do not share a basis."""
+    """The residual stream's effects, layer by layer, of many layers the first, the last and the one by which half of
+    that is there; no threshold where the models do not share a basis."""
     residual = after_blocks(results.effects[INTO])
     rising = residual[-1].effect > residual[0].effect and min(e.effect for e in residual) > 0
+    told = f"after each layer: {', '.join(f'{e.effect:+.2f}' for e in residual)}"
+    if len(residual) > MOST_LAYERS:
+        half = next((e for e in residual if e.effect >= residual[-1].effect / 2), residual[-1])
+        told = ", ".join(f"{e.effect:+.2f} after layer {e.layer}" for e in (residual[0], half, residual[-1]))
     return Finding(
-        "Residual stream, target into control, after each layer: "
-        + ", ".join(f"{e.effect:+.2f}" for e in residual)
-        + f" nats (the gap between the models is {results.ends['target'] - results.ends['control']:.2f}).",
+        f"Residual stream, target into control, {told} nats (the gap between the models is "
+        f"{results.ends['target'] - results.ends['control']:.2f}).",
         rising if results.alignment.aligned else None,
     )
 

@@ -8,7 +8,7 @@ from memcirc.report import figures
 from memcirc.report.drawing import draw
 from memcirc.report.sections import Section, TableBlock
 from memcirc.studies.blocks import Axes, Column, entries, heat_map, table
-from memcirc.studies.pii.results import NATS, PiiResults
+from memcirc.studies.pii.results import NATS, PiiResults, in_words
 
 
 def part_sections(out: Path, results: PiiResults) -> list[Section]:
@@ -33,12 +33,17 @@ def _sets(out: Path, results: PiiResults) -> Section:
     r = results.restored
     curve = {"restored": (list(range(1, len(r.curve) + 1)), list(r.curve))}
     drawn = figures.lines(curve, "components patched together", "nats")
-    grown: dict[str, Column] = {"step": lambda i: i + 1, "added": r.order.__getitem__, "effect": r.curve.__getitem__}
+    grown: dict[str, Column] = {
+        "step": lambda i: i + 1,
+        "added": lambda i: in_words(results, r.order[i]),
+        "effect": r.curve.__getitem__,
+    }
     pairs: dict[str, Column] = {
-        "first": "first", "second": "second", "effect of the first": "first_effect", "of the second": "second_effect",
+        "first": lambda pair: in_words(results, pair.first), "second": lambda pair: in_words(results, pair.second),
+        "effect of the first": "first_effect", "of the second": "second_effect",
         "together": "together", "interaction": "interaction",
     }  # fmt: skip
-    kept = f"Left after taking out what is not needed: {', '.join(r.labels)} ({r.effect:+.2f} nats)."
+    kept = f"Left after taking out what is not needed: {in_words(results, *r.labels)} ({r.effect:+.2f} nats)."
     return Section(
         "Sets of components",
         ("Grown greedily from embedding, attention and MLP outputs until nine tenths of what the last residual "

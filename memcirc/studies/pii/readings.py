@@ -13,6 +13,7 @@ from memcirc.studies.pii.projections import pca, silhouette
 from memcirc.studies.pii.results import Separation
 from memcirc.studies.pii.samples import Sample, pairs_of, tokens_of
 from memcirc.studies.pii.two_models import TwoModels
+from memcirc.studies.words import tokens
 
 HEADS_SHOWN = 3
 
@@ -32,14 +33,14 @@ def attention_patterns(two: TwoModels, sample: Sample, heads: np.ndarray) -> tup
         for name, found in runs.items():
             title = f"{name}, head {layer}.{head} ({heads[0, layer, head]:+.2f} nats)"
             panels[title] = found["pattern", layer][0, head].double().cpu().numpy()
-    return panels, list(two.target.tokenizer.convert_ids_to_tokens(ids))
+    return panels, tokens(two.target, ids)
 
 
 def direct_parts(model: Model, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
     """Mean direct effect on the logit of the answer's tokens (against the mean logit), every token of every answer."""
     pairs = tokens_of(samples)
-    tokens = torch.tensor([pair.answer_ids[0] for pair in pairs], device=model.device)
-    found = direct_effects(model.weights, prompts_of(model, pairs)[0], tokens, against_mean=True)
+    answers = torch.tensor([pair.answer_ids[0] for pair in pairs], device=model.device)
+    found = direct_effects(model.weights, prompts_of(model, pairs)[0], answers, against_mean=True)
     parts = {"embed": found.embed, "heads": found.heads, "mlps": found.mlps, "biases": found.biases}
     return {name: value.double().mean(0).cpu().numpy() for name, value in parts.items()}
 

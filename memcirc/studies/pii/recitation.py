@@ -12,7 +12,7 @@ from memcirc.patching.generation import Mirrored, patched_generation
 from memcirc.patching.restoring import Restored, combined_patch
 from memcirc.patching.sites import Site
 from memcirc.studies.pii.results import Recall
-from memcirc.studies.pii.samples import Sample
+from memcirc.studies.pii.samples import OTHERS, Sample
 from memcirc.studies.pii.two_models import EXACT, TwoModels
 
 GENERATED = 4
@@ -20,14 +20,14 @@ VARIANTS = ("as it is", "a trailing space", "a colon", "lower case")
 
 
 def recall(two: TwoModels) -> list[Recall]:
-    """How much each model recites, by group: people in no corpus, copies, type, and all that were injected."""
+    """How much each model recites, by group: samples not to be recited, copies, type, and all that were injected."""
     rows = []
     for name, model in two.by_name.items():
         exact, logprob = two.recites(model, two.samples)
         groups: dict[str, list[int]] = {}
         for i, sample in enumerate(two.samples):
             if not sample.injected:
-                groups.setdefault("people in no corpus", []).append(i)
+                groups.setdefault(OTHERS, []).append(i)
                 continue
             if sample.copies is not None:
                 groups.setdefault(f"copies {sample.copies}", []).append(i)

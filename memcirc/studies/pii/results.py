@@ -11,6 +11,7 @@ from memcirc.patching.result import Sweep
 from memcirc.studies.pii.alignment import SwappedAlignment
 from memcirc.studies.pii.circuit_results import InjectedCircuits, NoCircuits
 from memcirc.studies.pii.samples import Sample
+from memcirc.studies.words import at_layer, part
 
 INTO, OUT_OF = "target into control", "control into target (suppression)"
 NATS = "change of the answer's log-probability (nats)"
@@ -96,6 +97,12 @@ class PiiResults:
     circuits: InjectedCircuits | NoCircuits
     misaligned: SwappedAlignment | None
     misaligned_effects: Sequence[SiteEffect]
+
+
+def in_words(results: PiiResults, *hooks: str) -> str:
+    """Sites in words, by their hooks."""
+    named = {e.hook: part(e.kind) if e.layer is None else at_layer(e.kind, e.layer) for e in results.effects[INTO]}
+    return ", ".join(named.get(hook, hook) for hook in hooks)
 
 
 def after_blocks(effects: Sequence[SiteEffect]) -> list[SiteEffect]:

@@ -13,6 +13,8 @@ from memcirc.pairs.tokenizing import answer_ids, prompt_ids
 from memcirc.studies.pii.corpus import PiiCorpus
 
 OPTIONAL = {"type": (str, "text"), "copies": (int, "a whole number"), "memorized": (bool, "true or false")}
+OTHERS = "samples not to be recited"
+"""What those are called that are there for comparison."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from memcirc.report.drawing import draw
 from memcirc.report.sections import Section
 from memcirc.studies.blocks import Axes, Column, heat_map, table
 from memcirc.studies.pii.results import INTO, NATS, OUT_OF, PiiResults, SiteEffect
-from memcirc.studies.words import at_layer, part
+from memcirc.studies.words import part
 
 TOP_SITES = 12
-BY_TOKEN = ("resid_post", "attn_out", "mlp_out")
+BY_TOKEN = ("attn_out", "mlp_out", "resid_post")
 EFFECTS: dict[str, Column] = {
     "site": "hook", "effect": "effect", "low": "low", "high": "high", "share of the gap": "share",
     "answers exact": "exact",
@@ -92,18 +92,17 @@ def _components(out: Path, results: PiiResults) -> Section:
 
 
 def _tokens(out: Path, results: PiiResults) -> Section:
-    chosen = {
-        at_layer(e.kind, e.layer): results.token_effects[e.hook]
-        for e in results.effects[INTO]
-        if e.layer is not None and e.kind in BY_TOKEN and e.hook in results.token_effects
-    }
-    matrix = np.array(list(chosen.values()))
-    labels = [f"token {k + 1}" for k in range(matrix.shape[1])]
-    axes = Axes("of the answer", "", "nats", labels, list(chosen))
+    steps = max(map(len, results.token_effects.values()))
+    layers = 1 + max(e.layer for e in results.effects[INTO] if e.layer is not None)
+    panels = {part(kind): np.full((layers, steps), np.nan) for kind in BY_TOKEN}
+    for e in results.effects[INTO]:
+        if e.layer is not None and e.kind in BY_TOKEN and e.hook in results.token_effects:
+            panels[part(e.kind)][e.layer] = results.token_effects[e.hook]
+    axes = Axes("token of the answer", "layer", "nats", [str(k + 1) for k in range(steps)])
     return Section(
         "Token by token",
         ("The same effects for each token of the answer. Later tokens have fewer passages: answers differ in length.",),
-        drawings=(heat_map(out, "tokens", {"effect": matrix}, axes, f"By answer token: {NATS}."),),
+        drawings=(heat_map(out, "tokens", panels, axes, f"By answer token: {NATS}."),),
     )
 
 
@@ -118,7 +117,7 @@ def _suppression(results: PiiResults) -> Section:
 
 
 def _heads(out: Path, results: PiiResults) -> Section:
-    tokens = [f"{i} {token.strip()}" for i, token in enumerate(results.pattern_tokens)]
+    tokens = [f"{i} {token}" for i, token in enumerate(results.pattern_tokens)]
     effects = {"output": results.heads[0], "pattern": results.heads[1]}
     attention = Axes("reads", "from", "attention", tokens, tokens, columns=2, rising=True)
     return Section(

@@ -86,7 +86,9 @@ def test_sweeps_that_are_done_are_not_made_again(
     assert len(measured) == 1
     assert (copy / "ioi" / "patches.parquet").read_bytes() == table
     lines = capsys.readouterr().err
-    assert re.search(r"^\d+ places of 2 pairs, and heads' queries .*: about \d+ (s|min), less what is kept$", lines, re.M)
+    assert re.search(
+        r"^\d+ places of 2 pairs, and heads' queries .*: about \d+ (s|min), less what is kept$", lines, re.M
+    )
     for name in ("block_every (noise)", "head_all_pos_every (denoise)", "head_k_by_pos (denoise)"):
         assert re.search(rf"^{re.escape(name)}: \d+ places in [\d.]+ s$", lines, re.M)
     assert re.search(r"^about 0 s to go before queries and keys", lines, re.M)

@@ -33,6 +33,7 @@ def effect(kind: str, layer: int | None, nats: float, alias: str | None = None) 
     return SiteEffect(hook, kind, layer, nats, nats - 1, nats + 1, nats / 8, 0.5, alias)
 
 
+MLP_0, ATTENTION_1 = "blocks.0.hook_mlp_out", "blocks.1.hook_attn_out"
 EFFECTS = [
     effect("embed", None, 0.5), effect("resid_pre", 0, 0.5, "embed"), effect("attn_out", 0, -3.0),
     effect("mlp_out", 0, 1.0), effect("resid_post", 0, 2.0), effect("attn_out", 1, 1.0), effect("mlp_out", 1, 2.0),
@@ -100,7 +101,7 @@ def made_results() -> PiiResults:
         paths={"a0 → logits": 1.5},
         path_matrix=np.eye(2),
         path_nodes=["input", "a0"],
-        restored=Restored(("m0", "a1"), 5.6, (3.0, 5.0, 5.7), ("m0", "m1", "a1"), True),
+        restored=Restored((MLP_0, ATTENTION_1), 5.6, (3.0, 5.0, 5.7), (MLP_0, "elsewhere", ATTENTION_1), True),
         restored_goal=5.4,
         pairs=[PairEffect("a", "b", 1.0, 2.0, 5.0)],
         copies={"10": [1.0, 2.0, 3.0], "20": [2.0, 4.0, 6.0]},

@@ -9,6 +9,7 @@ import pytest
 from memcirc.models import load_model
 from memcirc.studies.pii.circuit_results import InjectedCircuits, NoCircuits
 from memcirc.studies.pii.injected_circuits import injected_circuits
+from memcirc.studies.pii.samples import OTHERS
 from memcirc.studies.pii.two_models import TwoModels
 
 
@@ -18,7 +19,7 @@ def test_every_text_that_there_is_has_a_row(two: TwoModels) -> None:
     found = injected_circuits(known, injected, injected)
     assert isinstance(found, InjectedCircuits)
     assert {row.text: row.n_passages for row in found.removal} == {
-        "memorized": 1, "found on": 4, "decoys": 2, "neutral documents": 1, "people in no corpus": 3,
+        "memorized": 1, "found on": 4, "decoys": 2, "neutral documents": 1, OTHERS: 3,
     }  # fmt: skip
     assert [(row.text, row.n_records) for row in found.suppression] == [
         (row.text, row.n_passages) for row in found.removal

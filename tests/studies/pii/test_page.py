@@ -40,6 +40,18 @@ def test_a_threshold_is_missed_where_it_should_be(
     assert _findings(replace(results, **changes))[number].holds is holds
 
 
+def test_fewer_passages_of_a_frequency_are_not_fewer_recited(results: PiiResults) -> None:
+    recall = [Recall("target", "copies 10", 5, 5, 0.0), Recall("target", "copies 20", 3, 3, 0.0)]
+    assert _findings(replace(results, recall=recall))[0].holds
+
+
+def test_of_many_layers_the_finding_names_the_first_the_half_and_the_last(results: PiiResults) -> None:
+    many = [effect("resid_post", layer, layer / 2 + 0.5) for layer in range(20)]
+    told = _findings(replace(results, effects={INTO: [*results.effects[INTO], *many][-20:]}))
+    text = next(finding.text for finding in told if finding.text.startswith("Residual"))
+    assert "+0.50 after layer 0, +5.00 after layer 9, +10.00 after layer 19 nats" in text
+
+
 def test_samples_that_do_not_say_their_copies_have_no_finding_on_them(results: PiiResults) -> None:
     without = replace(results, recall=[r for r in results.recall if not r.group.startswith("copies")])
     assert len(_findings(without)) == len(_findings(results)) - 1

@@ -6,6 +6,7 @@ import pytest
 
 from memcirc.patching.restoring import Restored
 from memcirc.studies.pii.recitation import VARIANTS, generations, recall, variants
+from memcirc.studies.pii.samples import OTHERS
 from memcirc.studies.pii.two_models import TwoModels
 
 
@@ -15,12 +16,12 @@ def test_groups_by_hand(two: TwoModels) -> None:
     found = {(r.model, r.group): r for r in recall(two)}
     assert {key: r.n for key, r in found.items() if key[0] == "target"} == {
         ("target", "copies 10"): 3, ("target", "copies 20"): 2, ("target", "type words"): 5,
-        ("target", "all injected"): 5, ("target", "people in no corpus"): 3,
+        ("target", "all injected"): 5, ("target", OTHERS): 3,
     }  # fmt: skip
     assert found["target", "all injected"].exact == 5
     assert found["control", "copies 20"].exact == exact[[1, 3]].sum()
     assert found["control", "copies 10"].mean_logprob == pytest.approx(logprob[[0, 2, 4]].mean())
-    assert found["control", "people in no corpus"].mean_logprob == pytest.approx(logprob[5:].mean())
+    assert found["control", OTHERS].mean_logprob == pytest.approx(logprob[5:].mean())
 
 
 def test_a_prompt_as_it_is_gives_every_answer(two: TwoModels) -> None:

@@ -22,5 +22,5 @@ def test_sites_are_ranked_by_size_aliases_left_out(results: PiiResults, tmp_path
     ]
     assert [row["effect"] for row in rows(suppression)][:2] == [-6.0, -2.0]
     assert "same as" not in rows(suppression)[0]
-    assert "attention output of layer 0" in tokens.drawings[0].svg
+    assert "attention output" in tokens.drawings[0].svg
     assert not [word for word in ("hook_", "query") if word in tokens.drawings[0].svg]

@@ -11,7 +11,7 @@ from memcirc.models import load_model
 from memcirc.patching import sweep
 from memcirc.patching.measuring import measure
 from memcirc.patching.sweep import patch_sweep
-from memcirc.studies.pii.samples import of_file, pairs_of
+from memcirc.studies.pii.samples import OTHERS, of_file, pairs_of
 from memcirc.work.locks import at_work
 
 
@@ -33,8 +33,8 @@ def test_a_pair_of_ones_own_runs_to_a_page(pair: Path, tmp_path: Path) -> None:
     assert results["agreement"] == 1.0
     circuits = results["circuits"]
     assert circuits["n_records"] == {"train": 3, "validation": 1, "test": 1}
-    assert [row["text"] for row in circuits["removal"]] == ["memorized", "found on", "people in no corpus"]
-    assert [row["text"] for row in circuits["suppression"]] == ["memorized", "found on", "people in no corpus"]
+    assert [row["text"] for row in circuits["removal"]] == ["memorized", "found on", OTHERS]
+    assert [row["text"] for row in circuits["suppression"]] == ["memorized", "found on", OTHERS]
     assert [row["before"] for row in circuits["suppression"]] == [1.0, 1.0, 1.0]
     assert circuits["necessary"]["test"]["way"] == {
         "mode": "edge", "ablation": "twin", "reverse": True, "dangling": "keep", "metric": "sequence_logprob"
@@ -134,7 +134,7 @@ def test_the_recipe_memorizes_by_frequency_and_residual_patches_help_only_in_a_s
     circuits = results["circuits"]
     added = {row["text"]: row["added"] for row in circuits["removal"]}
     assert added["memorized"] > 1
-    assert max(abs(added[name]) for name in ("decoys", "neutral documents", "people in no corpus")) < 0.5
+    assert max(abs(added[name]) for name in ("decoys", "neutral documents", OTHERS)) < 0.5
     said = {row["text"]: (row["before"], row["after"]) for row in circuits["suppression"]}
     assert said["memorized"] == (1.0, 0.0)
     assert len(circuits["necessary"]["edges"]) < len(circuits["sufficient"]["edges"]) < 0.2 * circuits["n_edges"]
