@@ -32,18 +32,20 @@ def combined_patch(sites: Sequence[Site]) -> Patch:
     return Patch(tuple(sites))
 
 
-def smallest_restoring(sites: Sequence[Site], effects: Effects, goal: float, at_most: int) -> Restored:
+def smallest_restoring(
+    sites: Sequence[Site], alone: Sequence[float], effects: Effects, goal: float, at_most: int
+) -> Restored:
     """The smallest set found that reaches a goal, grown and then pruned; where none does, the largest that was grown.
 
     Args:
-        sites: candidates.
+        sites: candidates; alone: the effect of each by itself.
         effects: effect of each patch, higher is better.
         goal: what the set's effect should reach.
         at_most: sites in the set at most.
     """
-    chosen: list[Site] = []
-    curve: list[float] = []
-    while len(chosen) < min(at_most, len(sites)) and (not curve or curve[-1] < goal):
+    first = int(np.argmax(alone))
+    chosen, curve = [sites[first]], [float(alone[first])]
+    while len(chosen) < min(at_most, len(sites)) and curve[-1] < goal:
         rest = [where for where in sites if where not in chosen]
         found = effects([combined_patch([*chosen, where]) for where in rest])
         chosen.append(rest[int(found.argmax())])
@@ -75,12 +77,11 @@ class PairEffect:
         return self.together - self.first_effect - self.second_effect
 
 
-def additivity(sites: Sequence[Site], effects: Effects) -> list[PairEffect]:
-    """The effects of every pair of the given sites, apart and together."""
-    single = effects([combined_patch([where]) for where in sites])
+def additivity(sites: Sequence[Site], alone: Sequence[float], effects: Effects) -> list[PairEffect]:
+    """The effects of every pair of the given sites, apart and together; ``alone``: of each by itself."""
     pairs = [(i, j) for i in range(len(sites)) for j in range(i + 1, len(sites))]
     both = effects([combined_patch([sites[i], sites[j]]) for i, j in pairs])
     return [
-        PairEffect(sites[i].hook, sites[j].hook, float(single[i]), float(single[j]), float(together))
+        PairEffect(sites[i].hook, sites[j].hook, float(alone[i]), float(alone[j]), float(together))
         for (i, j), together in zip(pairs, both, strict=True)
     ]

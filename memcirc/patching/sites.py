@@ -219,11 +219,12 @@ def _within_block(hook: str) -> str:
 def hooks_of(model: Any) -> list[str]:
     """Every hook of a loaded model that can be a site, in the order of the pass. ``attn_in`` is left out where keys and
     values have heads of their own, and what reads an MLP where there is none: TransformerLens cannot run them."""
-    here = [kind for kind in KINDS.values() if kind.present(model.weights)]
+    weights: Weights = model.weights  # asked for once: the model looks at every parameter whether it has changed
+    here = [kind for kind in KINDS.values() if kind.present(weights)]
     before = [kind.hook for kind in here if kind.before_blocks]
     within = [kind.hook for kind in here if kind.of_block]
     behind = [kind.hook for kind in here if not kind.of_block and not kind.before_blocks]
-    layers = range(len(model.weights.blocks))
+    layers = range(len(weights.blocks))
     return list(dict.fromkeys([*before, *(f"blocks.{i}.{hook}" for i in layers for hook in within), *behind]))
 
 

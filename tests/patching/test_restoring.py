@@ -23,7 +23,7 @@ def effects(worth: dict[frozenset[int], float]) -> object:
 def test_the_set_is_grown_and_what_turns_out_not_to_be_needed_taken_out() -> None:
     """Layer 0 helps first, but 1 and 2 together need it no longer."""
     worth = {frozenset({0}): 1.0, frozenset({0, 1}): 1.5, frozenset({1, 2}): 3.0}
-    found = smallest_restoring(SITES, effects(worth), goal=3.0, at_most=4)  # type: ignore[arg-type]
+    found = smallest_restoring(SITES, [1.0, 0, 0, 0], effects(worth), goal=3.0, at_most=4)  # type: ignore[arg-type]
     assert found.order[0] == "blocks.0.hook_mlp_out"
     assert set(found.labels) == {"blocks.1.hook_mlp_out", "blocks.2.hook_mlp_out"}
     assert found.reached
@@ -31,13 +31,14 @@ def test_the_set_is_grown_and_what_turns_out_not_to_be_needed_taken_out() -> Non
 
 
 def test_a_goal_out_of_reach_is_said_not_to_be_reached() -> None:
-    found = smallest_restoring(SITES, effects({frozenset({3}): 1.0}), goal=2.0, at_most=3)  # type: ignore[arg-type]
+    worth = {frozenset({3}): 1.0}
+    found = smallest_restoring(SITES, [0, 0, 0, 1.0], effects(worth), goal=2.0, at_most=3)  # type: ignore[arg-type]
     assert not found.reached
     assert found.curve == (1.0, 1.0, 1.0)
 
 
 def test_an_interaction_is_what_two_do_beyond_each() -> None:
     worth = {frozenset({0}): 1.0, frozenset({1}): 2.0, frozenset({0, 1}): 5.0}
-    first, *_ = additivity(SITES[:3], effects(worth))  # type: ignore[arg-type]
+    first, *_ = additivity(SITES[:3], [1.0, 2.0, 0], effects(worth))  # type: ignore[arg-type]
     assert (first.first_effect, first.second_effect, first.together) == (1.0, 2.0, 5.0)
     assert first.interaction == pytest.approx(2.0)

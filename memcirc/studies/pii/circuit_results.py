@@ -12,8 +12,9 @@ class FoundCircuit:
     """The smallest prefix of the ranking that reaches the target on validation records.
 
     ``edges`` by name; ``validation`` its faithfulness on the records that it was sized on, ``test`` on those that it
-    was neither found nor sized on; ``curve`` the faithfulness of the ranking's first n edges on these, by n.
-    Faithfulness of a sufficient circuit is what it keeps, of a necessary one what goes with it.
+    was neither found nor sized on; ``curve`` the faithfulness of the ranking's first n edges on these, by n (empty
+    where none was asked for). Faithfulness of a sufficient circuit is what it keeps, of a necessary one what goes with
+    it.
     """
 
     edges: tuple[str, ...]

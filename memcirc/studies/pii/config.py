@@ -28,6 +28,9 @@ class PiiConfig:
     misaligned: bool = field(
         default=True, metadata={"help": "also show what a control of another initialisation does (small models only)"}
     )
+    every_head: bool = field(
+        default=False, metadata={"help": "single heads of every layer, not only where its attention has an effect"}
+    )
     tokens: int = field(default=12, metadata={"help": "longest answer generated freely, in tokens"})
 
     def __post_init__(self) -> None:

@@ -5,15 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from memcirc.metrics import TOKEN
-from memcirc.models import Model
 from memcirc.patching.patches import Patch
-from memcirc.patching.paths import LOGITS, PathPatching
+from memcirc.patching.paths import INPUT, LOGITS, PathPatching
 from memcirc.patching.result import Sweep
 from memcirc.patching.sites import Site
 from memcirc.statistics import drawn_counts, grouped, resampled_means
 from memcirc.studies.pii.results import SiteEffect
 from memcirc.studies.pii.samples import Sample
 from memcirc.studies.pii.two_models import EXACT, LOGPROB, TwoModels
+
+OF_HEADS = ("z", "pattern")
+NO_EFFECT, LEAST_LAYERS = 0.02, 4
+MOST_NODES = 24
+NODES = {"attn_out": "a", "mlp_out": "m"}
+"""The nodes of paths by the kinds of their sites."""
 
 
 def site_effects(
@@ -60,21 +65,29 @@ def token_effects(sweep: Sweep, rows: Sequence[int]) -> dict[str, list[float]]:
     return found
 
 
-def head_patches(model: Model) -> list[Patch]:
-    """Each head's output alone, and each one's pattern."""
-    shape = model.weights.graph.shape
-    return [
-        Patch((Site(kind, layer, None, (head,)),))
-        for kind in ("z", "pattern")
-        for layer in range(shape.n_layers)
-        for head in range(shape.n_heads)
-    ]
+def head_sites(effects: Sequence[SiteEffect], n_heads: int, every: bool) -> list[Site]:
+    """Each head's output alone, and each one's pattern, in the layers in which those of all heads together have an
+    effect: ``NO_EFFECT`` of the gap or more, and always in the ``LEAST_LAYERS`` in which it is strongest.
+
+    Args:
+        every: in all layers.
+    """
+    found = []
+    for kind in OF_HEADS:
+        strongest = sorted((e for e in effects if e.kind == kind), key=lambda e: -abs(e.share))
+        chosen = [e for i, e in enumerate(strongest) if every or i < LEAST_LAYERS or abs(e.share) >= NO_EFFECT]
+        layers = sorted(e.layer for e in chosen if e.layer is not None)
+        found += [Site(kind, layer, None, (head,)) for layer in layers for head in range(n_heads)]
+    return found
 
 
-def head_effects(two: TwoModels, samples: Sequence[Sample]) -> np.ndarray:
-    """float [2, layer, head]: mean effect of each head's output and pattern."""
+def head_effects(two: TwoModels, samples: Sequence[Sample], sites: Sequence[Site]) -> np.ndarray:
+    """float [2, layer, head]: mean effect of each head's output and pattern; NaN where it is not among the sites."""
     shape = two.control.weights.graph.shape
-    return two.gain(head_patches(two.control), samples).reshape(2, shape.n_layers, shape.n_heads)
+    effects = np.full((len(OF_HEADS), shape.n_layers, shape.n_heads), np.nan)
+    for where, gain in zip(sites, two.gain([Patch((where,)) for where in sites], samples), strict=True):
+        effects[OF_HEADS.index(where.kind), where.layer, where.heads] = gain
+    return effects
 
 
 def named_paths(paths: PathPatching) -> dict[str, float]:
@@ -88,16 +101,23 @@ def named_paths(paths: PathPatching) -> dict[str, float]:
     return {" → ".join(path): float((paths.effect(path)[0] - base).mean()) for path in named}
 
 
-def path_matrix(paths: PathPatching) -> tuple[list[str], np.ndarray]:
+def strongest_nodes(paths: PathPatching, effects: Sequence[SiteEffect]) -> list[str]:
+    """The input and the ``MOST_NODES`` components with the strongest effects by themselves, in order."""
+    alone = {f"{NODES[e.kind]}{e.layer}": abs(e.effect) for e in effects if e.kind in NODES}
+    chosen = {INPUT, *sorted(paths.nodes[1:], key=lambda node: -alone.get(node, 0.0))[:MOST_NODES]}
+    return [node for node in paths.nodes if node in chosen]
+
+
+def path_matrix(paths: PathPatching, nodes: Sequence[str]) -> np.ndarray:
     """Sender x receiver: the effect of the path sender -> receiver -> logits; on the diagonal sender -> logits."""
-    nodes, base = paths.nodes, paths.base_values()[0]
+    base = paths.base_values()[0]
     matrix = np.full((len(nodes), len(nodes)), np.nan)
     for i, sender in enumerate(nodes):
         for j, receiver in enumerate(nodes):
             path = (sender, LOGITS) if i == j else (sender, receiver, LOGITS)
             if i == j or (j > i and paths.has_edge(sender, receiver)):
                 matrix[i, j] = float((paths.effect(path)[0] - base).mean())
-    return nodes, matrix
+    return matrix
 
 
 def effects_by_copies(sweep: Sweep, samples: Sequence[Sample]) -> dict[str, list[float]]:

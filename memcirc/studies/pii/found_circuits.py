@@ -5,7 +5,8 @@
 2. Attribution against the twin (mask-ig, log-probability of whole values) on train.
 3. The smallest sufficient circuit keeps the target share of the difference between target and control while all other
    edges carry the control's values; the smallest necessary one takes it away when its edges alone do. Both are sized on
-   validation, and measured on test.
+   validation by bisection, and measured on test: on so few records a still smaller size that reaches the target is as
+   likely luck.
 4. The same on other splits, since parts are small.
 """
 
@@ -45,14 +46,21 @@ def split_by_person(pairs: Pairs, seed: int = 0) -> tuple[Pairs, ...]:
     return pairs.split(seed=seed)
 
 
-def find_circuits(model: Model, train: Pairs, validation: Pairs, test: Pairs) -> tuple[FoundCircuit, FoundCircuit]:
+def find_circuits(
+    model: Model, train: Pairs, validation: Pairs, test: Pairs, *, curve_points: int = CURVE_POINTS
+) -> tuple[FoundCircuit, FoundCircuit]:
     """The sufficient and the necessary circuit of a model beside its twin.
+
+    Args:
+        curve_points: sizes at which the ranking is measured on test besides; 0: there is no curve.
 
     Raises:
         ValueError: the two models say the same of the validation or of the test records.
     """
     scores = attribute(model, train, ablation=TWIN, objective=LOGPROB)
-    sufficient, necessary = (_found(model, scores, validation, test, way) for way in (SUFFICIENT, NECESSARY))
+    sufficient, necessary = (
+        _found(model, scores, validation, test, way, curve_points) for way in (SUFFICIENT, NECESSARY)
+    )
     return sufficient, necessary
 
 
@@ -64,7 +72,7 @@ def found_anew(model: Model, pairs: Pairs, necessary: FoundCircuit) -> list[Othe
     """
     first, rows = set(necessary.edges), []
     for seed in range(1, 1 + OTHER_SPLITS):
-        sufficient, other = find_circuits(model, *split_by_person(pairs, seed))
+        sufficient, other = find_circuits(model, *split_by_person(pairs, seed), curve_points=0)
         shared = len(first & set(other.edges)) / len(first | set(other.edges))
         rows.append(
             OtherSplit(
@@ -74,12 +82,16 @@ def found_anew(model: Model, pairs: Pairs, necessary: FoundCircuit) -> list[Othe
     return rows
 
 
-def _found(model: Model, scores: EdgeScores, validation: Pairs, test: Pairs, way: Way) -> FoundCircuit:
+def _found(
+    model: Model, scores: EdgeScores, validation: Pairs, test: Pairs, way: Way, curve_points: int
+) -> FoundCircuit:
     mode, reverse = way
     minimal = find_minimal(
-        model, validation, scores, mode=mode, reverse=reverse, ablation=TWIN, target=TARGET, metric=LOGPROB
-    )
-    runner, sizes = _runner(model, test, way), [0, *log_grid(scores.graph.n_edges, CURVE_POINTS)]
+        model, validation, scores, mode=mode, reverse=reverse, ablation=TWIN, target=TARGET, metric=LOGPROB,
+        scan=False,
+    )  # fmt: skip
+    runner = _runner(model, test, way)
+    sizes = [0, *log_grid(scores.graph.n_edges, curve_points)] if curve_points else []
     curve = runner.faithfulness(Ranking(scores).masks(sizes), LOGPROB).tolist()
     measured = measure(runner, minimal.circuit, LOGPROB)
     return FoundCircuit(tuple(minimal.circuit), minimal.faithfulness, measured, dict(zip(sizes, curve, strict=True)))

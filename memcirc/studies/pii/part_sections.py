@@ -19,7 +19,14 @@ def part_sections(out: Path, results: PiiResults) -> list[Section]:
 def _paths(out: Path, results: PiiResults) -> Section:
     axes = Axes("receiver", "sender", "nats", results.path_nodes, results.path_nodes)
     panels = {"sender → receiver → logits": results.path_matrix}
-    drawing = heat_map(out, "paths", panels, axes, "Paths over one node; on the diagonal, straight to the logits.")
+    drawing = heat_map(
+        out,
+        "paths",
+        panels,
+        axes,
+        "Paths over one node, between the components with the strongest effects; on the "
+        "diagonal, straight to the logits.",
+    )
     return Section(
         "Paths",
         ("Path patching along named edges: the first node holds the target's output, each next node reads that "

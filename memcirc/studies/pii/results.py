@@ -64,11 +64,11 @@ class PiiResults:
 
     ``samples`` all passages, ``analysed`` those that the target alone recites; ``sweeps`` and ``effects`` by direction
     (:data:`INTO`, :data:`OUT_OF`); ``token_effects`` and ``copies`` by site and by number of copies, ``ends`` the mean
-    log-probability of the answers in either model, ``heads`` [output or pattern, layer, head] in nats, ``patterns`` the
-    attention of the strongest by title, ``direct`` by model and part, ``paths`` by name; ``path_matrix`` [sender,
-    receiver] over ``path_nodes``; ``restored`` the set that reaches ``restored_goal``; ``agreement`` the share of
-    passages on which generation and teacher forcing say the same; ``circuits`` those of the analysed passages, with the
-    control as twin, or why there are none; ``misaligned`` None without such a control.
+    log-probability of the answers in either model, ``heads`` [output or pattern, layer, head] in nats (NaN where none
+    was patched), ``patterns`` the attention of the strongest by title, ``direct`` by model and part, ``paths`` by name;
+    ``path_matrix`` [sender, receiver] over ``path_nodes``; ``restored`` the set that reaches ``restored_goal``;
+    ``agreement`` the share of passages on which generation and teacher forcing say the same; ``circuits`` those of the
+    analysed passages, with the control as twin, or why there are none; ``misaligned`` None without such a control.
     """
 
     samples: Sequence[Sample]

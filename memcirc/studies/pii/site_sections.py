@@ -124,7 +124,8 @@ def _heads(out: Path, results: PiiResults) -> Section:
         "Head by head",
         drawings=(
             heat_map(out, "heads", effects, Axes("head", "layer", "nats"),
-                     f"Each head's output and pattern, target into control: {NATS}."),
+                     f"Each head's output and pattern, target into control: {NATS}. Grey: not patched, since the "
+                     "layer's attention has no effect as a whole."),
             heat_map(out, "attention", results.patterns, attention,
                      "The heads with the largest effects, in both models, on one passage."),
         ),

@@ -4,7 +4,8 @@
 2. An alignment report, before any table.
 3. Every hook site patched from target into control in one teacher-forced pass a site, per answer token; each distinct
    site once (:func:`memcirc.patching.sites.aliases`); the same the other way round (suppression).
-4. Heads one by one, with both models' attention; direct effects on the answer; paths along named edges.
+4. Heads one by one, where their layer has an effect, with both models' attention; direct effects on the answer; paths
+   along named edges, and between the components with the strongest effects.
 5. The smallest set of components that restores the answer; whether pairs add up; 10 copies against 20.
 6. Memorized and other passages in the residual stream: PCA, separation by layer.
 7. Prompts slightly changed; free generation under a patch.
@@ -37,10 +38,11 @@ from memcirc.studies.pii.effects import (
     effect_of,
     effects_by_copies,
     head_effects,
-    head_patches,
+    head_sites,
     named_paths,
     path_matrix,
     site_effects,
+    strongest_nodes,
     token_effects,
 )
 from memcirc.studies.pii.injected_circuits import injected_circuits
@@ -69,7 +71,7 @@ def run_pii(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> Pa
     target, control = two.target, two.control
     check_models(control, target)
     with torch.no_grad():
-        results = study(two, misaligned, config.tokens)
+        results = study(two, misaligned, config.tokens, config.every_head)
     if results.alignment.warning:  # that of the control of another initialisation is meant, and stands on the page
         print(f"memcirc: warning: {results.alignment.warning}", file=sys.stderr)
     write_table(run_dir / "pii" / "patches.parquet", joined_tables(results.sweeps))
@@ -91,12 +93,13 @@ def _models(run_dir: Path, config: PiiConfig, force: bool, progress: bool) -> tu
     return TwoModels(target, control, of_corpus(corpus, target), progress, known_to_both(corpus, target)), other
 
 
-def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults:
+def study(two: TwoModels, misaligned: Model | None, n_tokens: int, every_head: bool) -> PiiResults:
     """The results of every measurement between the two models.
 
     Args:
         misaligned: a control of another initialisation, if there is one.
         n_tokens: tokens that are shown of what is generated freely.
+        every_head: single heads of all layers (:func:`memcirc.studies.pii.effects.head_sites`).
     """
     injected = [s for s in two.samples if s.injected]
     analysed = recited_by_the_target_alone(two, injected)
@@ -109,14 +112,16 @@ def study(two: TwoModels, misaligned: Model | None, n_tokens: int) -> PiiResults
     }
     other = sweeps.get(OTHER_CONTROL)
     start = time.perf_counter()
-    heads = head_effects(two, analysed)
-    say(f"heads: {heads.size} places of {len(analysed)} samples in {time.perf_counter() - start:.1f} s")
+    single = head_sites(effects[INTO], two.control.weights.n_heads, every_head)
+    heads = head_effects(two, analysed, single)
+    say(f"heads: {len(single)} places of {len(analysed)} samples in {time.perf_counter() - start:.1f} s")
     say("the smallest set of components that restores the answer")
     restored, goal, pairs = _sets(two, analysed, effects[INTO])
     patterns, tokens = attention_patterns(two, analysed[0], heads)
     say("paths, free generation")
     paths = PathPatching(comparison, question)
-    nodes, matrix = path_matrix(paths)
+    nodes = strongest_nodes(paths, effects[INTO])
+    matrix = path_matrix(paths, nodes)
     written, agreement = generations(two, analysed, restored, n_tokens)
     say("circuits of the injected records, and the target without them")
     circuits = injected_circuits(two, injected, analysed)
@@ -168,16 +173,15 @@ def recited_by_the_target_alone(two: TwoModels, injected: Sequence[Sample]) -> l
 def _sweeps(
     two: TwoModels, injected: Sequence[Sample], analysed: Sequence[Sample], misaligned: Model | None
 ) -> dict[str, Sweep]:
-    """Every distinct site, in every direction; before it how long that and the heads may take."""
-    patches, heads = [Patch((where,)) for where in two.distinct_sites], head_patches(two.control)
+    """Every distinct site, in every direction; before it how long that may take."""
+    patches = [Patch((where,)) for where in two.distinct_sites]
     planned = {INTO: (injected, None), SUPPRESSION: (analysed, two.target)}
     if misaligned is not None:
         planned[OTHER_CONTROL] = (analysed, misaligned)
-    passes = [(len(patches), samples) for samples, _ in planned.values()] + [(len(heads), analysed)]
-    about = sum(n * seconds_of(two.control, pairs_of(samples)) for n, samples in passes)
+    about = sum(len(patches) * seconds_of(two.control, pairs_of(samples)) for samples, _ in planned.values())
     say(
-        f"{len(patches)} places, {len(planned)} times, and {len(heads)} of single heads, on up to {len(injected)} "
-        f"samples: about {in_minutes(about)} before sets, paths and circuits{less_kept(two.keep)}"
+        f"{len(patches)} places, {len(planned)} times, on up to {len(injected)} samples: about {in_minutes(about)} "
+        f"before heads, sets, paths and circuits{less_kept(two.keep)}"
     )
     sweeps = {}
     for name, (samples, base) in planned.items():
@@ -198,8 +202,10 @@ def _sets(
 
     components = [where for where in two.distinct_sites if where.kind == "embed" or where.about.branch]
     goal = RESTORED_SHARE * after_blocks(effects)[-1].effect
-    strongest = sorted(components, key=lambda where: -effect_of(effects, where))[:PAIRED_SITES]
-    return smallest_restoring(components, gain, goal, MOST_SITES), goal, additivity(strongest, gain)
+    alone = {where: effect_of(effects, where) for where in components}
+    strongest = sorted(components, key=lambda where: -alone[where])[:PAIRED_SITES]
+    restored = smallest_restoring(components, [*alone.values()], gain, goal, MOST_SITES)
+    return restored, goal, additivity(strongest, [alone[where] for where in strongest], gain)
 
 
 def summary(results: PiiResults) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from memcirc.studies.pii.effects import (
     effect_of,
     effects_by_copies,
     head_effects,
+    head_sites,
     named_paths,
     path_matrix,
     site_effects,
+    strongest_nodes,
     token_effects,
 )
+from memcirc.studies.pii.results import SiteEffect
 from memcirc.studies.pii.samples import Sample
 from memcirc.studies.pii.two_models import EXACT, LOGPROB, TwoModels
 
@@ -73,17 +76,54 @@ def test_effects_on_tokens_add_up_to_that_on_the_answer(two: TwoModels) -> None:
 
 
 def test_heads_are_patched_one_by_one(two: TwoModels) -> None:
-    found = head_effects(two, two.samples)
+    sweep = two.sweep([Patch((where,)) for where in two.distinct_sites], two.samples)
+    sites = head_sites(site_effects(two, sweep, two.samples, two.samples), n_heads=2, every=False)
+    assert len(sites) == 8
+    found = head_effects(two, two.samples, sites)
     assert found.shape == (2, 2, 2)
     expected = two.gain([Patch((Site("z", 1, None, (0,)),)), Patch((Site("pattern", 0, None, (1,)),))], two.samples)
     np.testing.assert_allclose([found[0, 1, 0], found[1, 0, 1]], expected, atol=1e-6)
 
 
+def test_single_heads_are_patched_where_their_layer_has_an_effect() -> None:
+    """Four layers at least of either kind; in all where that is asked for."""
+    shares = [0.5, 0.0, -0.02, 0.019, 0.3, -0.4, 0.0]
+    effects = [
+        SiteEffect("", kind, layer, s, s, s, s, 0.0, None) for kind in ("z", "q") for layer, s in enumerate(shares)
+    ]
+    assert [where.layer for where in head_sites(effects, 1, every=False)] == [0, 2, 4, 5]
+    weak = [replace(e, share=e.share / 100) for e in effects]
+    assert [where.layer for where in head_sites(weak, 1, every=False)] == [0, 2, 4, 5]
+    more = [replace(e, share=2 * e.share) for e in effects]
+    assert [where.layer for where in head_sites(more, 1, every=False)] == [0, 2, 3, 4, 5]
+    every = head_sites(effects, 2, every=True)
+    assert [(where.kind, where.layer, where.heads) for where in every[:2]] == [("z", 0, (0,)), ("z", 0, (1,))]
+    assert len(every) == 14
+
+
+def test_paths_run_between_the_strongest_components(two: TwoModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = PathPatching(*two.answered(two.samples))
+    effects = [
+        SiteEffect("", kind, layer, effect, 0, 0, 0, 0, None)
+        for kind, layer, effect in (
+            ("attn_out", 0, 0.1),
+            ("mlp_out", 0, -3.0),
+            ("attn_out", 1, 0.2),
+            ("mlp_out", 1, 1.0),
+        )
+    ]
+    assert strongest_nodes(paths, effects) == paths.nodes
+    monkeypatch.setattr("memcirc.studies.pii.effects.MOST_NODES", 2)
+    nodes = strongest_nodes(paths, effects)
+    assert nodes == ["input", "m0", "m1"]
+    np.testing.assert_array_equal(np.isnan(path_matrix(paths, nodes)), np.tri(3, k=-1) > 0)
+
+
 def test_paths_stand_in_the_matrix_where_an_edge_is(two: TwoModels) -> None:
     """The two blocks run attention and MLP in parallel: a block's MLP does not read its own attention."""
     paths = PathPatching(*two.answered(two.samples))
-    nodes, matrix = path_matrix(paths)
-    assert nodes == ["input", "a0", "m0", "a1", "m1"]
+    assert paths.nodes == ["input", "a0", "m0", "a1", "m1"]
+    matrix = path_matrix(paths, paths.nodes)
     exists = np.array([[i == j or (i == 0 and j > 0) or (0 < i < 3 <= j) for j in range(5)] for i in range(5)])
     np.testing.assert_array_equal(~np.isnan(matrix), exists)
     named = named_paths(paths)

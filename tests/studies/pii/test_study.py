@@ -66,7 +66,7 @@ def test_sweeps_are_measured_once_announced_and_made_anew_when_that_is_asked_for
     )
     assert main(asked) == 0
     first, told = list(measured), capsys.readouterr().err
-    assert f"{first[0]} places, 2 times, and 8 of single heads, on up to 5 samples: about 0 s before" in told
+    assert f"{first[0]} places, 2 times, on up to 5 samples: about 0 s before heads, sets, paths and circuits" in told
     assert "heads: 8 places of 5 samples in 0." in told
     for name in ("target into control", "control into target"):
         assert f"{name}: {first[0]} places of 5 samples in 0." in told
