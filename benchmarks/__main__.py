@@ -4,8 +4,13 @@ import argparse
 import subprocess
 import sys
 
-OTHER_SHAPES = {"smollm2-135m": "2", "pythia-160m": "2", "llama-1b": "1"}
-"""Further shapes, and how often each is measured, without the peer."""
+OTHER_SHAPES = {
+    "smollm2-135m": ("2", "20", "8", "1"),
+    "pythia-160m": ("2", "20", "8", "1"),
+    "llama-1b": ("1", "5", "2", "0"),
+}
+"""Further shapes: how often each is measured, without AutoCircuit; on how many random circuits, how many windows, and
+how often TransformerLens' sweep is."""
 OF_ONE_SHAPE = (
     *("attribution", "circuits", "trained", "search", "default_checks", "verification"),
     *("growth", "twins", "memory", "patching", "precision", "studies", "page"),
@@ -15,9 +20,12 @@ OF_ONE_SHAPE = (
 def main() -> None:
     argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     scripts: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in OF_ONE_SHAPE]
-    for shape, repeats in OTHER_SHAPES.items():
-        arguments = ("--shape", shape, "--repeats", repeats, "--peer-repeats", "0")
-        scripts += [(name, arguments) for name in ("attribution", "circuits")]
+    for shape, (repeats, circuits, windows, sweeps) in OTHER_SHAPES.items():
+        of_shape = ("--shape", shape, "--repeats", repeats)
+        scripts += [(name, (*of_shape, "--peer-repeats", "0")) for name in ("attribution", "circuits")]
+        scripts.append(("verification", (*of_shape, "--circuits", circuits)))
+        scripts.append(("memorization", (*of_shape, "--windows", windows)))
+        scripts.append(("patching", (*of_shape, "--peer-repeats", sweeps)))
     scripts.append(("memorization", ()))
     failed = []
     for name, given in scripts:

@@ -9,9 +9,9 @@ how busy the machine is.
 
 import torch
 
-from benchmarks.cases import model_of, random_pairs
+from benchmarks.cases import model_of, n_pairs, random_pairs
 from benchmarks.peers import plain_forward
-from benchmarks.timing import Row, interleaved, options, report
+from benchmarks.timing import Row, interleaved, options, report, result_name
 from memcirc.circuits.runner import circuit_runner
 from memcirc.engine.decoding import decode
 from memcirc.graph import graph_of
@@ -23,9 +23,9 @@ from memcirc.verification.random_circuits import per_pair_of_many
 CHUNKS = 5
 
 
-def random_circuits(model: Model, branch: bool, n_circuits: int, repeats: int, clock: str) -> Row:
-    """A row for the pairs of one task; a chunk is a fifth of the circuits."""
-    graph, pairs = graph_of(model), random_pairs(8, 50, branch, model.d_vocab)
+def random_circuits(model: Model, n: int, branch: bool, n_circuits: int, repeats: int, clock: str) -> Row:
+    """A row for n pairs of one task; a chunk is a fifth of the circuits."""
+    graph, pairs = graph_of(model), random_pairs(n, 50, branch, model.d_vocab)
     n_edges, chunk = round(graph.n_edges / 100), max(1, n_circuits // CHUNKS)
     masks = connected_circuits(graph, n_edges, chunk, torch.Generator().manual_seed(0))
     runner = circuit_runner(model, pairs, mode="tree")
@@ -40,25 +40,34 @@ def random_circuits(model: Model, branch: bool, n_circuits: int, repeats: int, c
     return Row(work, scale * taken["ours"], scale * taken["plain"], f"{n_circuits} plain forwards", 1.0, True)
 
 
-def generation(model: Model, repeats: int, clock: str) -> Row:
-    """16 passages continued by 25 tokens, with 1 % of the edges intact and with all of them in the plain model."""
-    pairs, graph = random_pairs(16, 25, False, model.d_vocab), graph_of(model)
+def generation(model: Model, n: int, repeats: int, clock: str) -> Row:
+    """n passages continued by 25 tokens, with 1 % of the edges intact and with all of them in the plain model."""
+    pairs, graph = random_pairs(n, 25, False, model.d_vocab), graph_of(model)
     clean, corrupt = (torch.tensor([getattr(pair, side) for pair in pairs]) for side in ("clean_ids", "corrupt_ids"))
     kept = connected_circuits(graph, round(graph.n_edges / 100), 1, torch.Generator().manual_seed(0))[0]
     calls = {"ours": lambda: decode(model, clean, corrupt, kept, 25), "plain": lambda: greedy(model, clean, 25)}
     taken = interleaved(calls, dict.fromkeys(calls, repeats), clock, warm=False)
-    return Row("25 tokens for 16 prompts under a circuit", taken["ours"], taken["plain"], "plain generation")
+    return Row(f"25 tokens for {n} prompts under a circuit", taken["ours"], taken["plain"], "plain generation")
 
 
 def main() -> None:
     parser = options(__doc__, repeats=3, peer_repeats=3)
     parser.add_argument("--circuits", type=int, default=100)
     chosen = parser.parse_args()
-    model = model_of(chosen.shape)
-    rows = [random_circuits(model, branch, chosen.circuits, chosen.repeats, chosen.clock) for branch in (False, True)]
-    rows.append(generation(model, chosen.repeats, chosen.clock))
-    title = f"Verification, {chosen.shape}, 8 pairs of 50 tokens"
-    report("verification", title, rows, shape=chosen.shape, clock=chosen.clock, circuits=chosen.circuits)
+    model, n = model_of(chosen.shape), n_pairs(chosen.shape)
+    rows = [
+        random_circuits(model, n, branch, chosen.circuits, chosen.repeats, chosen.clock) for branch in (False, True)
+    ]
+    rows.append(generation(model, 2 * n, chosen.repeats, chosen.clock))
+    title = f"Verification, {chosen.shape}, {n} pairs of 50 tokens"
+    report(
+        result_name("verification", chosen.shape),
+        title,
+        rows,
+        shape=chosen.shape,
+        clock=chosen.clock,
+        circuits=chosen.circuits,
+    )
 
 
 if __name__ == "__main__":
