@@ -86,6 +86,7 @@ def measure(
         {"ours": keep("ours", ours), "peer": keep("peer", peer)},
         {"ours": chosen.repeats, "peer": chosen.peer_repeats},
         chosen.clock,
+        warm=chosen.shape == "gpt2-small",
     )
     row = Row(f"{name}, {what}", taken["ours"], taken.get("peer"), "transformer_lens.patching", target)
     if row.peer is None:

@@ -5,10 +5,11 @@ the ablation values p_s come from the corrupt prompt followed by the same genera
 twin on the same tokens (``twin``), from the means of a reference at that position, or are zero. Ablating C alone is
 keeping its complement.
 
-1. The other prompt's, or the twin's, plain run is the run in which every edge is kept and every p_s is zero, so that
-   both runs are one function, each with a cache of its own.
+1. The other prompt's, or the twin's, plain run is the run in which every edge is kept, so that both runs are one
+   function, each with a cache of its own.
 2. A call takes the new positions of all rows: the whole prompt at first, then one token. Every head's query, key and
-   value reads its own sum; keys (turned) and values join the cache, and attention sees all of it.
+   value reads its own sum, where one of a layer's keeps an edge; keys (turned) and values join the cache, and attention
+   sees all of it.
 3. The last position's final residual gives the logits, their argmax the next token, which both runs read.
 """
 
@@ -24,6 +25,7 @@ from memcirc.decoder.attention import (
     head_normed,
     head_outputs,
     join_heads,
+    project,
     split_heads,
     spread,
     turned,
@@ -90,7 +92,7 @@ def decode(
         other = None
         if asked.has_other_run:
             running = model.twin.weights if asked.other_model and model.twin is not None else weights
-            other = _Run(running, weights.graph.to_matrix(torch.ones_like(kept).to(weights.device)))
+            other = _Run(running, None)
             corrupt = prompts if asked.other_model else corrupt
         own = _Run(weights, weights.graph.to_matrix(kept.to(weights.device)))
         return _decode(own, other, prompts, corrupt, n_tokens, means).cpu()
@@ -107,13 +109,10 @@ def _decode(
     first = 0
     for _ in range(n_tokens):
         position = torch.arange(first, first + step.shape[1], device=weights.device).expand_as(step)
-        none = step.new_zeros((), dtype=weights.stream_dtype).expand(
-            len(weights.graph.sources), *step.shape, weights.d_model
-        )
         if other is not None:
-            ablated, _ = other(other_step, position, none)
+            ablated: Sources | None = other(other_step, position)[0]
         else:
-            ablated = none if means is None else _dense(weights, means, position)
+            ablated = None if means is None else _dense(weights, means, position)
         _, final = run(step, position, ablated)
         logits = weights.unembed(final_normed(weights, final[:, -1]))
         first += step.shape[1]
@@ -122,52 +121,94 @@ def _decode(
     return torch.cat(said, dim=1) if said else prompts[:, :0]
 
 
-class _Run:
-    """One run with its cache; ``own`` bool [dst, src] are the edges that carry the run's own outputs."""
+class _Stream:
+    """What the sources have written at the positions of one call, and what a destination reads of it.
 
-    def __init__(self, weights: Weights, own: Tensor) -> None:
-        self.weights, self.own = weights, own.to(weights.stream_dtype)
+    Attributes:
+        written: in a plain run (``kept`` None) each source's output, in another one by how much that differs from its
+            ablation value (None: zero).
+        total: the sum of the outputs, or of the ablation values, so far.
+    """
+
+    def __init__(self, weights: Weights, kept: Tensor | None, ablated: Sources | None, ids: Tensor) -> None:
+        shape, dtype = (*ids.shape, weights.d_model), weights.stream_dtype
+        self.kept, self.ablated, self.n = kept, ablated, 0
+        self.written = torch.empty(len(weights.graph.sources), *shape, dtype=dtype, device=weights.device)
+        self.total = torch.zeros(shape, dtype=dtype, device=weights.device)
+
+    def add(self, outputs: Sources) -> None:
+        """The next sources in the order of writing."""
+        rows = slice(self.n, self.n + len(outputs))
+        self.n = rows.stop
+        if self.kept is None:
+            self.written[rows] = outputs
+            self.total = self.total + outputs.sum(0)
+        elif self.ablated is None:
+            self.written[rows] = outputs
+        else:
+            torch.sub(outputs, self.ablated[rows], out=self.written[rows])
+            self.total = self.total + self.ablated[rows].sum(0)
+
+    def kept_of(self, rows: slice, n: int) -> Sources | None:
+        """[dst, batch, pos, d_model]: the kept differences that some destinations read of the first n sources; None
+        where they keep none."""
+        if self.kept is None:
+            return None
+        edges = self.kept[rows, :n]
+        used = edges.any(0).nonzero()[:, 0]
+        if not len(used):
+            return None
+        mixed = edges[:, used] @ self.written[used].flatten(1)
+        return mixed.view(len(edges), *self.written.shape[1:])
+
+
+class _Run:
+    """One run with its cache; ``kept`` bool [dst, src] are the edges that carry the run's own outputs, None: all of
+    them, as in a plain run."""
+
+    def __init__(self, weights: Weights, kept: Tensor | None) -> None:
+        self.weights = weights
+        self.kept = None if kept is None else kept.to(weights.stream_dtype)
         self.cache, self.workspace = Cache(), Workspace(weights.device)
 
-    def __call__(self, ids: Tensor, position: Tensor, ablated: Sources) -> tuple[Sources, Tensor]:
-        """The new positions' source outputs, and the final residual [batch, pos, d_model]."""
+    def __call__(self, ids: Tensor, position: Tensor, ablated: Sources | None = None) -> tuple[Sources, Tensor]:
+        """What the sources wrote at the new positions (:class:`_Stream`), and the final residual [batch, pos,
+        d_model]."""
         weights, shape = self.weights, self.weights.graph.shape
-        outputs = [weights.embed(ids, position)]
-        bias = ablated.new_zeros(weights.d_model)
-        total = ablated[0]
+        stream = _Stream(weights, self.kept, ablated, ids)
+        stream.add(weights.embed(ids, position)[None])
+        bias = stream.total.new_zeros(weights.d_model)
         for layer, block in enumerate(weights.blocks):
-            rows, before = weights.graph.rows(layer), len(outputs)
-            inputs = self._inputs(slice(rows.query.start, rows.value.stop), outputs, ablated, total + bias)
-            outputs += list(self._heads(layer, inputs, position))
-            after = total + ablated[before : before + shape.n_heads].sum(0)
-            if block.mlp is not None:
-                base = total + bias if shape.parallel else after + bias + block.attention.bias
-                seen = outputs[:before] if shape.parallel else outputs
-                (read,) = self._inputs(slice(rows.mlp, rows.mlp + 1), seen, ablated, base)
-                x = normed(block.mlp.norm, read[:, None])
-                outputs.append(feed(block.mlp, x, self.workspace)[0][:, 0].clone())
-                after = after + ablated[len(outputs) - 1]
+            rows, before, base = weights.graph.rows(layer), stream.n, stream.total + bias
+            stream.add(
+                self._heads(layer, base, stream.kept_of(slice(rows.query.start, rows.value.stop), before), position)
+            )
             bias = bias + block.attention.bias
-            total = after
+            if block.mlp is not None:
+                if not shape.parallel:
+                    before, base = stream.n, stream.total + bias
+                read = _sum(base, stream.kept_of(slice(rows.mlp, rows.mlp + 1), before))
+                x = normed(block.mlp.norm, read[:, None])
+                stream.add(feed(block.mlp, x, self.workspace)[0][:, 0][None])
         last = len(weights.graph.destinations) - 1
-        (final,) = self._inputs(slice(last, last + 1), outputs, ablated, total + bias)
-        return torch.stack(outputs), final
+        final = _sum(stream.total + bias, stream.kept_of(slice(last, last + 1), stream.n))
+        return stream.written, final
 
-    def _inputs(self, rows: slice, outputs: list[Tensor], ablated: Tensor, base: Tensor) -> Tensor:
-        """[dst, batch, pos, d_model]: base plus the kept differences of what was written so far."""
-        difference = torch.stack(outputs) - ablated[: len(outputs)]
-        return base + torch.einsum("ds,sbpe->dbpe", self.own[rows, : len(outputs)], difference)
-
-    def _heads(self, layer: int, inputs: Tensor, position: Tensor) -> Tensor:
-        """[head, batch, pos, d_model]: what a layer's heads write."""
+    def _heads(self, layer: int, base: Tensor, kept: Sources | None, position: Tensor) -> Tensor:
+        """[head, batch, pos, d_model]: what a layer's heads write, which read ``base``, or each with its own kept
+        differences."""
         weights, attention = self.weights, self.weights.blocks[layer].attention
-        x = normed(attention.norm, inputs).to(weights.dtype)
-        queries, keys, values = x.split([weights.n_heads, weights.n_kv_heads, weights.n_kv_heads])
-        query, key = _projected(attention.query, queries), _projected(attention.key, keys)
+        if kept is None:
+            x = normed(attention.norm, base).to(weights.dtype)[:, None]
+            query, key, value = project(attention, x, x)
+        else:
+            x = normed(attention.norm, base + kept).to(weights.dtype)
+            inputs = x.split([weights.n_heads, weights.n_kv_heads, weights.n_kv_heads])
+            query, key, value = map(_projected, (attention.query, attention.key, attention.value), inputs)
         query = head_normed(attention.query_norm, attention.joint, query)
         key = head_normed(attention.key_norm, attention.joint, key)
         rotation = None if attention.rotary is None else weights.rotaries[attention.rotary].at(position)
-        all_keys, all_values = self.cache.extended(layer, turned(rotation, key), _projected(attention.value, values))
+        all_keys, all_values = self.cache.extended(layer, turned(rotation, key), value)
         at = torch.arange(all_keys.shape[3], device=weights.device)
         visible = at <= position[:, :, None]
         if attention.window is not None:
@@ -177,6 +218,11 @@ class _Run:
         own = split_heads(written(attention, join_heads(z))[0], weights.d_head)
         writes = torch.einsum("bhpf,hfe->hbpe", own[:, :, 0], head_outputs(weights, layer).to(own.dtype))
         return writes.to(weights.stream_dtype)
+
+
+def _sum(base: Tensor, kept: Sources | None) -> Tensor:
+    """What one destination reads [batch, pos, d_model]."""
+    return base if kept is None else base + kept[0]
 
 
 def _projected(projection: Projection, x: Tensor) -> Float[Tensor, "batch head 1 pos d_head"]:
