@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 DEMO_CACHE = "runs/cache"
 OF_THE_DEMO: dict[str, dict[str, Any]] = {
+    "score": {"unit_windows": 256},
     "discover": {"refine": True},
     "verify": {"checks": ",".join((*DEFAULT_CHECKS, "specific", "methods"))},
 }
-"""What the demo shows beyond what a run does unless told otherwise."""
+"""What the demo shows beyond what a run does unless told otherwise, in units that several processes share."""
 OF_A_REAL_MODEL = {"checks": "removal,edges,faithfulness,dose", "n_passages": 12}
 """How much verification measures where a circuit takes a second."""
 Command = Callable[[dict[str, Any], list[str]], int | None]
@@ -65,6 +66,8 @@ def _demo(options: dict[str, Any], argv: list[str]) -> None:
     from memcirc.demo import ensure
 
     print(f"embedded default: in {DEMO_CACHE}, made there the first time (about two minutes)", file=sys.stderr)
+    if "shard" not in options:
+        options.setdefault("executor", "processes")
     _run_demo(ensure(Path(DEMO_CACHE)), OF_THE_DEMO, options, argv)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 
 from memcirc.cli import main
 from memcirc.demo import Demo, DemoConfig, ensure
+from memcirc.work.processes import CREW
 
 # A machine may be busy: no deadlines. `make test` tries the same examples each time, `make test-slow` other ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -42,6 +43,14 @@ MINIATURE = DemoConfig(
     batch_size=16,
     threads=1,
 )
+
+
+@pytest.fixture(autouse=True)
+def no_crew_is_left() -> Iterator[None]:
+    """Processes that do units stay for the next stage, not for the next test."""
+    yield
+    while CREW:
+        CREW.pop().end()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Do the units of a plan that are not done yet: here, as a shard, or by Ray actors."""
+"""Do the units of a plan that are not done yet: here, by processes of this machine, as a shard, or by Ray actors."""
 
 import importlib
 import os
@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from memcirc.work.config import Execution
+from memcirc.work.config import DEATHS, Execution
 from memcirc.work.freed import keep_freed_memory
 from memcirc.work.parts import Parts
+from memcirc.work.processes import by_processes, usual_count
 from memcirc.work.progress import say
 
-DEATHS = 5
 PATIENCE = 60.0
 """Seconds without a finished unit after which it is asked whether there is a node left that could make one."""
 
@@ -40,13 +40,13 @@ def run_units(
 
     Args:
         make: this process's own function from unit to table.
-        worker: what a Ray actor calls to get one; must be picklable.
+        worker: what another process calls to get one; must be picklable.
         label: the stage's name, for the progress bar.
         done: whether the stage has been finished meanwhile, and its parts merged, by another shard.
 
     Raises:
         Unfinished: as a shard, when units of other shards are missing.
-        ValueError: Ray is asked for and not installed, or an actor cannot do its work; or whatever ``make`` raises.
+        ValueError: Ray is asked for and not installed, or a worker cannot do its work; or whatever ``make`` raises.
     """
     missing = parts.missing()
     shard = execution.part
@@ -57,9 +57,12 @@ def run_units(
     bar = tqdm(
         total=parts.units, initial=parts.units - len(missing), desc=label, unit="unit", disable=None, leave=False
     )
+    count = execution.workers or usual_count()
     with bar:
         if execution.executor == "ray" and own:
             results = _on_ray(parts, own, worker, execution.workers)
+        elif execution.executor == "processes" and min(count, len(own)) > 1:
+            results = by_processes(parts, own, worker, count)
         else:
             results = _here(parts, (unit for unit in own if not done()), make)
         for _ in results:

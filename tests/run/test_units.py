@@ -254,6 +254,29 @@ def test_actors_that_always_die_or_cannot_load_end_with_the_reason(
         ray.shutdown()
 
 
+PROCESSES = ["--executor", "processes", "--workers", "2"]
+
+
+def test_two_processes_give_the_same_bytes(corpus: list[str], scored: Path, tmp_path: Path) -> None:
+    assert main(["score", *corpus, *UNITS, "--run_dir", str(tmp_path), *PROCESSES]) == 0
+    assert (tmp_path / SCORES).read_bytes() == (scored / SCORES).read_bytes()
+
+
+def test_an_interruption_ends_the_processes_too(corpus: list[str], tmp_path: Path) -> None:
+    fine = ["score", *corpus, "--unit_windows", "1", "--mem_batch_size", "1", "--run_dir", str(tmp_path), *PROCESSES]
+    process = started(fine)
+    until_parts(tmp_path, 2, process)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert "goes on from them" in said
+    assert "Traceback" not in said
+    assert len(helpers) >= 2
+    assert not psutil.wait_procs(helpers, timeout=30)[1]
+    assert 2 <= len(parts(tmp_path)) < 128
+
+
 def test_ray_gives_the_same_bytes_though_an_actor_is_killed(corpus: list[str], scored: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     process = started(["score", *corpus, *UNITS, "--run_dir", str(tmp_path), "--executor", "ray", "--workers", "1"])

@@ -24,6 +24,7 @@ from memcirc.verification.subject import Subject
 from memcirc.verification.verify import done
 from memcirc.work.config import Execution
 from memcirc.work.executors import Unfinished
+from memcirc.work.processes import CREW
 
 FILE = Path("verify/verification.json")
 QUICK = VerifyConfig(
@@ -81,18 +82,22 @@ def test_two_shards_give_the_bytes_of_one_process(
     assert not list(copy.rglob("verify/parts"))
 
 
+def test_two_processes_give_the_bytes_of_one(copy: Path, finished_run: Path) -> None:
+    assert main(["verify", str(copy), "--executor", "processes", "--workers", "2"]) == 0
+    assert len(CREW) == 2
+    assert content(copy) == content(finished_run)
+
+
 def test_two_ray_actors_give_the_bytes_of_one_process(copy: Path) -> None:
     ray = pytest.importorskip("ray")
     command = ["verify", str(copy), "--contrastive_mode", "divergence", "--checks", "faithfulness,random,knockout,time"]
     assert main(command) == 0
-    (alone,) = (copy / "branch").glob("verify-*")
-    alone = alone.rename(copy / "alone")
+    alone = (copy / "branch" / "verify").rename(copy / "alone")
     try:
         assert main([*command, "--executor", "ray", "--workers", "2"]) == 0
     finally:
         ray.shutdown()
-    (shared,) = (copy / "branch").glob("verify-*/verification.json")
-    assert shared.read_bytes() == (alone / "verification.json").read_bytes()
+    assert (copy / "branch" / FILE).read_bytes() == (alone / "verification.json").read_bytes()
 
 
 @pytest.mark.slow
@@ -187,4 +192,4 @@ def test_only_the_runs_own_verification_is_shared_out(
     assert main(["verify", str(finished_run), *where, "--shard", "0/2"]) == MISTAKE
     assert "share out a run's verification" in capsys.readouterr().err
     assert main(["verify", str(finished_run), "--shard", "0/2", "--force"]) == MISTAKE
-    assert "choose one" in capsys.readouterr().err
+    assert "begin anew with --force alone" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_auto_without_a_scheduler_says_what_it_looked_for() -> None:
 
 
 def test_ray_and_a_shard_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="Ray hands out the units itself"):
+    with pytest.raises(ValueError, match="with --executor ray, which hands out the units itself"):
         Execution(executor="ray", shard="0/2")
     with pytest.raises(ValueError, match="workers"):
         Execution(workers=0)
