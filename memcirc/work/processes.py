@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -109,8 +110,10 @@ def _started(threads: int) -> Helper:
     try:
         process.start()
     finally:
-        os.environ.pop(THREADS)
-        os.environ |= {} if before is None else {THREADS: before}
+        if before is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = before
     theirs.close()
     return Helper(process, ours, threads)
 
@@ -142,6 +145,7 @@ def _help(pipe: Connection) -> None:
                 makers[task](unit)
                 answer = None
             except Exception as error:  # it is raised where the unit was asked for
+                error.add_note(traceback.format_exc())
                 answer = _as_sent(error)
             pipe.send(answer)
 
