@@ -32,8 +32,7 @@ from memcirc.run.reading import marker_in_our_words
 from memcirc.run.stages import Made, Merge, Stage, Stages, Units
 from memcirc.tokenizers import load_tokenizer, tokenizer_stamp
 from memcirc.work.config import Execution
-from memcirc.work.executors import Make
-from memcirc.work.parts import Parts
+from memcirc.work.parts import Make, Parts
 from memcirc.work.progress import say
 
 POINT_FIELDS = ("threshold", "metric", "drop", "prior_prompts", "contrastive_batch_size")

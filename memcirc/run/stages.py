@@ -14,9 +14,9 @@ from typing import Any
 
 from memcirc.artifacts import StageFolder, file_hash
 from memcirc.work.config import Execution
-from memcirc.work.executors import Make, Unfinished, Worker, run_units
+from memcirc.work.executors import Unfinished, run_units
 from memcirc.work.locks import turn
-from memcirc.work.parts import Parts
+from memcirc.work.parts import Make, Parts, Worker
 from memcirc.work.progress import say
 
 Made = tuple[list[Path], str]

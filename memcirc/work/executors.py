@@ -7,21 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
-import pyarrow as pa
 from tqdm import tqdm
 
 from memcirc.work.config import DEATHS, Execution
 from memcirc.work.freed import keep_freed_memory
-from memcirc.work.parts import Parts
+from memcirc.work.parts import Make, Parts, Worker
 from memcirc.work.processes import by_processes, usual_count
 from memcirc.work.progress import say
 
 PATIENCE = 60.0
 """Seconds without a finished unit after which it is asked whether there is a node left that could make one."""
-
-Make = Callable[[int], pa.Table]
-Worker = Callable[[], Make]
-"""Gives a function from unit to table in whatever process it is called, and loads what that needs."""
 
 
 class Unfinished(RuntimeError):

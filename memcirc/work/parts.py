@@ -5,7 +5,7 @@ A plan is everything that the units' contents depend on (settings, input hashes,
 of every part's name, and ``plan.json`` says it in full. Parts of another plan are never taken for this one's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 
 from memcirc.artifacts import atomic, content_hash, differences, plain, read_json, sweep, write_json
 
+Make = Callable[[int], pa.Table]
+"""Gives the table of a unit."""
+Worker = Callable[[], Make]
+"""Gives a :data:`Make` in whatever process it is called, and loads what that needs; it can be sent there."""
 PLAN = "plan.json"
 SEAL_KEY = b"memcirc.seal"
 SEAL = b"memcirc part, sha256 "

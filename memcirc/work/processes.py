@@ -6,7 +6,6 @@ replaced and its unit done again, :data:`memcirc.work.config.DEATHS` times.
 """
 
 import os
-import pickle
 import signal
 import sys
 import traceback
@@ -14,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from memcirc.work.config import DEATHS
 from memcirc.work.freed import keep_freed_memory
-from memcirc.work.parts import Parts
+from memcirc.work.parts import Parts, Worker
 
 THREADS = "OMP_NUM_THREADS"
 MOST = 8
@@ -35,10 +35,10 @@ class Helper:
     pipe: Connection
     threads: int
 
-    def do(self, task: bytes, unit: int) -> None:
+    def do(self, stage: int, parts: Parts, worker: Worker, unit: int) -> None:
         """Ask for a unit; one that is dead already is noticed when its answer is waited for."""
         with suppress(OSError):
-            self.pipe.send((task, unit))
+            self.pipe.send((stage, parts, worker, unit))
 
     def end(self) -> None:
         self.process.kill()
@@ -46,6 +46,8 @@ class Helper:
         self.pipe.close()
 
 
+STAGES = count()
+"""Numbers of the work lists, by which a process knows whether it has what makes a unit of one."""
 CREW: list[Helper] = []
 """The processes that have been started, which wait for units."""
 
@@ -60,26 +62,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def by_processes(parts: Parts, units: Sequence[int], worker: Callable[[], Any], workers: int) -> Iterator[int]:
+def by_processes(parts: Parts, units: Sequence[int], worker: Worker, workers: int) -> Iterator[int]:
     """Do units by so many processes at most; gives each when its part is written.
 
     Args:
-        worker: gives a process its function from unit to table; must be picklable.
+        worker: what a process calls to get its function from unit to table.
 
     Raises:
         ValueError: processes die of a unit, or what the function raises.
     """
-    count = min(workers, len(units))
-    while len(CREW) < count:
+    n = min(workers, len(units))
+    while len(CREW) < n:
         CREW.append(_started(max(1, cores() // workers)))
-    task, waiting, deaths = pickle.dumps((parts, worker)), list(reversed(units)), Counter[int]()
-    idle, running = CREW[:count], dict[Any, tuple[int, Helper]]()
+    stage, waiting, deaths = next(STAGES), list(reversed(units)), Counter[int]()
+    idle, running = CREW[:n], dict[Any, tuple[int, Helper]]()
     try:
         while waiting or running:
             while waiting and idle:
                 unit, helper = waiting.pop(), idle.pop()
                 running[helper.pipe] = unit, helper
-                helper.do(task, unit)
+                helper.do(stage, parts, worker, unit)
             for pipe in wait(list(running)):
                 unit, helper = running.pop(pipe)
                 try:
@@ -134,33 +136,32 @@ def _help(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
     keep_freed_memory()
-    makers: dict[bytes, Callable[[int], None]] = {}  # of the stage at hand
+    makers: dict[int, Callable[[int], None]] = {}  # of the stage at hand
     with suppress(EOFError, OSError):
         while True:
-            task, unit = pipe.recv()
+            stage, parts, worker, unit = pipe.recv()
             try:
-                if task not in makers:
+                if stage not in makers:
                     makers.clear()
-                    makers[task] = _doing(*pickle.loads(task))
-                makers[task](unit)
-                answer = None
+                    makers[stage] = _doing(parts, worker)
+                makers[stage](unit)
             except Exception as error:  # it is raised where the unit was asked for
                 error.add_note(traceback.format_exc())
-                answer = _as_sent(error)
-            pipe.send(answer)
+                _send(pipe, error)
+            else:
+                pipe.send(None)
 
 
-def _doing(parts: Parts, worker: Callable[[], Any]) -> Callable[[int], None]:
+def _doing(parts: Parts, worker: Worker) -> Callable[[int], None]:
     make = worker()
     return lambda unit: parts.write(unit, make(unit))
 
 
-def _as_sent(error: Exception) -> Exception:
-    """The error, or where it does not survive a pipe one of the kind that says the same."""
+def _send(pipe: Connection, error: Exception) -> None:
+    """Send an error, or where it does not survive that one of the kind that says the same."""
     try:
-        pickle.loads(pickle.dumps(error))
+        type(error)(*error.args)
+        pipe.send(error)
     except Exception:
-        known = next(kind for kind in (FileNotFoundError, ValueError, MemoryError, RuntimeError, Exception)
-                     if isinstance(error, kind))  # fmt: skip
-        return known(str(error))
-    return error
+        kinds = (FileNotFoundError, ValueError, MemoryError, RuntimeError, Exception)
+        pipe.send(next(kind for kind in kinds if isinstance(error, kind))(str(error)))
