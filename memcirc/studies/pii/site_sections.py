@@ -10,6 +10,7 @@ from memcirc.report import figures
 from memcirc.report.drawing import draw
 from memcirc.report.sections import Section
 from memcirc.studies.blocks import Axes, Column, heat_map, table
+from memcirc.studies.pii.effects import NO_EFFECT
 from memcirc.studies.pii.results import INTO, NATS, OUT_OF, PiiResults, SiteEffect
 from memcirc.studies.words import part
 
@@ -124,8 +125,9 @@ def _heads(out: Path, results: PiiResults) -> Section:
         "Head by head",
         drawings=(
             heat_map(out, "heads", effects, Axes("head", "layer", "nats"),
-                     f"Each head's output and pattern, target into control: {NATS}. Grey: not patched, since the "
-                     "layer's attention has no effect as a whole."),
+                     f"Each head's output and pattern, target into control: {NATS}. Empty: not patched, since "
+                     f"all heads of the layer together move it by less than {NO_EFFECT:.0%} of the gap between the "
+                     "models."),
             heat_map(out, "attention", results.patterns, attention,
                      "The heads with the largest effects, in both models, on one passage."),
         ),
