@@ -344,6 +344,35 @@ def test_the_first_verification_of_a_run_made_stage_by_stage_is_its_own(finished
     assert len([*run_dir.glob("branch/verify-*")]) == 1
 
 
+def test_a_first_verification_that_is_interrupted_goes_on_as_it_began(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, verify = tmp_path / "copy", Pipeline.verify
+    shutil.copytree(finished_run, run_dir, ignore=shutil.ignore_patterns("verify", "report", "transfer"))
+    few = ["verify", str(run_dir), "--checks", "faithfulness", "--n_pairs", "3"]
+
+    def interrupted(pipeline: Pipeline, task: str, name: str) -> Path:
+        if task == "memorization":
+            raise KeyboardInterrupt
+        return verify(pipeline, task, name)
+
+    monkeypatch.setattr(Pipeline, "verify", interrupted)
+    assert main(few) == INTERRUPTED
+    monkeypatch.setattr(Pipeline, "verify", verify)
+    assert main(few) == 0
+    assert not [*run_dir.glob("*/verify-*")]
+    assert Run(run_dir).verification("memorization").statement["n_pairs"] <= 3
+
+
+def test_pairs_of_ones_own_do_not_take_the_place_of_a_verified_runs(finished_run: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished_run, run_dir)
+    before = (run_dir / "config.yaml").read_bytes()
+    other = ["--path", str(run_dir / "branch" / "pairs" / "pairs.json"), "--checks", "faithfulness"]
+    main(["verify", str(run_dir), *other])
+    assert (run_dir / "config.yaml").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_the_full_verification_makes_every_check_and_the_page_anew(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
